@@ -1,0 +1,1 @@
+"""Calibration: from an ONNX file and frames to an INT8 ONNX file."""

@@ -1,0 +1,26 @@
+"""The errors a user can cause, and can mend."""
+
+from __future__ import annotations
+
+
+class ShlsError(Exception):
+    """What came, what was expected, what to do: one line for the user.
+
+    The command line prints it and exits with 2. Anything else that is raised is a bug and keeps its traceback.
+    """
+
+
+class BadInput(ShlsError):
+    """A file, a frame, a mask or an argument that cannot be used."""
+
+
+class ShapeMismatch(ShlsError):
+    """Arrays whose sizes do not belong together."""
+
+
+class ContractMismatch(ShlsError):
+    """A model that was not made for this runtime, or not by this exporter."""
+
+
+class MissingDependency(ShlsError):
+    """A package that the command needs is not installed; the message says how to install it."""

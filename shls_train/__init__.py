@@ -1,0 +1,1 @@
+"""Training on unlabelled stills (torch)."""

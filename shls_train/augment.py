@@ -1,0 +1,187 @@
+"""Two views of a still whose true correspondence is known.
+
+A view is a crop under rotation, scaling and shear; the second one is also bent smoothly, as living things are. Over
+both lies, most of the time, a piece of another still that moves differently from what is behind it: what a feature
+says about a thing must not depend on its background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+Rng = np.random.Generator
+
+
+class Pair(NamedTuple):
+    """Two views and corresponding points.
+
+    first, second : (S, S, 3) uint8 RGB
+    points_first, points_second : (P, 2) float32, x and y in pixels
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    points_first: np.ndarray
+    points_second: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One still as both views see it.
+
+    The maps lead from view pixels to still pixels, (S, S, 2) float32; `partner` leads from pixels of the second view to
+    pixels of the first, and `seen` says where that is true.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    first_mask: np.ndarray
+    second_mask: np.ndarray
+    partner: np.ndarray
+    seen: np.ndarray
+
+
+def make_pair(still: np.ndarray, other: np.ndarray, rng: Rng, size: int, points: int) -> Pair:
+    """Draw two views of `still`, mostly with a piece of `other` pasted over them.
+
+    Parameters
+    ----------
+    still, other : (H, W, 3) uint8 RGB
+        Any sizes.
+    rng : numpy Generator
+        The same state gives the same pair.
+    size : int
+        S, side of a view in pixels.
+    points : int
+        P, corresponding points to draw.
+    """
+    back = _layer(still, np.full(still.shape[:2], 255, np.uint8), rng, size)
+    first, second, partner, seen = back.first, back.second, back.partner, back.seen
+    if rng.random() < 0.75:
+        front = _layer(other, _blob(other.shape[:2], rng), rng, size)
+        first, second = _paste(front.first, front.first_mask, first), _paste(front.second, front.second_mask, second)
+        covers = front.second_mask > 127
+        partner = np.where(covers[..., None], front.partner, partner)
+        first_covered = _sample(front.first_mask, partner) > 127
+        seen = np.where(covers, front.seen & first_covered, seen & ~first_covered)
+    rows, columns = _draw_points(seen, points, rng)
+    return Pair(
+        _photograph(first, rng),
+        _photograph(second, rng),
+        partner[rows, columns],
+        np.stack([columns, rows], axis=1).astype(np.float32),
+    )
+
+
+def _layer(still: np.ndarray, mask: np.ndarray, rng: Rng, size: int) -> _Layer:
+    height, width = still.shape[:2]
+    side = min(height, width) * rng.uniform(0.45, 1.0)
+    centre = np.array([rng.uniform(0.3, 0.7) * width, rng.uniform(0.3, 0.7) * height])
+    to_still = _affine(centre, side / size, size, rng)
+    moved = _affine(centre + rng.uniform(-0.25, 0.25, 2) * side, side / size * np.exp(rng.uniform(-0.35, 0.35)), size, rng)
+    first_map = _apply(to_still, _grid(size))
+    second_map = _apply(moved, _grid(size) + _bend(size, rng))
+    partner = _apply(_inverse(to_still), second_map)
+    seen = _inside(second_map, width, height) & _inside(partner, size, size)
+    return _Layer(
+        _warp(still, first_map), _warp(still, second_map), _warp(mask, first_map), _warp(mask, second_map), partner, seen
+    )
+
+
+def _affine(centre: np.ndarray, scale: float, size: int, rng: Rng) -> np.ndarray:
+    """(2, 3) matrix that leads from view pixels to still pixels, its middle to `centre`."""
+    angle, shear = np.deg2rad(rng.uniform(-20, 20)), rng.uniform(-0.15, 0.15)
+    stretch = np.exp(rng.uniform(-0.12, 0.12))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = scale * rotation @ np.array([[stretch, shear], [0, 1 / stretch]])
+    middle = np.full(2, (size - 1) / 2)
+    return np.concatenate([linear, (centre - linear @ middle)[:, None]], axis=1)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    return cv2.invertAffineTransform(matrix)
+
+
+def _apply(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    return cv2.transform(xy, matrix)
+
+
+def _grid(size: int) -> np.ndarray:
+    return np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).astype(np.float32)
+
+
+def _bend(size: int, rng: Rng) -> np.ndarray:
+    """A smooth displacement field, (size, size, 2) pixels, up to about 5 % of the view."""
+    coarse = rng.normal(0, 0.02 * size, (5, 5, 2)).astype(np.float32)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def _inside(xy: np.ndarray, width: int, height: int) -> np.ndarray:
+    x, y = xy[..., 0], xy[..., 1]
+    return (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+
+
+def _warp(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    return cv2.remap(image, xy, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _sample(mask: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    return cv2.remap(mask, xy, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
+    """A smooth random outline around the middle of a still, (H, W) uint8, 255 inside."""
+    height, width = shape[:2]
+    angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    waves = sum(rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * np.pi)) for k in range(1, 6))
+    radius = min(height, width) * rng.uniform(0.15, 0.38) * (1 + waves)
+    centre = np.array([width, height]) * rng.uniform(0.35, 0.65, 2)
+    outline = centre + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [outline.astype(np.int32)], 255)
+    return mask
+
+
+def _paste(front: np.ndarray, mask: np.ndarray, back: np.ndarray) -> np.ndarray:
+    share = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.float32) / 255
+    return (share * front + (1 - share) * back).astype(np.uint8)
+
+
+def _draw_points(seen: np.ndarray, points: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    candidates = np.flatnonzero(seen)
+    if candidates.size == 0:
+        candidates = np.arange(seen.size)
+    chosen = rng.choice(candidates, points, replace=candidates.size < points)
+    rows, columns = np.unravel_index(chosen, seen.shape)
+    return rows, columns
+
+
+def _photograph(view: np.ndarray, rng: Rng) -> np.ndarray:
+    """Exposure, colour, focus and compression of one shot, (S, S, 3) uint8."""
+    image = view.astype(np.float32)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    image = grey + (image - grey) * rng.uniform(0.6, 1.4)
+    image = (image - 127) * rng.uniform(0.75, 1.3) + 127 + rng.uniform(-25, 25)
+    image *= rng.uniform(0.9, 1.1, 3).astype(np.float32)
+    if rng.random() < 0.35:
+        image = _blur(image, rng)
+    shot = np.clip(image, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 85))]
+        shot = cv2.imdecode(cv2.imencode(".jpg", shot, quality)[1], cv2.IMREAD_COLOR)
+    return shot
+
+
+def _blur(image: np.ndarray, rng: Rng) -> np.ndarray:
+    if rng.random() < 0.5:
+        return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.8))
+    length = int(rng.integers(3, 10))
+    kernel = np.zeros((length, length), np.float32)
+    middle, reach = (length - 1) / 2, np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * length / 2
+    ends = np.round([middle - reach, middle + reach]).astype(int).tolist()
+    cv2.line(kernel, ends[0], ends[1], 1.0)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())

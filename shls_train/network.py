@@ -1,0 +1,86 @@
+"""The embedding network `shls-edge`: a frame in, a dense map of unit vectors at stride 4 out.
+
+Plain 3x3 convolutions, ReLU and residual additions, so that every builder fuses and quantises all of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDE = 4
+"""Frame pixels per cell of the feature map."""
+
+SIZE_MULTIPLE = 16
+"""Input height and width must be multiples of this: the coarsest stage has stride 16."""
+
+
+class EdgeNet(nn.Module):
+    """Three stages (strides 4, 8, 16), fused top-down into one map at stride 4.
+
+    Parameters
+    ----------
+    dim : int
+        D, length of a superfeature.
+    widths : channels of the stem (stride 2) and of the stages at strides 4, 8 and 16.
+    blocks : residual blocks per stage.
+    """
+
+    def __init__(
+        self,
+        dim: int = 64,
+        widths: tuple[int, int, int, int] = (24, 48, 96, 128),
+        blocks: tuple[int, int, int] = (2, 2, 1),
+    ) -> None:
+        super().__init__()
+        stem, c4, c8, c16 = widths
+        self.stem = _conv(3, stem, stride=2)
+        self.stage4 = _stage(stem, c4, blocks[0])
+        self.stage8 = _stage(c4, c8, blocks[1])
+        self.stage16 = _stage(c8, c16, blocks[2])
+        self.lateral16 = nn.Conv2d(c16, c8, 1)
+        self.merge8 = _conv(c8, c8)
+        self.lateral8 = nn.Conv2d(c8, dim, 1)
+        self.lateral4 = nn.Conv2d(c4, dim, 1)
+        self.merge4 = _conv(dim, dim)
+        self.head = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, D, H/4, W/4), unit length along D."""
+        at4 = self.stage4(self.stem(image))  # (B, c4, H/4, W/4)
+        at8 = self.stage8(at4)  # (B, c8, H/8, W/8)
+        at16 = self.stage16(at8)  # (B, c16, H/16, W/16)
+        at8 = self.merge8(at8 + _double(self.lateral16(at16)))
+        at4 = self.merge4(self.lateral4(at4) + _double(self.lateral8(at8)))  # (B, D, H/4, W/4)
+        return F.normalize(self.head(at4), dim=1)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a skip connection."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    down: list[tuple[str, nn.Module]] = [("down", _conv(inputs, outputs, stride=2))]
+    residuals: list[tuple[str, nn.Module]] = [(f"block{i + 1}", Residual(outputs)) for i in range(blocks)]
+    return nn.Sequential(OrderedDict(down + residuals))
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -1,0 +1,86 @@
+"""Unlabelled photographs, read from folders and tar shards."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from shls.runtime.errors import BadInput
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the bytes of one still lie."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+class Stills:
+    """A random-access collection of photographs.
+
+    Nothing is decoded until it is asked for, and tar shards are read in place: only the index is kept in memory.
+
+    Parameters
+    ----------
+    root : path
+        A folder (searched recursively for images and ``.tar`` shards), one ``.tar`` shard, or one image.
+
+    Raises
+    ------
+    BadInput
+        If there is no such place, no image in it, or a shard that is cut short.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.exists():
+            raise BadInput(f"{root}: no such folder or file; give a folder of images or of .tar shards")
+        files = sorted(root.rglob("*")) if root.is_dir() else [root]
+        self._places = [place for file in files for place in _places_in(file)]
+        if not self._places:
+            raise BadInput(f"{root}: no images found; expected {', '.join(sorted(IMAGE_SUFFIXES))} or .tar shards")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """The still at `index`, (H, W, 3) uint8 RGB.
+
+        Raises
+        ------
+        BadInput
+            If the bytes are not an image that OpenCV can read.
+        """
+        place = self._places[index]
+        with place.path.open("rb") as file:
+            encoded = os.pread(file.fileno(), place.size, place.offset)
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+        if image is None:
+            raise BadInput(f"{place.path} at byte {place.offset}: not a readable image; remove it or repair the shard")
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _places_in(file: Path) -> Iterable[_Place]:
+    if file.suffix.lower() in IMAGE_SUFFIXES:
+        return [_Place(file, 0, file.stat().st_size)]
+    return _places_in_shard(file) if file.suffix == ".tar" else []
+
+
+def _places_in_shard(shard: Path) -> list[_Place]:
+    try:
+        with tarfile.open(shard) as tar:
+            members = [m for m in tar if m.isfile() and Path(m.name).suffix.lower() in IMAGE_SUFFIXES]
+    except tarfile.TarError as error:
+        raise BadInput(f"{shard}: not a whole tar file ({error}); copy it again") from error
+    if members and members[-1].offset_data + members[-1].size > shard.stat().st_size:
+        raise BadInput(f"{shard}: cut short inside {members[-1].name}; copy it again")
+    return [_Place(shard, m.offset_data, m.size) for m in members]
