@@ -1,6 +1,104 @@
-"""What the exporter and the runtime agree on; it travels inside the ONNX file."""
+"""What the exporter and the runtime agree on. It travels in the ONNX file's metadata as JSON."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from shls.runtime.errors import ContractMismatch
+
+VERSION = 1
+METADATA_KEY = "shls.contract"
+
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
+
+
+@dataclass(frozen=True)
+class SuperpixelSettings:
+    """How a frame is partitioned.
+
+    Attributes
+    ----------
+    count : wanted number of superpixels, N
+    compactness : weight of distance against colour, as in SLIC
+    iterations : assignment and update rounds of a cold start
+    """
+
+    count: int = 1000
+    compactness: float = 10.0
+    iterations: int = 4
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """How the past is kept and read.
+
+    Attributes
+    ----------
+    recent : frames kept whole, besides the first
+    clusters : long-term centroids per object
+    neighbours : memory entries that vote for a superpixel
+    radius : reach of a recent frame's entries, in frame heights
+    temperature : of the votes' softmax over cosine similarities
+    """
+
+    recent: int = 7
+    clusters: int = 32
+    neighbours: int = 10
+    radius: float = 0.2
+    temperature: float = 0.05
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything the runtime must know of a model; see the attributes' comments for units."""
+
+    network: str  # shls-edge
+    height: int  # of the network's input, pixels
+    width: int
+    dim: int  # D, length of a superfeature
+    checkpoint_sha256: str
+    stride: int = 4  # input pixels per cell of the feature map
+    input: str = "image"  # (1, 3, height, width) float32
+    output: str = "features"  # (1, D, height / stride, width / stride) float32, unit length
+    colour: str = "RGB"
+    mean: tuple[float, float, float] = PIXEL_MEAN  # of pixels 0..255, per colour
+    std: tuple[float, float, float] = PIXEL_STD
+    precision: str = "fp32"
+    opset: int = 18
+    tools: dict[str, str] = field(default_factory=dict)  # name -> version, what wrote the file
+    superpixels: SuperpixelSettings = SuperpixelSettings()
+    memory: MemorySettings = MemorySettings()
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Contract:
+        """Read a contract; raises ContractMismatch if another version wrote it or it is not one."""
+        try:
+            values: dict[str, Any] = json.loads(text)
+            version = values.get("version")
+        except (ValueError, AttributeError) as error:
+            raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
+        known = {f.name for f in fields(Contract)}
+        if version != VERSION or not values.keys() <= known:
+            raise ContractMismatch(
+                f"the model has contract version {version}, this runtime reads {VERSION}; "
+                "export it again with `shls export`, or install the matching version of shls"
+            )
+        try:
+            return Contract(
+                **values
+                | {
+                    "mean": tuple(values["mean"]),
+                    "std": tuple(values["std"]),
+                    "superpixels": SuperpixelSettings(**values["superpixels"]),
+                    "memory": MemorySettings(**values["memory"]),
+                }
+            )
+        except (TypeError, KeyError) as error:
+            raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error

@@ -1,0 +1,50 @@
+"""The values that pass from stage to stage.
+
+Shapes are written with one alphabet everywhere: H W frame, h w network map, C channels, D superfeature length,
+N superpixels, K objects, M memory entries. Positions are x, y in frame pixels; object id 0 is the background.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Frame(NamedTuple):
+    """One picture of a video.
+
+    image : (H, W, 3) uint8 RGB
+    index : position in the source, from 0
+    time : seconds since the source's first frame
+    name : the frame's file name without suffix, where it came from a file of its own; else its index, five digits
+    """
+
+    image: np.ndarray
+    index: int
+    time: float
+    name: str
+
+
+class Superpixels(NamedTuple):
+    """A partition of the frame.
+
+    labels : (H, W) int32, 0..N-1, all present, each 4-connected
+    centres : (N, 2) float32, mean x and y of each superpixel
+    areas : (N,) int32, pixels
+    """
+
+    labels: np.ndarray
+    centres: np.ndarray
+    areas: np.ndarray
+
+
+class Mask(NamedTuple):
+    """What the segmenter says of one frame.
+
+    labels : (H, W) uint8, object id per pixel, 0 background
+    scores : object id -> confidence, mean probability over the object's pixels, 0 where it is not seen
+    """
+
+    labels: np.ndarray
+    scores: dict[int, float]
