@@ -75,7 +75,9 @@ def cut_along(superpixels: Superpixels, mask: np.ndarray) -> Superpixels:
     """
     labels, centres, _ = superpixels
     if mask.shape != labels.shape:
-        raise ShapeMismatch(f"a mask of {mask.shape} cannot cut superpixels of {labels.shape}; make their sizes equal")
+        raise ShapeMismatch(
+            f"a mask of {mask.shape} cannot cut superpixels of {labels.shape}; make their sizes equal"
+        )
     if mask.dtype != np.uint8:
         raise BadInput(f"the mask holds {mask.dtype}, object ids are uint8")
     return Superpixels(*_cut(labels, np.ascontiguousarray(mask), len(centres)))
@@ -228,10 +230,9 @@ def _connect(labels, count, least):  # type: ignore
                     i, j = min(i, j), max(i, j)
                     parent[j] = i
                     area[i] += area[j]
-            if start[up + 1] + width <= start[here + 1]:
-                up += 1
-            else:
-                here += 1
+            end_up, end_here = start[up + 1] + width, start[here + 1]
+            up += end_up <= end_here
+            here += end_here <= end_up
     largest = np.full(count, -1, np.int32)
     for r in range(n):
         if parent[r] == r:
