@@ -1,8 +1,8 @@
 """J and F, the two measures of the DAVIS benchmark, as its published evaluation computes them.
 
 J is intersection over union (Perazzi et al. 2016, section 5.1), F the F-measure of the boundary pixels that
-find a counterpart within a small distance. The published code (davischallenge.org, davis2017-evaluation) settles
-what the paper leaves open: empty masks, which pixels are a boundary, and the shape of the tolerance.
+find a counterpart within a small distance. The published code (davischallenge.org, davis2017-evaluation)
+settles what the paper leaves open: empty masks, which pixels are a boundary, the shape of the tolerance.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ def boundary_f(prediction: np.ndarray, truth: np.ndarray, bound: float = BOUND) 
 def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> dict[int, Score]:
     """Score a sequence by the semi-supervised protocol: per object, the mean over the inner frames.
 
-    The first frame does not count because it is given, nor does the last, as in the published evaluation. Void
-    pixels count as background, as there.
+    The first frame does not count because it is given, nor does the last, as in the published evaluation.
+    Void pixels count as background, as there.
 
     Parameters
     ----------
-    predictions, truths : (H, W) uint8 each, object id per pixel, one per frame and in step; the first truth is
-        the prompt and says which objects count, objects that first appear later do not
+    predictions, truths : (H, W) uint8 each, object id per pixel, one per frame and in step; the first truth
+        is the prompt and says which objects count, objects that first appear later do not
 
     Returns
     -------
@@ -97,8 +97,8 @@ def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarr
     predictions, truths = list(predictions), list(truths)
     if len(predictions) != len(truths) or len(truths) < 3:
         raise BadInput(
-            f"{len(predictions)} predicted and {len(truths)} true masks: as many of both are needed, and at least 3, "
-            "because the first and the last frame do not count"
+            f"{len(predictions)} predicted and {len(truths)} true masks: as many of both are needed, "
+            "and at least 3, because the first and the last frame do not count"
         )
     objects = object_ids(truths[0])
     if not objects:

@@ -42,8 +42,8 @@ def test_boundary_within_tolerance_is_perfect() -> None:
 
 
 def test_boundary_beyond_tolerance_by_hand() -> None:
-    # Each boundary is the ring of 21 x 21, 80 pixels. Moved by 3 with a reach of 2: of the rows 20 + 20 pixels
-    # lie in reach, of the near column the 2 + 2 beside the rows, of the far column none.
+    # Each boundary is the ring of 21 x 21, 80 pixels. Moved by 3 with a reach of 2: of the rows 20 + 20
+    # pixels lie in reach, of the near column the 2 + 2 beside the rows, of the far column none.
     assert boundary_f(square(20, 20), square(20, 23)) == pytest.approx(44 / 80)
 
 
