@@ -1,0 +1,281 @@
+"""Where frames come from: a video file, a folder of images, a printf pattern, a glob.
+
+One class per kind of source, and one function, `open_source`, that picks.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from shls.runtime.errors import BadInput
+from shls.runtime.types import Frame
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_FPS = 24.0  # images carry no clock: the rate at which DAVIS and the cinema show them
+PRINTF_NUMBER = re.compile(r"%(0\d+)?d")
+
+
+class Source(ABC):
+    """Frames in order, all of the first one's size. Read once, like a file; a context manager.
+
+    Attributes
+    ----------
+    name : what to call the outputs: the file's name without suffix, or the folder's name
+    size : (H, W) of the frames, pixels
+    fps : frames a second
+    count : frames that will come, as the files or the container say; None where they do not
+    """
+
+    name: str
+    size: tuple[int, int]
+    fps: float
+    count: int | None
+
+    def __init__(self, start: int) -> None:
+        # The first frame is read at once: its size is asked for before the loop, and what is bad fails early.
+        self._frames = self._read(start)
+        self._first: Frame | None = next(self._frames)
+        self.size = self._first.image.shape[0], self._first.image.shape[1]
+
+    @abstractmethod
+    def _read(self, start: int) -> Iterator[Frame]:
+        """Yield the frames from `start` on, at least one; closing the iterator frees what it holds."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if self._first is not None:
+            frame, self._first = self._first, None
+            return frame
+        frame = next(self._frames)
+        height, width = frame.image.shape[:2]
+        if (height, width) != self.size:
+            raise BadInput(
+                f"{self.name}: frame {frame.index} ({frame.name}) is {width}x{height}, those before it are "
+                f"{self.size[1]}x{self.size[0]}; all must have one size: scale them, or split the video there"
+            )
+        return frame
+
+    def close(self) -> None:
+        """Free the file; no frames come after it."""
+        self._first = None
+        self._frames.close()  # type: ignore[attr-defined]  # a generator
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ImageSource(Source):
+    """Image files, one per frame, read in the order given."""
+
+    def __init__(self, name: str, paths: list[Path], start: int) -> None:
+        if start >= len(paths):
+            raise _past_the_end(name, start, len(paths))
+        self.name, self.fps, self.count = name, IMAGE_FPS, len(paths) - start
+        self._paths = paths
+        super().__init__(start)
+
+    def _read(self, start: int) -> Iterator[Frame]:
+        stems = [path.stem for path in self._paths]
+        if len(set(stems)) < len(
+            stems
+        ):  # a.jpg and a.png: outputs named after the stem would overwrite each other
+            stems = [f"{index:05d}" for index in range(len(stems))]
+        for index in range(start, len(stems)):
+            yield Frame(read_image(self._paths[index]), index, index / self.fps, stems[index])
+
+
+class VideoSource(Source):
+    """A video file, decoded in full and turned the way its metadata asks, as phones write them."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        try:
+            self._container: Any = av.open(str(path))
+        except (av.FFmpegError, OSError) as error:
+            raise BadInput(
+                f"{path}: cannot be read as a video ({getattr(error, 'strerror', error)}); "
+                "expected a video file that FFmpeg reads, such as .mp4, .mkv, .avi, complete to its end"
+            ) from error
+        # FFmpeg also "plays" text files as terminal art.
+        if not self._container.streams.video or self._container.format.name == "tty":
+            self._container.close()
+            raise BadInput(
+                f"{path}: has no video in it; expected a complete video file, or a folder of images"
+            )
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.name = path.stem
+        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or IMAGE_FPS)
+        total = self._stream.frames or round((self._container.duration or 0) / av.time_base * self.fps)
+        self.count = max(1, total - start) if total else None
+        super().__init__(start)
+
+    def _read(self, start: int) -> Iterator[Frame]:
+        index, origin = -1, None
+        for index, picture in enumerate(self._pictures()):
+            seconds = index / self.fps if picture.time is None else picture.time
+            origin = seconds if origin is None else origin
+            if index >= start:
+                yield Frame(_upright(picture), index, seconds - origin, f"{index:05d}")
+        if index < start:
+            raise _past_the_end(str(self._path), start, index + 1)
+
+    def _pictures(self) -> Iterator[Any]:
+        """Decode all that can be decoded; then raise BadInput if that was not all there should be."""
+        damaged, count = _is_cut(self._path), 0
+        with self._container:
+            try:
+                for packet in self._container.demux(self._stream):
+                    try:
+                        for picture in packet.decode():
+                            yield picture
+                            count += 1
+                    except av.FFmpegError:
+                        damaged |= count > 0  # before the first frame it is a broadcast cut in mid-stream
+                    damaged |= packet.is_corrupt
+            except av.FFmpegError:
+                damaged = True
+        if count == 0:
+            raise BadInput(
+                f"{self._path}: no frame of it can be decoded; is the file complete and of a known codec?"
+            )
+        if damaged:
+            raise BadInput(
+                f"{self._path}: truncated or damaged, {count} frames could be read; "
+                "what was made of them is kept. Copy or record the file again for the rest"
+            )
+
+
+def open_source(uri: str, start: int = 0) -> Source:
+    """Open a video or images for reading frame by frame.
+
+    Parameters
+    ----------
+    uri : a video file, an image, a folder of images (natural order: 2 before 10), a printf pattern such as
+        `frames/image_%05d.jpg`, or a glob such as `'frames/*.png'`
+    start : number of frames to skip; indices and times still count from the source's first frame
+
+    Raises
+    ------
+    BadInput
+        If there is nothing there, or what is there cannot be read. While iterating: if a frame cannot be read
+        or has another size, or, after the last frame that could be read, if a video is truncated.
+    """
+    if start < 0:
+        raise BadInput(f"start is {start}; expected the number of frames to skip, 0 or more")
+    files = source_files(uri)
+    if len(files) == 1 and files[0].suffix.lower() not in IMAGE_SUFFIXES:
+        return VideoSource(files[0], start)
+    path = Path(uri)
+    name = path.name if path.is_dir() else path.stem if path.is_file() else path.parent.name
+    return ImageSource(name or files[0].resolve().parent.name, files, start)
+
+
+def source_files(uri: str) -> list[Path]:
+    """List the files that a source reads, in order, at least one; raises BadInput where there are none."""
+    path = Path(uri)
+    if path.is_dir():
+        files = [
+            entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+        ]
+        if not files:
+            raise BadInput(f"{uri}: the folder has no images; expected files ending in {_suffixes()}")
+        return sorted((file for file in files), key=lambda file: natural_key(file.name))
+    if path.exists():  # before patterns: a file's own name may hold a % or a [
+        return [path]
+    if PRINTF_NUMBER.search(path.name):
+        files = _matching(path)
+    elif glob.has_magic(uri):
+        files = [Path(file) for file in sorted(glob.glob(uri), key=natural_key)]
+        files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    else:
+        raise BadInput(
+            f"{uri}: no such file or folder; expected a video, a folder of images, or a pattern of names"
+        )
+    if not files:
+        raise BadInput(f"{uri}: no image has a name of this pattern; expected files ending in {_suffixes()}")
+    return files
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as (H, W, 3) uint8 RGB, upright; raises BadInput if it is missing, truncated or none."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise BadInput(
+            f"{path}: not a readable image, or truncated; replace the file, or remove it from the folder"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def natural_key(name: str) -> tuple[list[int | str], str]:
+    """Sort key under which `frame2` comes before `frame10`."""
+    parts = re.split(r"(\d+)", name)  # text and digits in turn
+    return [int(part) if at % 2 else part.lower() for at, part in enumerate(parts)], name
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """List the files that a printf pattern names, by number."""
+    number = PRINTF_NUMBER.search(pattern.name)
+    if number is None or not pattern.parent.is_dir():
+        return []
+    before, after = pattern.name[: number.start()], pattern.name[number.end() :]
+    shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+    found = {}
+    for entry in pattern.parent.iterdir():
+        match = shape.fullmatch(entry.name)
+        if match and before + number.group() % int(match.group(1)) + after == entry.name:
+            found[int(match.group(1))] = entry
+    return [found[at] for at in sorted(found)]
+
+
+def _upright(picture: Any) -> np.ndarray:
+    image: np.ndarray = picture.to_ndarray(format="rgb24")
+    turns = round(picture.rotation / 90) % 4  # degrees, counter-clockwise, by which to turn for showing
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether an .avi, .mkv or .webm is shorter than its header says: FFmpeg may just stop at its end."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    segment = (
+        head.find(b"\x18\x53\x80\x67") + 4
+    )  # Matroska's element that holds everything; its length follows
+    if head.startswith(b"RIFF"):
+        length, start, unknown = int.from_bytes(head[4:8], "little"), 8, 0xFFFFFFFF
+    elif head.startswith(b"\x1a\x45\xdf\xa3") and 4 < segment < len(head):
+        start = segment + max(1, 9 - head[segment].bit_length())  # leading zeros say how many bytes
+        unknown = (1 << 7 * (start - segment)) - 1  # all ones: a recording that was never closed
+        length = int.from_bytes(head[segment:start], "big") & unknown
+    else:
+        return False
+    return length != unknown and start + length > path.stat().st_size
+
+
+def _past_the_end(name: str, start: int, count: int) -> BadInput:
+    return BadInput(f"{name}: has {count} frames, start is {start}; expected a start of at most {count - 1}")
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
