@@ -256,7 +256,7 @@ def _upright(picture: Any) -> np.ndarray:
 
 
 def _is_cut(path: Path) -> bool:
-    """Tell whether an .avi, .mkv or .webm is shorter than its header says: FFmpeg may just stop at its end."""
+    """Tell whether an .avi, .mkv or .webm is shorter than its header says: FFmpeg may just stop there."""
     with path.open("rb") as file:
         head = file.read(4096)
     segment = (
