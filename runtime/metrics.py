@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -76,7 +77,7 @@ def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarr
     """Score a sequence by the semi-supervised protocol: per object, the mean over the inner frames.
 
     The first frame does not count because it is given, nor does the last, as in the published evaluation.
-    Void pixels count as background, as there.
+    Void pixels count as background, as there. Masks are taken one by one, so iterators may make them.
 
     Parameters
     ----------
@@ -90,27 +91,22 @@ def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarr
     Raises
     ------
     BadInput
-        If there are fewer than three frames, not as many predictions as truths, or no object in the first.
+        If there are fewer than three frames, or no object in the first truth.
     ShapeMismatch
         If a prediction's size is not its truth's.
     """
-    predictions, truths = list(predictions), list(truths)
-    if len(predictions) != len(truths) or len(truths) < 3:
-        raise BadInput(
-            f"{len(predictions)} predicted and {len(truths)} true masks: as many of both are needed, "
-            "and at least 3, because the first and the last frame do not count"
-        )
-    objects = object_ids(truths[0])
-    if not objects:
+    pairs = zip(predictions, truths, strict=True)
+    first = next(pairs, None)
+    objects = object_ids(first[1]) if first else []
+    if first and not objects:
         raise BadInput("the first mask has no object, only background; give one in which an object is marked")
-    frames = list(zip(predictions[1:-1], truths[1:-1], strict=True))
-    return {
-        k: Score(
-            float(np.mean([jaccard(prediction == k, truth == k) for prediction, truth in frames])),
-            float(np.mean([boundary_f(prediction == k, truth == k) for prediction, truth in frames])),
-        )
-        for k in objects
-    }
+    frames = [
+        [Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k)) for k in objects]
+        for (prediction, truth), _ in pairwise(pairs)  # each that another one follows
+    ]
+    if not frames:
+        raise BadInput("fewer than 3 masks; the first and the last do not count, so expected at least 3")
+    return {k: Score(*map(float, mean)) for k, mean in zip(objects, np.mean(frames, axis=0), strict=True)}
 
 
 def object_ids(labels: np.ndarray) -> list[int]:

@@ -136,8 +136,8 @@ def test_void_is_background() -> None:
 
 def test_sequence_that_cannot_be_scored() -> None:
     mask = square(20, 20)
-    with pytest.raises(BadInput, match="2 predicted and 3 true"):
-        sequence_scores([mask] * 2, [mask] * 3)
+    with pytest.raises(ValueError, match="shorter"):
+        sequence_scores([mask] * 3, [mask] * 4)
     with pytest.raises(BadInput, match="at least 3"):
         sequence_scores([mask] * 2, [mask] * 2)
     with pytest.raises(BadInput, match="no object"):
