@@ -101,7 +101,10 @@ def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarr
     if first and not objects:
         raise BadInput("the first mask has no object, only background; give one in which an object is marked")
     frames = [
-        [Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k)) for k in objects]
+        [
+            Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k))
+            for k in objects
+        ]
         for (prediction, truth), _ in pairwise(pairs)  # each that another one follows
     ]
     if not frames:
@@ -134,12 +137,14 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
 def _boundary(mask: np.ndarray) -> np.ndarray:
     """(H, W) uint8, 1 where a pixel differs from its right, lower or lower right neighbour, if it has one."""
     square = np.ones((2, 2), np.uint8)
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, square, anchor=(0, 0))
+    edges: np.ndarray = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, square, anchor=(0, 0))
+    return edges
 
 
 def _disk(radius: int) -> np.ndarray:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+    inside: np.ndarray = x * x + y * y <= radius * radius
+    return inside.astype(np.uint8)
 
 
 def _matched(boundary: np.ndarray, reach: np.ndarray) -> float:

@@ -136,7 +136,7 @@ def test_void_is_background() -> None:
 
 def test_sequence_that_cannot_be_scored() -> None:
     mask = square(20, 20)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         sequence_scores([mask] * 3, [mask] * 4)
     with pytest.raises(BadInput, match="at least 3"):
         sequence_scores([mask] * 2, [mask] * 2)

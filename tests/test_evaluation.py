@@ -1,0 +1,240 @@
+"""Evaluation on a small drawn dataset: protocol, kept results, processes, and what can be missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shls.runtime.errors import BadInput
+from shls.runtime.evaluation import Report, Result, evaluate, find_sequences, result_key
+from shls.runtime.masks import read_mask, write_mask
+from shls.runtime.metrics import Score
+
+SIZE = (60, 80)
+COLOURS = np.array([[40, 90, 40], [220, 60, 60], [60, 60, 220], [230, 230, 80]], np.uint8)
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> object:
+    """Import the fake segmenters under a name that spawned processes find, too."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import fake_segmenters
+
+    return fake_segmenters
+
+
+def labels_at(time: int, objects: int) -> np.ndarray:
+    """Draw squares of 16 pixels, each in a row of its own, that move by 2 a frame to the right."""
+    labels = np.zeros(SIZE, np.uint8)
+    for k in range(objects):
+        labels[2 + 19 * k : 18 + 19 * k, 4 + 2 * time : 20 + 2 * time] = k + 1
+    return labels
+
+
+def write_sequence(root: Path, name: str, frames: list[np.ndarray], resolution: str = "480p") -> None:
+    images, annotations = (root / kind / resolution / name for kind in ["JPEGImages", "Annotations"])
+    images.mkdir(parents=True)
+    annotations.mkdir(parents=True)
+    for index, labels in enumerate(frames):
+        cv2.imwrite(str(images / f"{index:05d}.png"), COLOURS[labels][..., ::-1])
+        write_mask(annotations / f"{index:05d}.png", labels)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three sequences of one, two and three objects; the list names them against the alphabet."""
+    root = tmp_path / "davis"
+    for name, objects in [("one", 1), ("two", 2), ("three", 3)]:
+        write_sequence(root, name, [labels_at(time, objects) for time in range(5)])
+    (root / "set.txt").write_text("two\none\n\nthree\n")
+    return root
+
+
+def run(root: Path, opener: Callable, **options: object) -> Report:
+    return evaluate(root, root / "set.txt", opener, **options)  # type: ignore[arg-type]
+
+
+def test_perfect_segmenter(root: Path, fakes) -> None:
+    report = run(root, fakes.ByColour)
+    assert [result.name for result in report.results] == ["two", "one", "three"]
+    assert [list(result.scores) for result in report.results] == [[1, 2], [1], [1, 2, 3]]
+    assert report.mean() == Score(1, 1)
+
+
+def test_scores_by_hand(root: Path, fakes) -> None:
+    # The mask stays, the truth moves by 2 pixels a frame: frames 1, 2 and 3 of 0..4 count.
+    report = run(root, fakes.Stays)
+    expected = np.mean([(16 - moved) / (16 + moved) for moved in (2, 4, 6)])
+    assert report.results[1].scores[1].j == pytest.approx(expected)
+
+
+def test_mean_is_over_objects() -> None:
+    report = Report(
+        [
+            Result("a", {1: Score(1.0, 0.8), 2: Score(0.5, 0.5), 3: Score(0.0, 0.2)}, 10.0),
+            Result("b", {1: Score(0.9, 0.7)}, 20.0),
+        ]
+    )
+    assert report.mean() == pytest.approx((0.6, 0.55))
+    values = report.to_dict()
+    assert values["mean"] == {"J": 0.6, "F": 0.55, "J&F": 0.575}
+    assert values["sequences"]["a"] == {
+        "J": 0.5,
+        "F": 0.5,
+        "J&F": 0.5,
+        "fps": 10.0,
+        "objects": {
+            "1": {"J": 1.0, "F": 0.8, "J&F": 0.9},
+            "2": {"J": 0.5, "F": 0.5, "J&F": 0.5},
+            "3": {"J": 0.0, "F": 0.2, "J&F": 0.1},
+        },
+    }
+    assert json.loads(json.dumps(values)) == values
+    assert report.table().splitlines() == [
+        "sequence  objects      J      F    J&F  frames/s",
+        "a               3  0.500  0.500  0.500      10.0",
+        "b               1  0.900  0.700  0.800      20.0",
+        "mean            4  0.600  0.550  0.575      15.0",
+    ]
+
+
+def test_later_objects_do_not_count(tmp_path: Path, fakes) -> None:
+    write_sequence(tmp_path, "late", [labels_at(0, 1), labels_at(1, 2), labels_at(2, 2), labels_at(3, 2)])
+    (tmp_path / "set.txt").write_text("late")
+    assert list(run(tmp_path, fakes.Stays).results[0].scores) == [1]
+
+
+def test_object_may_be_gone(tmp_path: Path, fakes) -> None:
+    write_sequence(tmp_path, "gone", [labels_at(0, 1), labels_at(1, 1), labels_at(0, 0), labels_at(0, 0)])
+    (tmp_path / "set.txt").write_text("gone")
+    assert run(tmp_path, fakes.ByColour).mean() == Score(1, 1)
+    assert run(tmp_path, fakes.Stays).mean().j == pytest.approx((14 / 18 + 0) / 2)
+
+
+def test_starts_at_the_first_annotation(root: Path, fakes) -> None:
+    for index in (0, 2):
+        (root / f"Annotations/480p/one/{index:05d}.png").unlink()
+    (root / "set.txt").write_text("one")
+    # Frames 1, 3 and 4 have a truth, of which 3 counts: the mask of frame 1 is 4 pixels behind there.
+    assert run(root, fakes.Stays).mean().j == pytest.approx(12 / 20)
+
+
+def test_another_resolution(tmp_path: Path, fakes) -> None:
+    write_sequence(tmp_path, "one", [labels_at(time, 1) for time in range(4)], "1080p")
+    (tmp_path / "set.txt").write_text("one")
+    assert run(tmp_path, fakes.ByColour).mean() == Score(1, 1)
+
+
+def test_predictions_and_scores_are_kept(root: Path, tmp_path: Path, fakes) -> None:
+    out = tmp_path / "out"
+    log = tmp_path / "log"
+    first = run(root, partial(fakes.by_colour, log), out=out, key="a")
+    assert len(log.read_text().splitlines()) == 3
+    for name in ["one", "two", "three"]:
+        assert [path.name for path in sorted((out / name).iterdir())] == [f"{k:05d}.png" for k in range(5)]
+    assert (read_mask(out / "three/00004.png", SIZE) == labels_at(4, 3)).all()
+
+    assert run(root, fakes.fails, out=out, key="a") == first
+    (out / "two.json").unlink()
+    assert run(root, partial(fakes.by_colour, log), out=out, key="a").mean() == first.mean()
+    assert len(log.read_text().splitlines()) == 4
+
+
+def test_kept_scores_of_something_else_are_not_used(root: Path, tmp_path: Path, fakes) -> None:
+    out = tmp_path / "out"
+    run(root, fakes.Stays, out=out, key="a")
+    assert run(root, fakes.ByColour, out=out, key="b").mean() == Score(1, 1)
+
+    write_mask(root / "Annotations/480p/one/00002.png", labels_at(0, 0))
+    changed = run(root, fakes.ByColour, out=out, key="b").results
+    assert [result.scores[1].j == 1 for result in changed] == [True, False, True]
+
+    (out / "one.json").write_text("{")
+    assert run(root, fakes.ByColour, out=out, key="b").results[1].scores == changed[1].scores
+
+
+def test_a_stopped_run_leaves_no_scores_of_another(root: Path, tmp_path: Path, fakes) -> None:
+    out = tmp_path / "out"
+    run(root, fakes.ByColour, out=out, key="a")
+    with pytest.raises(AssertionError):
+        run(root, fakes.fails, out=out, key="b")
+    assert not (out / "two.json").exists()
+    assert (out / "one.json").exists()
+
+
+def test_several_processes(root: Path, tmp_path: Path, fakes) -> None:
+    log = tmp_path / "log"
+    seen: list[tuple[str, int, int]] = []
+    report = run(
+        root,
+        partial(fakes.by_colour, log),
+        jobs=2,
+        out=tmp_path / "out",
+        progress=lambda result, done, total: seen.append((result.name, done, total)),
+    )
+    assert [result.name for result in report.results] == ["two", "one", "three"]
+    assert report.mean() == Score(1, 1)
+    assert str(os.getpid()) not in log.read_text().split()
+    assert {name for name, _, _ in seen} == {"one", "two", "three"}
+    assert [counts for _, *counts in seen] == [[1, 3], [2, 3], [3, 3]]
+
+
+def test_errors_come_back_from_processes(root: Path, fakes) -> None:
+    (root / "JPEGImages/480p/two/00001.png").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"00001\.png: not a readable image"):
+        run(root, fakes.ByColour, jobs=2)
+
+
+def test_a_process_that_is_killed(root: Path, fakes) -> None:
+    with pytest.raises(BadInput, match="run again with fewer jobs"):
+        run(root, fakes.dies, jobs=2)
+
+
+def test_what_is_missing(root: Path, tmp_path: Path) -> None:
+    listed = root / "set.txt"
+    with pytest.raises(BadInput, match=r"nowhere\.txt: cannot be read as a list of sequences"):
+        find_sequences(root, root / "nowhere.txt")
+    with pytest.raises(BadInput, match=r"JPEGImages: expected a folder 480p, or one other.*found none"):
+        find_sequences(tmp_path, listed)
+    listed.write_text("one\nfour\n")
+    with pytest.raises(BadInput, match=r"sequence four: there is no folder .*JPEGImages/480p/four"):
+        find_sequences(root, listed)
+    listed.write_text(" \n")
+    with pytest.raises(BadInput, match="is empty"):
+        find_sequences(root, listed)
+    listed.write_text("one")
+    for path in sorted((root / "Annotations/480p/one").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(BadInput, match="2 of 5 images have an annotation"):
+        find_sequences(root, listed)
+
+
+def test_first_annotation_without_object(root: Path, fakes) -> None:
+    write_mask(root / "Annotations/480p/two/00000.png", labels_at(0, 0))
+    with pytest.raises(BadInput, match=r"two/00000\.png: the mask marks no object"):
+        run(root, fakes.ByColour)
+
+
+def test_out_that_cannot_be_written(root: Path, tmp_path: Path, fakes) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="cannot be written"):
+        run(root, fakes.ByColour, out=tmp_path / "file")
+
+
+def test_result_key(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"weights")
+    key = result_key(model, threads=1)
+    assert key == result_key(model, threads=1)
+    assert key != result_key(model, threads=2)
+    model.write_bytes(b"others")
+    assert key != result_key(model, threads=1)
+    with pytest.raises(BadInput, match=r"none\.onnx: cannot be read"):
+        result_key(tmp_path / "none.onnx")
