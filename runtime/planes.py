@@ -1,0 +1,121 @@
+"""Colour planes for superpixels: luma / 2, R - B and 2 G - R - B of a lightly smoothed image, 7 bits each."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
+
+from shls.runtime.errors import BadInput, ShapeMismatch
+
+LANES = 16  # pixels per SIMD step
+
+# Idle OpenMP threads spin by default: beside another busy process or network a frame then takes 130 ms instead of 6.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def checked_image(image: np.ndarray) -> np.ndarray:
+    """The image as the kernels want it: contiguous, and writable (numba compiles again for read-only arrays).
+
+    Raises
+    ------
+    ShapeMismatch
+        If the image is not (H, W, 3), or empty.
+    BadInput
+        If it is not uint8.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ShapeMismatch(f"an image of shape {image.shape} came; superpixels need (height, width, 3), RGB")
+    if image.dtype != np.uint8:
+        raise BadInput(f"an image of {image.dtype} came; superpixels need uint8")
+    return np.require(image, requirements=["C", "W"])
+
+
+def to_planes(image: np.ndarray, raw: np.ndarray, planes: np.ndarray, chunks: int) -> None:
+    """Fill the colour planes of an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB, from `checked_image`
+    raw : (3, H, P) uint8, work space; P is at least W and a multiple of LANES
+    planes : (3, H, P) uint8, out
+        0..127: (R + 2 G + B) / 8, and R - B + 64, 2 G - R - B + 64 clipped; then smoothed 1-2-1 both ways.
+        Columns from W on are left alone.
+    chunks : bands of rows that are worked on in parallel
+    """
+    width = image.shape[1]
+    if width < LANES:
+        image = np.pad(image, ((0, 0), (0, LANES - width), (0, 0)))
+    _convert(image, raw, chunks)
+    _smooth(raw, planes, width, chunks)
+
+
+@intrinsic
+def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
+    """16 RGB pixels to three planes; explicit SIMD, since LLVM turns the plain loop into gathers."""
+    narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
+    packed = ir.VectorType(ir.IntType(8), 3 * LANES)
+    order = ir.VectorType(ir.IntType(32), LANES)
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
+        def constant(value: int) -> Any:
+            return ir.Constant(wide, [value] * LANES)
+
+        def at(address: Any, kind: Any) -> Any:
+            return builder.inttoptr(address, kind.as_pointer())
+
+        def clipped(value: Any) -> Any:
+            value = builder.add(value, constant(64))
+            value = builder.select(builder.icmp_signed("<", value, constant(0)), constant(0), value)
+            return builder.select(builder.icmp_signed(">", value, constant(127)), constant(127), value)
+
+        def channel(c: int) -> Any:
+            lanes = ir.Constant(order, [3 * i + c for i in range(LANES)])
+            return builder.zext(builder.shuffle_vector(block, ir.Constant(packed, ir.Undefined), lanes), wide)
+
+        block = builder.load(at(args[0], packed), align=1)
+        red, green, blue = channel(0), channel(1), channel(2)
+        both, twice = builder.add(red, blue), builder.add(green, green)
+        luma = builder.lshr(builder.add(both, twice), constant(3))
+        values = luma, clipped(builder.sub(red, blue)), clipped(builder.sub(twice, both))
+        for address, value in zip(args[1:], values, strict=True):
+            builder.store(builder.trunc(value, narrow), at(address, narrow), align=1)
+
+    return types.void(pixels, p0, p1, p2), generate
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _convert(image: np.ndarray, planes: np.ndarray, chunks: int) -> None:
+    height, width = image.shape[:2]
+    padded = planes.shape[2]
+    size = height * padded
+    at_image, at_planes = image.ctypes.data, planes.ctypes.data
+    for chunk in prange(chunks):
+        for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
+            for block in range(0, width, LANES):
+                x = min(block, width - LANES)  # the last block overlaps the one before
+                at = at_planes + y * padded + x
+                _opponent(at_image + 3 * (y * width + x), at, at + size, at + 2 * size)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _smooth(raw: np.ndarray, planes: np.ndarray, width: int, chunks: int) -> None:
+    """1-2-1 in both directions; the border repeats."""
+    height = raw.shape[1]
+    u16 = np.uint16  # numba widens every sum to 64 bits: casting back lets LLVM keep 16
+    for chunk in prange(chunks):
+        column = np.empty(width + 2, np.uint16)
+        left, middle, right = column[:width], column[1 : width + 1], column[2:]
+        for c in range(3):
+            for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
+                above, here, below = raw[c, max(y - 1, 0)], raw[c, y], raw[c, min(y + 1, height - 1)]
+                for x in range(width):
+                    middle[x] = u16(u16(above[x]) + u16(u16(here[x]) * u16(2)) + u16(below[x]))
+                column[0], column[width + 1] = column[1], column[width]
+                row = planes[c, y]
+                for x in range(width):
+                    row[x] = np.uint8(u16(left[x] + right[x] + u16(middle[x] * u16(2)) + u16(8)) >> u16(4))
