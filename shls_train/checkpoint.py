@@ -40,7 +40,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     stem = f"step-{meta['step']:06d}"
     tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous() for name, value in state.items()}
     target = folder / f"{stem}.safetensors"
     temporary = folder / f".{stem}.tmp"
     try:

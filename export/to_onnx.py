@@ -1,0 +1,152 @@
+"""Checkpoint -> ONNX with the contract inside, compared with torch before it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from shls.export.traceable import fold_batch_norm
+from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.errors import BadInput, ShlsError
+from shls.runtime.preprocess import to_input
+from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.network import SIZE_MULTIPLE, STRIDE
+
+OPSET = 18
+TOLERANCE = 1e-4
+
+
+class ExportFailed(ShlsError):
+    """The exported network does not compute what the checkpoint does."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was built.
+
+    path : the ONNX file
+    megabytes : its size
+    max_difference : largest absolute difference to torch over the compared frames
+    frames : how many frames were compared
+    contract : as written into the file
+    """
+
+    path: Path
+    megabytes: float
+    max_difference: float
+    frames: int
+    contract: Contract
+
+
+def export_onnx(checkpoint: Path, out: Path, height: int, width: int, frames: list[np.ndarray]) -> ExportReport:
+    """Write the network of a checkpoint as ONNX (opset 18, fixed shapes).
+
+    Parameters
+    ----------
+    checkpoint : path
+        A checkpoint file or a training folder.
+    out : path
+        The ONNX file to write; it appears whole or not at all.
+    height, width : int
+        Of the network's input in pixels, multiples of 16.
+    frames : list of (H, W, 3) uint8 RGB
+        Real frames on which ONNX and torch are compared.
+
+    Raises
+    ------
+    BadInput
+        If the size does not fit the network, the checkpoint cannot be read or the file not be written.
+    ExportFailed
+        If any output differs from torch by more than 1e-4.
+    """
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or min(height, width) < SIZE_MULTIPLE:
+        raise BadInput(f"size {width}x{height}: both must be multiples of {SIZE_MULTIPLE}, as in 864x480")
+    loaded = load_checkpoint(checkpoint)
+    network = fold_batch_norm(restore_network(loaded))
+    contract = Contract(
+        network=str(loaded.meta["network"]),
+        height=height,
+        width=width,
+        dim=network.head.out_channels,
+        stride=STRIDE,
+        checkpoint_sha256=_digest(network),
+        opset=OPSET,
+        tools={"torch": torch.__version__, "onnx": onnx.__version__},
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_writable(out.parent), prefix=".export-") as folder:
+        temporary = Path(folder) / out.name
+        _write(network, contract, temporary)
+        difference = _max_difference(network, contract, temporary, frames)
+        if difference > TOLERANCE:
+            raise ExportFailed(f"{out}: differs from torch by {difference:.2e}, at most {TOLERANCE:.0e} is accepted")
+        os.replace(temporary, out)
+    return ExportReport(out, out.stat().st_size / 1e6, difference, len(frames), contract)
+
+
+def _write(network: nn.Module, contract: Contract, path: Path) -> None:
+    example = torch.zeros(1, 3, contract.height, contract.width)
+    program = torch.onnx.export(
+        network,
+        (example,),
+        input_names=[contract.input],
+        output_names=[contract.output],
+        opset_version=OPSET,
+        dynamo=True,
+        optimize=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    _drop_traces(model)
+    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    written = {entry.domain: entry.version for entry in model.opset_import}
+    if written.get("") != OPSET:
+        raise ExportFailed(f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README")
+    onnx.save(model, path)
+
+
+def _drop_traces(model: onnx.ModelProto) -> None:
+    """The exporter notes stack traces and source paths of the machine in every node; they do not belong in a product."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer]:
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+
+
+def _max_difference(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> float:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for frame in frames:
+        tensor = to_input(frame, contract)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(tensor)).numpy()
+        (actual,) = session.run([contract.output], {contract.input: tensor})
+        worst = max(worst, float(np.abs(actual - expected).max()))
+    return worst
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of the weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _writable(folder: Path) -> Path:
+    if not os.access(folder, os.W_OK):
+        raise BadInput(f"{folder}: not writable; choose another --out")
+    return folder

@@ -1,0 +1,27 @@
+"""The network as it is exported: batch normalisation folded into the convolutions before it."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from shls_train.network import EdgeNet
+
+
+def fold_batch_norm(network: EdgeNet) -> EdgeNet:
+    """A copy of a network in evaluation mode without batch normalisation; its outputs are the same within rounding."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, nn.Sequential):
+            _fold(module)
+    return folded
+
+
+def _fold(sequence: nn.Sequential) -> None:
+    for index in range(len(sequence) - 1):
+        convolution, norm = sequence[index], sequence[index + 1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            sequence[index] = fuse_conv_bn_eval(convolution, norm)
+            sequence[index + 1] = nn.Identity()

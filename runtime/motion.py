@@ -1,0 +1,61 @@
+"""Where things were a few frames ago, from coarse optical flow."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+
+REDUCTION = 4
+"""Frame pixels per flow vector, along each axis."""
+
+LEAST_SIDE = 16
+"""Frames whose reduced side would be shorter are taken to stand still: the flow needs a patch to match."""
+
+
+class MotionTracker:
+    """Backward flow between the last frames (DIS, Kroeger et al. 2016, at a quarter of the resolution).
+
+    The memory centres its windows on these places, so that a narrow window serves fast objects and moving cameras too.
+
+    Parameters
+    ----------
+    frames : int
+        How far back a point can be traced.
+    """
+
+    def __init__(self, frames: int) -> None:
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flows: deque[np.ndarray] = deque(maxlen=frames)
+        self._previous: np.ndarray | None = None
+
+    def step(self, image: np.ndarray) -> None:
+        """Take the next frame, (H, W, 3) uint8 RGB."""
+        size = (image.shape[1] // REDUCTION, image.shape[0] // REDUCTION)
+        if min(size) < LEAST_SIDE:
+            return
+        grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        if self._previous is not None:
+            flow = self._dis.calc(grey, self._previous, None)  # (H/4, W/4, 2): from this frame to the one before
+            self._flows.appendleft(cv2.GaussianBlur(flow, (0, 0), 2) * REDUCTION)
+        self._previous = grey
+
+    def trace(self, points: np.ndarray) -> np.ndarray:
+        """Follow points back in time.
+
+        Parameters
+        ----------
+        points : (N, 2) float32, x and y in frame pixels
+
+        Returns
+        -------
+        (A, N, 2) float32: where they are now, where they were one frame ago, two, ...
+        """
+        places = [points.astype(np.float32)]
+        for flow in self._flows:
+            now = places[-1]
+            column = np.clip(now[:, 0] / REDUCTION, 0, flow.shape[1] - 1).astype(np.intp)
+            row = np.clip(now[:, 1] / REDUCTION, 0, flow.shape[0] - 1).astype(np.intp)
+            places.append(now + flow[row, column])
+        return np.stack(places)

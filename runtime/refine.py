@@ -1,0 +1,239 @@
+"""From probabilities per superpixel to a mask per pixel.
+
+Where neighbouring superpixels disagree, each pixel asks those around it, weighted by likeness in colour and by
+distance (a bilateral filter whose support is superpixels), on a grid of half the resolution; a binomial filter removes
+the speckle. The mask itself is decided at the frame's own resolution, between bilinearly interpolated probabilities.
+
+Measured on DAVIS frames with one set of features, J&F: superpixels painted as they are 0.783, smoothed by a Gaussian
+0.801, guided filter on grey 0.809, on colour 0.816 (and 20 times slower), this 0.821. Writing the refined probabilities back
+into the memory loses 0.06: smoothing leaks over the outline, frame by frame. The memory keeps what it read.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numba import njit, prange
+
+from shls.runtime.types import Mask, Superpixels
+
+COLOUR_SIGMA = 8.0
+"""Of the colour weight, in units of 8-bit Lab."""
+
+SPACE_SIGMA = 0.6
+"""Of the distance weight, in mean superpixel spacings."""
+
+REACH = 1.5
+"""Side of a bucket of superpixels, in mean spacings; a pixel asks the nine buckets around it."""
+
+AGREEMENT = 0.05
+"""Neighbours whose probabilities differ by less are not refined."""
+
+
+def refine(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]) -> Mask:
+    """Decide the mask of a frame.
+
+    Parameters
+    ----------
+    probabilities : (N, K + 1) float32, column 0 the background
+    superpixels : Superpixels
+    image : (H, W, 3) uint8 RGB
+        What the superpixels partition.
+    size : (height, width)
+        Of the mask, pixels; the frame's own resolution.
+
+    Returns
+    -------
+    Mask
+        Object ids 1..K.
+    """
+    planes = _planes(probabilities, superpixels, image)
+    return Mask(_decide(planes, size[0], size[1]), _scores(planes))
+
+
+def _planes(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray) -> np.ndarray:
+    """Probabilities on the grid of half the resolution, (h, w, K + 1) float32."""
+    height, width = superpixels.labels.shape
+    h, w = max(1, height // 2), max(1, width // 2)
+    colours = cv2.cvtColor(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
+    labels = superpixels.labels[_nearest(h, height)][:, _nearest(w, width)]
+    spacing = max(1.0, (height * width / len(superpixels.areas)) ** 0.5)
+    side = REACH * spacing
+    columns, rows = int(width / side) + 1, int(height / side) + 1
+    bucket = (superpixels.centres // side).astype(np.int64) @ np.array([1, columns])
+    order = np.argsort(bucket, kind="stable").astype(np.int32)
+    starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1)).astype(np.int32)
+    disputed = _disputed(probabilities, bucket, order, starts, columns)
+    planes = _ask(
+        labels, colours, superpixels.centres, _mean_colours(colours, labels, len(superpixels.areas)), probabilities,
+        disputed, order, starts, columns, side, width / w, height / h,
+        0.5 / COLOUR_SIGMA**2, 0.5 / (SPACE_SIGMA * spacing) ** 2,
+    )  # fmt: skip
+    return _smooth(planes, labels, disputed)
+
+
+def _nearest(cells: int, pixels: int) -> np.ndarray:
+    return ((np.arange(cells) + 0.5) * pixels / cells).astype(np.intp)
+
+
+@njit(cache=True, nogil=True)
+def _mean_colours(colours: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """(h, w, 3) uint8 -> (N, 3) float32; far from every colour where a superpixel has no pixel on this grid."""
+    sums = np.zeros((count, 3), np.float32)
+    pixels = np.zeros(count, np.float32)
+    h, w = labels.shape
+    for y in range(h):
+        for x in range(w):
+            n = labels[y, x]
+            pixels[n] += 1
+            for i in range(3):
+                sums[n, i] += colours[y, x, i]
+    for n in range(count):
+        for i in range(3):
+            sums[n, i] = sums[n, i] / pixels[n] if pixels[n] > 0 else np.float32(1e4)
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _disputed(
+    probabilities: np.ndarray, bucket: np.ndarray, order: np.ndarray, starts: np.ndarray, columns: int
+) -> np.ndarray:
+    """(N,) bool: superpixels whose neighbourhood does not agree."""
+    N, classes = probabilities.shape
+    rows = (len(starts) - 1) // columns
+    low = np.full((rows, columns, classes), 2, np.float32)
+    high = np.full((rows, columns, classes), -1, np.float32)
+    for n in range(N):
+        row, column = bucket[n] // columns, bucket[n] % columns
+        for c in range(classes):
+            low[row, column, c] = min(low[row, column, c], probabilities[n, c])
+            high[row, column, c] = max(high[row, column, c], probabilities[n, c])
+    disputed = np.zeros(N, np.bool_)
+    for row in range(rows):
+        for column in range(columns):
+            around = (slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2))
+            differ = False
+            for c in range(classes):
+                differ |= high[around[0], around[1], c].max() - low[around[0], around[1], c].min() > AGREEMENT
+            if differ:
+                b = row * columns + column
+                disputed[order[starts[b] : starts[b + 1]]] = True
+    return disputed
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _ask(
+    labels: np.ndarray,
+    colours: np.ndarray,
+    centres: np.ndarray,
+    means: np.ndarray,
+    probabilities: np.ndarray,
+    disputed: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    columns: int,
+    side: float,
+    step_x: float,
+    step_y: float,
+    colour_scale: float,
+    space_scale: float,
+) -> np.ndarray:
+    """(h, w, K + 1): each pixel's weighted mean of the superpixels around it, where these disagree."""
+    h, w = labels.shape
+    classes = probabilities.shape[1]
+    rows = (len(starts) - 1) // columns
+    planes = np.zeros((h, w, classes), np.float32)
+    for y in prange(h):
+        place_y = (y + 0.5) * step_y - 0.5
+        row = int(place_y / side)
+        for x in range(w):
+            n = labels[y, x]
+            if not disputed[n]:
+                planes[y, x] = probabilities[n]
+                continue
+            place_x = (x + 0.5) * step_x - 0.5
+            column = int(place_x / side)
+            total = np.float32(1e-6)  # where nobody is alike, the pixel's own superpixel decides
+            for c in range(classes):
+                planes[y, x, c] = total * probabilities[n, c]
+            for r in range(max(0, row - 1), min(rows - 1, row + 1) + 1):
+                first = starts[r * columns + max(0, column - 1)]
+                behind = starts[r * columns + min(columns - 1, column + 1) + 1]
+                for b in range(first, behind):
+                    m = order[b]
+                    dx, dy = centres[m, 0] - place_x, centres[m, 1] - place_y
+                    d0, d1, d2 = means[m, 0] - colours[y, x, 0], means[m, 1] - colours[y, x, 1], means[m, 2] - colours[y, x, 2]
+                    far = (dx * dx + dy * dy) * space_scale + (d0 * d0 + d1 * d1 + d2 * d2) * colour_scale
+                    if far > 12:
+                        continue
+                    weight = np.float32(np.exp(-far))
+                    total += weight
+                    for c in range(classes):
+                        planes[y, x, c] += weight * probabilities[m, c]
+            for c in range(classes):
+                planes[y, x, c] /= total
+    return planes
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _smooth(planes: np.ndarray, labels: np.ndarray, disputed: np.ndarray) -> np.ndarray:
+    """3x3 binomial filter where neighbours disagree."""
+    h, w, classes = planes.shape
+    smooth = planes.copy()
+    for y in prange(1, h - 1):
+        for x in range(1, w - 1):
+            if not disputed[labels[y, x]]:
+                continue
+            for c in range(classes):
+                edges = planes[y - 1, x, c] + planes[y + 1, x, c] + planes[y, x - 1, c] + planes[y, x + 1, c]
+                corners = planes[y - 1, x - 1, c] + planes[y - 1, x + 1, c] + planes[y + 1, x - 1, c] + planes[y + 1, x + 1, c]
+                smooth[y, x, c] = (4 * planes[y, x, c] + 2 * edges + corners) / 16
+    return smooth
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _decide(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width) uint8: the likeliest object of the bilinearly interpolated probabilities."""
+    h, w, classes = planes.shape
+    winner = np.empty((h, w), np.uint8)
+    for y in prange(h):
+        for x in range(w):
+            winner[y, x] = np.argmax(planes[y, x])
+    mask = np.empty((height, width), np.uint8)
+    for y in prange(height):
+        v = min(max((y + 0.5) * h / height - 0.5, 0.0), h - 1.0)
+        y0 = int(v)
+        y1, fy = min(y0 + 1, h - 1), np.float32(v - y0)
+        for x in range(width):
+            u = min(max((x + 0.5) * w / width - 0.5, 0.0), w - 1.0)
+            x0 = int(u)
+            x1, fx = min(x0 + 1, w - 1), np.float32(u - x0)
+            object_id = winner[y0, x0]
+            if object_id != winner[y0, x1] or object_id != winner[y1, x0] or object_id != winner[y1, x1]:
+                best = np.float32(-1)
+                for c in range(classes):
+                    upper = planes[y0, x0, c] * (1 - fx) + planes[y0, x1, c] * fx
+                    lower = planes[y1, x0, c] * (1 - fx) + planes[y1, x1, c] * fx
+                    value = upper * (1 - fy) + lower * fy
+                    if value > best:
+                        best, object_id = value, np.uint8(c)
+            mask[y, x] = object_id
+    return mask
+
+
+def _scores(planes: np.ndarray) -> dict[int, float]:
+    """Object id -> mean probability over the pixels where it is the likeliest, 0 where there are none."""
+    sums, pixels = _score_sums(planes)
+    return {c: float(sums[c] / pixels[c]) if pixels[c] else 0.0 for c in range(1, len(sums))}
+
+
+@njit(cache=True, nogil=True)
+def _score_sums(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    h, w, classes = planes.shape
+    sums, pixels = np.zeros(classes, np.float64), np.zeros(classes, np.int64)
+    for y in range(h):
+        for x in range(w):
+            c = np.argmax(planes[y, x])
+            sums[c] += planes[y, x, c]
+            pixels[c] += 1
+    return sums, pixels

@@ -1,0 +1,188 @@
+"""Follows objects through a video, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+
+from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.memory import Memory
+from shls.runtime.motion import MotionTracker
+from shls.runtime.pooling import pool
+from shls.runtime.preprocess import to_input
+from shls.runtime.refine import refine
+from shls.runtime.session import Session, open_session
+from shls.runtime.stopwatch import Stopwatch
+from shls.runtime.superpixels import SuperpixelTracker, cut_along
+from shls.runtime.types import Mask, Superpixels
+
+SHIPPED_MODEL = Path(__file__).parent / "assets" / "shls-edge.onnx"
+MAX_OBJECTS = 254
+
+T = TypeVar("T")
+
+
+def open_segmenter(model: Path | None = None, threads: int = 0, overlap: bool = True) -> VideoSegmenter:
+    """Load a model, the shipped one by default, and make a segmenter of it.
+
+    Parameters
+    ----------
+    model : path of an ONNX file written by `shls export`
+    threads : CPU threads of the network, 0 for all cores
+    overlap : run superpixels and flow while the network runs; the masks are the same without
+    """
+    return VideoSegmenter(open_session(model or SHIPPED_MODEL, threads), overlap)
+
+
+class _Seen(NamedTuple):
+    """A frame after the stages that need no memory."""
+
+    image: np.ndarray
+    superpixels: Superpixels
+    features: np.ndarray
+
+
+class VideoSegmenter:
+    """Objects in, masks out: `start` with the first mask, then `step` for each further frame.
+
+    It owns the session, the memory and nothing else. Not to be shared between threads.
+
+    Attributes
+    ----------
+    session : the network
+    stopwatch : time per stage of every frame so far
+    """
+
+    def __init__(self, session: Session, overlap: bool = True) -> None:
+        self.session = session
+        self.stopwatch = Stopwatch()
+        self._beside = ThreadPoolExecutor(1, "superpixels") if overlap else None
+        self._memory: Memory | None = None
+        self._size = (0, 0)
+        self._ids = np.zeros(0, np.uint8)
+
+    def start(self, image: np.ndarray, mask: np.ndarray) -> None:
+        """Mark the objects to follow; what was followed before is forgotten.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB
+        mask : (H, W) uint8
+            Object id per pixel, 0 for the background; ids need not be consecutive.
+
+        Raises
+        ------
+        ShapeMismatch
+            If the image is not (H, W, 3), or the mask is of another size.
+        BadInput
+            If the mask marks no object, or more than 254, or the arrays are not uint8.
+        """
+        _check_image(image)
+        if mask.shape != image.shape[:2]:
+            raise ShapeMismatch(f"mask of {_size(mask)} for a frame of {_size(image)}; make it the frame's size")
+        if mask.dtype != np.uint8:
+            raise BadInput(f"mask of {mask.dtype}; expected uint8 object ids, 0 for the background")
+        ids = np.unique(mask[mask > 0])
+        if not 1 <= len(ids) <= MAX_OBJECTS:
+            raise BadInput(f"the mask marks {len(ids)} objects; expected 1 to {MAX_OBJECTS}")
+        contract = self.session.contract
+        self._size = image.shape[:2]
+        self._ids = np.concatenate([[0], ids]).astype(np.uint8)
+        self._superpixels = SuperpixelTracker(contract.superpixels)
+        self._motion = MotionTracker(contract.memory.recent)
+        small = self._working_image(image)
+        memory = Memory(contract.memory, small.shape[:2], contract.dim, len(ids))
+        nearest = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        seen = self._see(image, small, np.searchsorted(self._ids, nearest).astype(np.uint8))
+        memory.write(seen.features, seen.superpixels.centres, _shares(seen.superpixels, nearest, self._ids))
+        self._memory = memory
+
+    def step(self, image: np.ndarray) -> Mask:
+        """Find the objects in the next frame.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB, of the first frame's size
+
+        Raises
+        ------
+        BadInput
+            If no objects were marked, or the image is not uint8.
+        ShapeMismatch
+            If the image is of another size than the first.
+        """
+        _check_image(image)
+        if self._memory is None:
+            raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
+        if image.shape[:2] != self._size:
+            raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
+        seen = self._see(image, self._working_image(image))
+        with self.stopwatch.time("memory"):
+            centres = seen.superpixels.centres
+            readout = self._memory.read(seen.features, self._motion.trace(centres))
+            self._memory.write(seen.features, centres, readout.probabilities)
+        with self.stopwatch.time("refine"):
+            mask = refine(readout.probabilities, seen.superpixels, seen.image, self._size)
+        return self._renumber(mask)
+
+    def _see(self, image: np.ndarray, small: np.ndarray, cut: np.ndarray | None = None) -> _Seen:
+        """Network, superpixels and flow; they do not depend on each other."""
+        waiting = self._start_beside(lambda: self._partition(small, cut))
+        with self.stopwatch.time("network"):
+            features = self.session.run(to_input(image, self.session.contract))
+        superpixels = waiting()
+        with self.stopwatch.time("pool"):
+            return _Seen(small, superpixels, pool(features, superpixels))
+
+    def _partition(self, small: np.ndarray, cut: np.ndarray | None) -> Superpixels:
+        with self.stopwatch.time("superpixels"):
+            superpixels = self._superpixels.step(small)
+            if cut is not None:
+                superpixels = cut_along(superpixels, cut)
+        with self.stopwatch.time("flow"):
+            self._motion.step(small)
+        return superpixels
+
+    def _start_beside(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Begin some work on the other thread, or here if there is none; the result is had by calling what is returned."""
+        if self._beside is not None:
+            future: Future[T] = self._beside.submit(work)
+            return future.result
+        result = work()
+        return lambda: result
+
+    def _working_image(self, image: np.ndarray) -> np.ndarray:
+        """The frame, scaled down where it has more pixels than the network's input."""
+        contract = self.session.contract
+        scale = (contract.height * contract.width / (image.shape[0] * image.shape[1])) ** 0.5
+        if scale >= 1:
+            return image
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+    def _renumber(self, mask: Mask) -> Mask:
+        """From consecutive numbers to the user's object ids."""
+        return Mask(self._ids[mask.labels], {int(self._ids[k]): score for k, score in mask.scores.items()})
+
+
+def _shares(superpixels: Superpixels, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(N, K + 1) float32: which object each superpixel belongs to; each lies within one."""
+    owner = np.zeros(len(superpixels.areas), np.intp)
+    owner[superpixels.labels.ravel()] = np.searchsorted(ids, mask.ravel())
+    return np.eye(len(ids), dtype=np.float32)[owner]
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ShapeMismatch(f"image of shape {image.shape}; expected (H, W, 3) RGB")
+    if image.dtype != np.uint8:
+        raise BadInput(f"image of {image.dtype}; expected uint8 RGB")
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
