@@ -14,7 +14,7 @@ from shls.runtime.errors import BadInput, ShapeMismatch
 
 LANES = 16  # pixels per SIMD step
 
-# Idle OpenMP threads spin by default: beside another busy process or network a frame then takes 130 ms instead of 6.
+# Idle OpenMP threads spin by default: beside another busy process a frame then takes 130 ms instead of 6.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

@@ -57,7 +57,7 @@ def connect(
     """Turn any labelling into connected superpixels.
 
     The largest part of a label keeps it. Other parts of at least `least` pixels, the largest first, take free
-    labels; the rest joins neighbours. Labels are then made consecutive by moving the last ones into the holes.
+    labels; the rest joins neighbours. Then the last labels move into the holes.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _find_runs(labels: np.ndarray, runs: Runs, width: int, chunks: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _components(labels: np.ndarray, runs: Runs, chunks: int) -> np.ndarray:
-    """Unite across the seams of the bands and flatten the union-find: (components, 3) of root, label and area."""
+    """Unite across the seams of the bands, flatten the union-find: (components, 3) of root, label, area."""
     for chunk in range(1, chunks):
         _unite(labels, runs, chunk * len(labels) // chunks)
     parent, names, start = runs.parent, runs.names, runs.start
@@ -252,7 +252,7 @@ def _orphans(  # noqa: C901 - two scans of one structure
 
 
 @njit(cache=True, nogil=True)
-def _adopt(  # noqa: C901 - one search over neighbours
+def _adopt(
     labels: np.ndarray,
     colours: np.ndarray,
     runs: Runs,

@@ -96,7 +96,8 @@ class SuperpixelTracker:
         to_planes(image, self._raw, self._planes, chunks)
         self.warm = self._usual >= 0 and not self._is_cut()
         if not self.warm:
-            self._centres = _grid(height, width, self._count)
+            self._labels[:] = 0  # what no centre reaches keeps its label, which must be one of this start
+            self._centres = self._seeds.copy()
             _seed(self._planes, self._centres, width)
         rounds = 1 if self.warm else self.settings.iterations
         frame = (self._planes, self._labels, self._nearest)
@@ -135,8 +136,9 @@ class SuperpixelTracker:
         self._nearest = np.empty((height, padded), np.uint16)
         self._runs = regions.allocate(height, width)
         self._count = min(self.settings.count, height * width)
-        step = max(1.0, (height * width / self._count) ** 0.5)
-        self._reach = int(np.ceil(step)) + 1
+        self._seeds, reach = _grid(height, width, self._count)
+        self._reach = int(np.ceil(reach)) + 1
+        step = (height * width / self._count) ** 0.5
         self._window = min(-(-(2 * self._reach + 1) // LANES) * LANES, padded)
         far = max(padded, height)
         offsets = np.arange(-far, far) * (self.settings.compactness / step)
@@ -173,15 +175,15 @@ def cut_along(superpixels: Superpixels, mask: np.ndarray) -> Superpixels:
     return Superpixels(*_cut(labels, np.array(mask, order="C"), len(centres)))
 
 
-def _grid(height: int, width: int, count: int) -> np.ndarray:
-    """Centres (n, 5) int16 of x, y and three colours (left 0) on a regular grid of at most `count` cells."""
+def _grid(height: int, width: int, count: int) -> tuple[np.ndarray, float]:
+    """Centres (n, 5) int16 of x, y and three colours, left 0, on a grid of at most count, larger step."""
     rows = min(max(1, round((count * height / width) ** 0.5)), height, count)
     columns = min(width, count // rows)
     centres = np.zeros((rows * columns, 5), np.int16)
     y, x = np.mgrid[0:rows, 0:columns]
     centres[:, 0] = ((x + 0.5) * width / columns).ravel()
     centres[:, 1] = ((y + 0.5) * height / rows).ravel()
-    return centres
+    return centres, max(width / columns, height / rows)
 
 
 def _at(builder: Any, address: Any, kind: Any) -> Any:
