@@ -47,7 +47,9 @@ class ExportReport:
     contract: Contract
 
 
-def export_onnx(checkpoint: Path, out: Path, height: int, width: int, frames: list[np.ndarray]) -> ExportReport:
+def export_onnx(
+    checkpoint: Path, out: Path, height: int, width: int, frames: list[np.ndarray]
+) -> ExportReport:
     """Write the network of a checkpoint as ONNX (opset 18, fixed shapes).
 
     Parameters
@@ -88,7 +90,9 @@ def export_onnx(checkpoint: Path, out: Path, height: int, width: int, frames: li
         _write(network, contract, temporary)
         difference = _max_difference(network, contract, temporary, frames)
         if difference > TOLERANCE:
-            raise ExportFailed(f"{out}: differs from torch by {difference:.2e}, at most {TOLERANCE:.0e} is accepted")
+            raise ExportFailed(
+                f"{out}: differs from torch by {difference:.2e}, at most {TOLERANCE:.0e} is accepted"
+            )
         os.replace(temporary, out)
     return ExportReport(out, out.stat().st_size / 1e6, difference, len(frames), contract)
 
@@ -112,7 +116,9 @@ def _write(network: nn.Module, contract: Contract, path: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != OPSET:
-        raise ExportFailed(f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README")
+        raise ExportFailed(
+            f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README"
+        )
     onnx.save(model, path)
 
 

@@ -93,7 +93,9 @@ class Memory:
         """
         expected = (len(features), self._centroids.shape[2]), (len(features), len(self._centroids))
         if (features.shape, probabilities.shape) != expected:
-            raise ShapeMismatch(f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}")
+            raise ShapeMismatch(
+                f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}"
+            )
         slot = 0 if self._written == 0 else 1 + (self._written - 1) % self._settings.recent
         if self._written == 0 or self._counts[slot]:
             self._learn(slot, features, probabilities)
@@ -123,7 +125,14 @@ class Memory:
         probabilities = np.zeros((len(features), len(self._centroids)), np.float32)
         flat = self._probabilities.reshape(-1, len(self._centroids))
         _vote(
-            features, similarity, entry, flat, self._centroids, self._weights, self._settings.temperature, probabilities
+            features,
+            similarity,
+            entry,
+            flat,
+            self._centroids,
+            self._weights,
+            self._settings.temperature,
+            probabilities,
         )
         return Readout(probabilities, similarity[:, 0])
 
@@ -251,7 +260,9 @@ def _vote(
 
 
 @njit(cache=True, nogil=True)
-def _seed(features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray) -> None:
+def _seed(
+    features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray
+) -> None:
     """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
     N = len(features)
     classes, clusters = weights.shape
@@ -271,7 +282,9 @@ def _seed(features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray
 
 
 @njit(cache=True, nogil=True)
-def _cluster(features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray) -> None:
+def _cluster(
+    features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray
+) -> None:
     """One step of spherical k-means per object: each confident entry pulls its nearest centroid."""
     N, D = features.shape
     classes, clusters = weights.shape

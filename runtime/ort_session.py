@@ -31,7 +31,9 @@ class OrtSession:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise BadInput(f"{model}: onnxruntime cannot open it ({_first_line(error)}); export it again") from error
+            raise BadInput(
+                f"{model}: onnxruntime cannot open it ({_first_line(error)}); export it again"
+            ) from error
         self.contract = _contract_of(model, self._session)
         self.backend = f"onnxruntime {onnxruntime.__version__}, {self._session.get_providers()[0]}"
 
@@ -49,7 +51,9 @@ def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract
     expected = [1, 3, contract.height, contract.width]
     actual = {i.name: i.shape for i in session.get_inputs()}.get(contract.input)
     if actual != expected:
-        raise ContractMismatch(f"{model}: input {contract.input} has shape {actual}, its contract says {expected}")
+        raise ContractMismatch(
+            f"{model}: input {contract.input} has shape {actual}, its contract says {expected}"
+        )
     return contract
 
 

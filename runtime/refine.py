@@ -30,7 +30,9 @@ AGREEMENT = 0.05
 """Neighbours whose probabilities differ by less are not refined."""
 
 
-def refine(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]) -> Mask:
+def refine(
+    probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]
+) -> Mask:
     """Decide the mask of a frame.
 
     Parameters
@@ -162,7 +164,11 @@ def _ask(
                 for b in range(first, behind):
                     m = order[b]
                     dx, dy = centres[m, 0] - place_x, centres[m, 1] - place_y
-                    d0, d1, d2 = means[m, 0] - colours[y, x, 0], means[m, 1] - colours[y, x, 1], means[m, 2] - colours[y, x, 2]
+                    d0, d1, d2 = (
+                        means[m, 0] - colours[y, x, 0],
+                        means[m, 1] - colours[y, x, 1],
+                        means[m, 2] - colours[y, x, 2],
+                    )
                     far = (dx * dx + dy * dy) * space_scale + (d0 * d0 + d1 * d1 + d2 * d2) * colour_scale
                     if far > 12:
                         continue
@@ -186,7 +192,12 @@ def _smooth(planes: np.ndarray, labels: np.ndarray, disputed: np.ndarray) -> np.
                 continue
             for c in range(classes):
                 edges = planes[y - 1, x, c] + planes[y + 1, x, c] + planes[y, x - 1, c] + planes[y, x + 1, c]
-                corners = planes[y - 1, x - 1, c] + planes[y - 1, x + 1, c] + planes[y + 1, x - 1, c] + planes[y + 1, x + 1, c]
+                corners = (
+                    planes[y - 1, x - 1, c]
+                    + planes[y - 1, x + 1, c]
+                    + planes[y + 1, x - 1, c]
+                    + planes[y + 1, x + 1, c]
+                )
                 smooth[y, x, c] = (4 * planes[y, x, c] + 2 * edges + corners) / 16
     return smooth
 

@@ -45,9 +45,13 @@ def open_session(model: Path, threads: int = 0) -> Session:
         If the inference engine is not installed.
     """
     if not model.exists():
-        raise BadInput(f"{model}: no such model; export one with `shls export`, or leave --model out for the shipped one")
+        raise BadInput(
+            f"{model}: no such model; export one with `shls export`, or leave --model out for the shipped one"
+        )
     if model.suffix != ".onnx":
-        raise BadInput(f"{model}: not a model this runtime opens; expected a .onnx file written by `shls export`")
+        raise BadInput(
+            f"{model}: not a model this runtime opens; expected a .onnx file written by `shls export`"
+        )
     from shls.runtime.ort_session import OrtSession
 
     return OrtSession(model, threads)

@@ -63,7 +63,10 @@ def make_pair(still: np.ndarray, other: np.ndarray, rng: Rng, size: int, points:
     first, second, partner, seen = back.first, back.second, back.partner, back.seen
     if rng.random() < 0.75:
         front = _layer(other, _blob(other.shape[:2], rng), rng, size)
-        first, second = _paste(front.first, front.first_mask, first), _paste(front.second, front.second_mask, second)
+        first, second = (
+            _paste(front.first, front.first_mask, first),
+            _paste(front.second, front.second_mask, second),
+        )
         covers = front.second_mask > 127
         partner = np.where(covers[..., None], front.partner, partner)
         first_covered = _sample(front.first_mask, partner) > 127
@@ -82,13 +85,20 @@ def _layer(still: np.ndarray, mask: np.ndarray, rng: Rng, size: int) -> _Layer:
     side = min(height, width) * rng.uniform(0.45, 1.0)
     centre = np.array([rng.uniform(0.3, 0.7) * width, rng.uniform(0.3, 0.7) * height])
     to_still = _affine(centre, side / size, size, rng)
-    moved = _affine(centre + rng.uniform(-0.25, 0.25, 2) * side, side / size * np.exp(rng.uniform(-0.35, 0.35)), size, rng)
+    moved = _affine(
+        centre + rng.uniform(-0.25, 0.25, 2) * side, side / size * np.exp(rng.uniform(-0.35, 0.35)), size, rng
+    )
     first_map = _apply(to_still, _grid(size))
     second_map = _apply(moved, _grid(size) + _bend(size, rng))
     partner = _apply(_inverse(to_still), second_map)
     seen = _inside(second_map, width, height) & _inside(partner, size, size)
     return _Layer(
-        _warp(still, first_map), _warp(still, second_map), _warp(mask, first_map), _warp(mask, second_map), partner, seen
+        _warp(still, first_map),
+        _warp(still, second_map),
+        _warp(mask, first_map),
+        _warp(mask, second_map),
+        partner,
+        seen,
     )
 
 
@@ -137,7 +147,9 @@ def _blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
     """A smooth random outline around the middle of a still, (H, W) uint8, 255 inside."""
     height, width = shape[:2]
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    waves = sum(rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * np.pi)) for k in range(1, 6))
+    waves = sum(
+        rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * np.pi)) for k in range(1, 6)
+    )
     radius = min(height, width) * rng.uniform(0.15, 0.38) * (1 + waves)
     centre = np.array([width, height]) * rng.uniform(0.35, 0.65, 2)
     outline = centre + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
