@@ -1,0 +1,33 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shls.runtime.errors import BadInput, MissingDependency
+
+Model = Annotated[Path | None, typer.Option(help="ONNX model; the shipped one by default.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 takes all cores.", min=0)]
+
+
+def require(package: str, extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise MissingDependency(f"{package} is not installed; run `pip install 'shls[{extra}]'`")
+
+
+def write_json(path: Path, content: object) -> None:
+    import json
+    import os
+
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place") from error

@@ -1,0 +1,130 @@
+"""`shls run`, `shls demo` and `shls eval`: with a model on the device."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shls.runtime.commands_common import Model, Threads, write_json
+from shls.runtime.errors import BadInput
+
+if TYPE_CHECKING:
+    from shls.runtime.pipeline import Summary
+    from shls.runtime.segmenter import VideoSegmenter
+
+
+def run(
+    source: Annotated[
+        str, typer.Argument(help="Video file, folder of images, image_%05d.jpg or 'glob*.png'.")
+    ],
+    mask: Annotated[
+        Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")
+    ] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(help="Box x,y,w,h around an object; may be repeated.")
+    ] = None,
+    point: Annotated[list[str] | None, typer.Option(help="Point x,y on an object; may be repeated.")] = None,
+    start: Annotated[int, typer.Option(help="Frame in which the objects are marked.", min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")
+    ] = None,
+    model: Model = None,
+    threads: Threads = 0,
+) -> None:
+    """Follow the marked objects through a video."""
+    from shls.runtime.prompts import parse_box, parse_point
+
+    boxes = [parse_box(text) for text in box or []]
+    points = [parse_point(text) for text in point or []]
+    if mask is None and not boxes and not points:
+        raise BadInput("no objects marked; give --mask FILE, --box x,y,w,h or --point x,y")
+
+    from shls.runtime.segmenter import open_segmenter
+
+    segmenter = open_segmenter(model, threads)
+    _follow(segmenter, source, start, (mask, boxes, points), (out, masks, json))
+
+
+def demo(out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output")) -> None:
+    """Follow the rabbit of the shipped clip with the shipped model."""
+    from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
+
+    assets = SHIPPED_MODEL.parent
+    segmenter = open_segmenter()
+    results = (out / "overlay.mp4", out / "masks", out / "objects.jsonl")
+    _follow(segmenter, str(assets / "bunny.mp4"), 0, (assets / "bunny_mask.png", [], []), results)
+    for stage, milliseconds in segmenter.stopwatch.medians().items():
+        typer.echo(f"  {stage:<12} {milliseconds:7.2f} ms  (median)")
+
+
+def evaluate(
+    root: Annotated[Path, typer.Option(help="Folder in the layout of DAVIS.")],
+    set_file: Annotated[Path, typer.Option("--set", help="Text file that lists the sequences.")],
+    json: Annotated[Path | None, typer.Option(help="Write the scores here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep predictions and scores here; a rerun resumes.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Sequences at a time.", min=1)] = 1,
+    model: Model = None,
+) -> None:
+    """Measure J, F and J&F by the official DAVIS protocol."""
+    from functools import partial
+
+    from shls.runtime.evaluation import Result, result_key
+    from shls.runtime.evaluation import evaluate as evaluate_set
+    from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
+
+    def tell(result: Result, done: int, total: int) -> None:
+        typer.echo(f"{done}/{total} {result.name}", err=True)
+
+    path = model or SHIPPED_MODEL
+    threads = 1 if jobs > 1 else 0
+    open_session = partial(open_segmenter, path, threads=threads)
+    key = result_key(path) if path.exists() else ""
+    report = evaluate_set(root, set_file, open_session, jobs=jobs, out=out, key=key, progress=tell)
+    typer.echo(report.table())
+    if json:
+        write_json(json, report.to_dict())
+
+
+def _follow(
+    segmenter: VideoSegmenter,
+    source: str,
+    start: int,
+    prompt: tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]],
+    results: tuple[Path | None, Path | None, Path | None],
+) -> None:
+    """Run with a progress bar, and say what came of it."""
+    from shls.runtime.pipeline import follow
+    from shls.runtime.prompts import first_mask
+    from shls.runtime.sinks import open_sinks
+    from shls.runtime.sources import open_source
+
+    typer.echo(f"network: {segmenter.session.contract.network} on {segmenter.session.backend}", err=True)
+    with open_source(source, start) as frames:
+        protect = [prompt[0]] if prompt[0] else []
+        with (
+            open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
+            typer.progressbar(
+                length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr
+            ) as bar,
+        ):
+            done = follow(
+                frames,
+                segmenter,
+                lambda image: first_mask(image, *prompt),
+                sink,
+                lambda count: bar.update(count - bar.pos),
+            )
+    _say(done, results)
+
+
+def _say(done: Summary, results: tuple[Path | None, ...]) -> None:
+    typer.echo(f"{done.frames} frames, {done.fps:.1f} frames per second")
+    for path in filter(None, results):
+        typer.echo(f"  {path}")
