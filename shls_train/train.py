@@ -29,7 +29,7 @@ from shls_train.checkpoint import (
 from shls_train.config import TrainConfig
 from shls_train.losses import Matching, dense_correspondence
 from shls_train.network import EdgeNet
-from shls_train.stills import Stills
+from shls.runtime.stills import Stills
 
 CHECKPOINT_EVERY = 200
 PREFETCHED = 4

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from shls.runtime.errors import BadInput
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+from shls.runtime.sources import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
