@@ -100,13 +100,17 @@ def _follow(
     results: tuple[Path | None, Path | None, Path | None],
 ) -> None:
     """Run with a progress bar, and say what came of it."""
-    from shls.runtime.pipeline import follow
+    import numpy as np
+
+    from shls.runtime.pipeline import follow, warm_up
     from shls.runtime.prompts import first_mask
     from shls.runtime.sinks import open_sinks
     from shls.runtime.sources import open_source
 
     typer.echo(f"network: {segmenter.session.contract.network} on {segmenter.session.backend}", err=True)
     with open_source(source, start) as frames:
+        noise = np.random.default_rng(0).integers(0, 256, (*frames.size, 3), np.uint8)
+        typer.echo(f"warm-up {warm_up(segmenter, noise):.1f} s", err=True)
         protect = [prompt[0]] if prompt[0] else []
         with (
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,

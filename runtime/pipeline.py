@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from queue import Queue
 from threading import Event, Thread
 from types import TracebackType
@@ -15,10 +15,14 @@ import numpy as np
 from shls.runtime.errors import BadInput
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.sinks import Sink
+from shls.runtime.sources import Source
+from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.types import Frame, Mask
 
 DEPTH = 4
-"""Frames that wait between two stages, at most."""
+"""Frames of a file that wait between two stages, at most."""
+LIVE_DEPTH = 1
+"""The same of a camera: what waits gets old."""
 
 
 class Summary(NamedTuple):
@@ -26,10 +30,14 @@ class Summary(NamedTuple):
 
     frames : segmented, the marked one included
     seconds : from the second frame's arrival to the last one's masks being written
+    dropped : frames of a live source that came while others were segmented
+    late : results not written, for they were older than allowed
     """
 
     frames: int
     seconds: float
+    dropped: int = 0
+    late: int = 0
 
     @property
     def fps(self) -> float:
@@ -42,40 +50,61 @@ def follow(
     mark: Callable[[np.ndarray], np.ndarray],
     sink: Sink,
     progress: Callable[[int], None] | None = None,
+    *,
+    overlap: bool = True,
+    max_age: float | None = None,
 ) -> Summary:
     """Mark the objects in the first frame and follow them through the others.
 
+    The segmenter's stopwatch also gets `decode`, `segment`, `write` and `frame`, the time from result to
+    result; and for a live source `age`, from a frame's capture to its result being written.
+
     Parameters
     ----------
-    frames : the source
+    frames : the source; of a live one, only the newest frame is segmented
     segmenter : VideoSegmenter
     mark : makes the (H, W) mask of the first frame from its image
     sink : takes each frame and its mask, in order; it is not closed
     progress : called with the number of frames done, from the thread that calls this
+    overlap : read and write on threads beside; the masks are the same without
+    max_age : seconds since capture after which a live source's result is not written
 
     Raises
     ------
     BadInput
         If there is no frame, or what any stage raises. What was segmented until then is written.
     """
-    with _ReadAhead(frames) as ahead, _WriteBehind(sink) as behind:
+    watch = segmenter.stopwatch
+    live = frames if isinstance(frames, Source) and frames.live else None
+    sink = _TimedSink(sink, watch, live)
+    late = 0
+    with _reading(frames, watch, overlap) as ahead, _writing(sink, overlap, live is not None) as behind:
         first = next(ahead, None)
         if first is None:
             raise BadInput("the source gave no frame; nothing to segment")
         mask = mark(first.image)
         segmenter.start(first.image, mask)
         behind.write(first, Mask(mask, dict.fromkeys(np.unique(mask[mask > 0]).tolist(), 1.0)))
-        begun, count = time.perf_counter(), 1
+        begun = last = time.perf_counter()
+        count = 1
         for frame in ahead:
-            behind.write(frame, segmenter.step(frame.image))
+            with watch.time("segment"):
+                result = segmenter.step(frame.image)
+            if live is not None and max_age is not None and live.age(frame) > max_age:
+                late += 1
+            else:
+                behind.write(frame, result)
             count += 1
+            now = time.perf_counter()
+            watch.add("frame", now - last)
+            last = now
             if progress:
                 progress(count)
-    return Summary(count, time.perf_counter() - begun)
+    return Summary(count, time.perf_counter() - begun, live.dropped if live else 0, late)
 
 
 def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
-    """Compile and touch everything that a frame needs, on a frame of the video; returns the seconds it took."""
+    """Compile and touch all that a frame needs, on an image of the video's size; return the seconds it took."""
     begun = time.perf_counter()
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[: (image.shape[0] + 1) // 2] = 1
@@ -85,11 +114,51 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
     return time.perf_counter() - begun
 
 
+def _reading(
+    frames: Iterable[Frame], watch: Stopwatch, overlap: bool
+) -> AbstractContextManager[Iterator[Frame]]:
+    if isinstance(frames, Source) and frames.live:  # reads on a thread of its own
+        return nullcontext(iter(frames))
+    timed = _timed(frames, watch)
+    return _ReadAhead(timed) if overlap else nullcontext(timed)
+
+
+def _writing(sink: Sink, overlap: bool, live: bool) -> AbstractContextManager[_WriteBehind | Sink]:
+    if not overlap:
+        return nullcontext(sink)
+    return _WriteBehind(sink, LIVE_DEPTH if live else DEPTH)
+
+
+def _timed(frames: Iterable[Frame], watch: Stopwatch) -> Iterator[Frame]:
+    iterator = iter(frames)
+    while True:
+        begun = time.perf_counter()
+        try:
+            frame = next(iterator)
+        except StopIteration:
+            return
+        watch.add("decode", time.perf_counter() - begun)
+        yield frame
+
+
+class _TimedSink(Sink):
+    """Times writing, and a live source's results when they are written."""
+
+    def __init__(self, sink: Sink, watch: Stopwatch, live: Source | None) -> None:
+        self._sink, self._watch, self._live = sink, watch, live
+
+    def write(self, frame: Frame, mask: Mask) -> None:
+        with self._watch.time("write"):
+            self._sink.write(frame, mask)
+        if self._live is not None:
+            self._watch.add("age", self._live.age(frame))
+
+
 class _Worker:
     """A thread and a bounded queue; an error in the thread is raised in the main thread."""
 
-    def __init__(self) -> None:
-        self._queue: Queue[object] = Queue(DEPTH)
+    def __init__(self, depth: int) -> None:
+        self._queue: Queue[object] = Queue(depth)
         self._stop = Event()
         self._error: BaseException | None = None
         self._thread = Thread(target=self._guarded, daemon=True)
@@ -106,8 +175,7 @@ class _Worker:
 
     def _raise(self) -> None:
         if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+            raise self._error
 
 
 class _ReadAhead(_Worker):
@@ -115,7 +183,7 @@ class _ReadAhead(_Worker):
 
     def __init__(self, frames: Iterable[Frame]) -> None:
         self._frames = frames
-        super().__init__()
+        super().__init__(DEPTH)
 
     def _work(self) -> None:
         try:
@@ -150,9 +218,9 @@ class _ReadAhead(_Worker):
 class _WriteBehind(_Worker):
     """Writes to a sink while the next frame is segmented."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, depth: int) -> None:
         self._sink = sink
-        super().__init__()
+        super().__init__(depth)
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:

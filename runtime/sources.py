@@ -34,8 +34,12 @@ class Source(ABC):
     size : (H, W) of the frames, pixels
     fps : frames a second
     count : frames that will come, as the files or the container say; None where they do not
+    live : frames come at their own pace, and those that nobody takes in time are dropped
+    dropped : how many were
     """
 
+    live = False
+    dropped = 0
     name: str
     size: tuple[int, int]
     fps: float
@@ -66,6 +70,10 @@ class Source(ABC):
                 f"{self.size[1]}x{self.size[0]}; all must have one size: scale them, or split the video there"
             )
         return frame
+
+    def age(self, frame: Frame) -> float:  # noqa: ARG002
+        """Seconds since a live source's frame was captured; recorded frames have no age."""
+        return 0.0
 
     def close(self) -> None:
         """Free the file; no frames come after it."""

@@ -1,0 +1,34 @@
+"""The stopwatch: what it counts, and that it does not grow for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from shls.runtime.stopwatch import KEEP, Stopwatch
+
+
+def test_stages_are_timed_and_failures_are_not() -> None:
+    watch = Stopwatch()
+    with watch.time("good"):
+        pass
+    with pytest.raises(ZeroDivisionError), watch.time("bad"):
+        raise ZeroDivisionError
+    assert list(watch.seconds) == ["good"]
+    assert watch.seconds["good"][0] >= 0
+
+
+def test_medians_are_milliseconds() -> None:
+    watch = Stopwatch()
+    for seconds in (0.001, 0.005, 0.002):
+        watch.add("stage", seconds)
+    assert watch.medians() == {"stage": pytest.approx(2.0)}
+
+
+def test_only_the_newest_are_kept_unless_all_are_wanted() -> None:
+    some, all_of_them = Stopwatch(), Stopwatch(keep=None)
+    for at in range(KEEP + 5):
+        some.add("stage", at)
+        all_of_them.add("stage", at)
+    assert len(some.seconds["stage"]) == KEEP
+    assert some.seconds["stage"][0] == 5
+    assert len(all_of_them.seconds["stage"]) == KEEP + 5
