@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from shls.runtime import commands_measure, commands_model, commands_run, commands_train
+from shls.runtime import commands_calib, commands_measure, commands_model, commands_run, commands_train
 from shls.runtime.errors import ShlsError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(commands_run.demo)
 app.command("eval")(commands_run.evaluate)
 app.command()(commands_train.train)
 app.command()(commands_model.export)
+app.command()(commands_calib.calibrate)
 app.command()(commands_measure.doctor)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from shls.runtime.errors import ContractMismatch
@@ -77,13 +79,22 @@ class Contract:
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
+    def from_metadata(metadata: Mapping[str, str], path: Path) -> Contract:
+        """Read the contract from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
+        if METADATA_KEY not in metadata:
+            raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
+        return Contract.from_json(metadata[METADATA_KEY])
+
+    @staticmethod
     def from_json(text: str) -> Contract:
         """Read a contract; raises ContractMismatch if another version wrote it or it is not one."""
         try:
             values: dict[str, Any] = json.loads(text)
             version = values.get("version")
         except (ValueError, AttributeError) as error:
-            raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
+            raise ContractMismatch(
+                f"the model's contract is not JSON ({error}); export the model again"
+            ) from error
         known = {f.name for f in fields(Contract)}
         if version != VERSION or not values.keys() <= known:
             raise ContractMismatch(
@@ -101,4 +112,6 @@ class Contract:
                 }
             )
         except (TypeError, KeyError) as error:
-            raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error
+            raise ContractMismatch(
+                f"the model's contract is incomplete ({error}); export the model again"
+            ) from error

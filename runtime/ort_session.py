@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput, ContractMismatch, MissingDependency
 
 try:
@@ -44,10 +44,7 @@ class OrtSession:
 
 
 def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise ContractMismatch(f"{model}: carries no shls contract; it was not written by `shls export`")
-    contract = Contract.from_json(text)
+    contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, model)
     expected = [1, 3, contract.height, contract.width]
     actual = {i.name: i.shape for i in session.get_inputs()}.get(contract.input)
     if actual != expected:

@@ -1,0 +1,61 @@
+"""What several test files share: the network with random weights, exported once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SIZE = (96, 64)  # width, height of the small model's input
+
+
+def scene(seed: int, width: int = 120, height: int = 80) -> np.ndarray:
+    """Draw a frame: smooth colour and some boxes."""
+    rng = np.random.default_rng(seed)
+    image = np.linspace(30, 180, width)[None, :, None] * np.ones((height, 1, 3)) * rng.uniform(0.5, 1.2, 3)
+    for _ in range(6):
+        x, y = int(rng.integers(width - 20)), int(rng.integers(height - 20))
+        image[y : y + 20, x : x + 20] = rng.integers(0, 256, 3)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def frames_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of eight small PNGs."""
+    import cv2
+
+    folder = tmp_path_factory.mktemp("frames")
+    for index in range(8):
+        cv2.imwrite(str(folder / f"{index:05d}.png"), scene(index))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder with one checkpoint of random weights."""
+    import torch
+
+    from shls_train.checkpoint import save_checkpoint
+    from shls_train.network import EdgeNet
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    network = EdgeNet()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):  # they start as zeros, which an export drops
+                parameter.normal_(0, 0.1)
+        network(torch.randn(2, 3, 64, 96))  # statistics for the batch normalisation
+    save_checkpoint(folder, network, torch.optim.AdamW(network.parameters()), {"step": 1})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_model(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That checkpoint as ONNX, 96x64."""
+    from shls.export.to_onnx import export_onnx
+
+    path = tmp_path_factory.mktemp("model") / "small.onnx"
+    export_onnx(small_checkpoint, path, SIZE[1], SIZE[0], [scene(0)])
+    return path
