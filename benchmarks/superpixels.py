@@ -1,20 +1,21 @@
 """Quality and time of superpixels, side by side with scikit-image and OpenCV.
 
-    python benchmarks/superpixels.py --root DAVIS_FOLDER --set FILE [--frames K] [--counts 500 1000] [--json FILE]
+    python benchmarks/superpixels.py --root DAVIS_FOLDER --set FILE [--frames K] [--json FILE]
 
 Per method, at each wanted number N, over K frames of each sequence (means unless said otherwise):
 
 asa     achievable segmentation accuracy: IoU of the foreground when each superpixel takes its best label
 recall  share of the mask's boundary pixels within 2 pixels of a superpixel's boundary
-under   under-segmentation error, per cent of the frame: the smaller side of superpixels that straddle the mask
+under   under-segmentation error, per cent of the frame: smaller side of superpixels that straddle the mask
 compact compactness: 4 pi area / perimeter^2, weighted by area (1 is a disc)
 regions per frame, as counted
-flow    temporal consistency: share of pixels whose label, carried by dense flow (OpenCV DIS), is the one found;
+flow    temporal consistency: share of pixels whose label, carried by dense flow (DIS), is the one found;
         for methods that number each frame afresh, labels are first matched one to one by largest overlap
 one all median milliseconds on one thread and on all
 ratio   scikit-image's median time over the method's, on all threads, all methods in turn on each frame
 
-OpenCV's SEEDS, SLICO and LSC need opencv-contrib-python (in an environment of its own: it clashes with opencv-python).
+OpenCV's SEEDS, SLICO and LSC need opencv-contrib-python, in an environment of its own: it clashes with
+opencv-python.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _edges(planes: np.ndarray) -> np.ndarray:
 
 
 def _cores(edges: np.ndarray) -> np.ndarray:
-    """(H, W) uint8, 0 in the cores of areas, else 1: wide cores first, then those of areas that have none yet."""
+    """(H, W) uint8, 0 in the cores of areas, else 1: wide cores first, then areas without one."""
     distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 3)
     cores = (distance > CORES[0]).astype(np.uint8)
     for level in CORES[1:]:

@@ -46,7 +46,7 @@ images = st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(images, st.integers(1, 2000), st.floats(0.5, 100), st.integers(1, 3))
 def test_any_image_is_partitioned(image: np.ndarray, count: int, compactness: float, rounds: int) -> None:
     tracker = SuperpixelTracker(SuperpixelSettings(count, compactness, rounds))
@@ -163,7 +163,7 @@ def test_thin_stretches_are_closed() -> None:
     assert np.array_equal(twice, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.tuples(st.integers(1, 30), st.integers(1, 30)).flatmap(
         lambda size: hnp.arrays(np.uint16, size, elements=st.integers(0, 5))
