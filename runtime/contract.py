@@ -80,7 +80,7 @@ class Contract:
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> Contract:
-        """Read the contract from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
+        """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
         if METADATA_KEY not in metadata:
             raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
         return Contract.from_json(metadata[METADATA_KEY])

@@ -119,21 +119,15 @@ class Memory:
         reach = np.full(len(self._counts), self._reach, np.float32)
         reach[0] *= FIRST_REACH
         _search(
-            features, slots, reach, self._features, self._centres, self._counts, self._starts, self._buckets[1],
+            features, slots, reach, self._features, self._centres, self._counts, self._starts, self._buckets[1], BUCKET,
             similarity, entry,
         )  # fmt: skip
         probabilities = np.zeros((len(features), len(self._centroids)), np.float32)
         flat = self._probabilities.reshape(-1, len(self._centroids))
         _vote(
-            features,
-            similarity,
-            entry,
-            flat,
-            self._centroids,
-            self._weights,
-            self._settings.temperature,
-            probabilities,
-        )
+            features, similarity, entry, flat, self._centroids, self._weights, self._settings.temperature,
+            CENTROID_HANDICAP, probabilities,
+        )  # fmt: skip
         return Readout(probabilities, similarity[:, 0])
 
     def _slot_positions(self, expected: np.ndarray) -> np.ndarray:
@@ -168,11 +162,11 @@ class Memory:
     def _learn(self, slot: int, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Move the centroids: seeded by the first frame, afterwards by the frame that leaves the ring."""
         if self._written == 0:
-            _seed(features, probabilities, self._centroids, self._weights)
+            _seed(features, probabilities, CONFIDENT, self._centroids, self._weights)
         else:
             count = self._counts[slot]
             features, probabilities = self._features[slot, :count], self._probabilities[slot, :count]
-        _cluster(features, probabilities, self._centroids, self._weights)
+        _cluster(features, probabilities, CONFIDENT, INERTIA, self._centroids, self._weights)
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -185,6 +179,7 @@ def _search(
     counts: np.ndarray,
     starts: np.ndarray,
     columns: int,
+    bucket: int,
     similarity: np.ndarray,
     entry: np.ndarray,
 ) -> None:
@@ -198,8 +193,8 @@ def _search(
             if counts[s] == 0:
                 continue
             x, y, r = expected[s, n, 0], expected[s, n, 1], reach[s]
-            left, right = max(0, int((x - r) // BUCKET)), min(columns - 1, int((x + r) // BUCKET))
-            top, bottom = max(0, int((y - r) // BUCKET)), min(rows - 1, int((y + r) // BUCKET))
+            left, right = max(0, int((x - r) // bucket)), min(columns - 1, int((x + r) // bucket))
+            top, bottom = max(0, int((y - r) // bucket)), min(rows - 1, int((y + r) // bucket))
             if left > right:
                 continue
             for row in range(top, bottom + 1):
@@ -229,6 +224,7 @@ def _vote(
     centroids: np.ndarray,
     weights: np.ndarray,
     temperature: float,
+    handicap: float,
     probabilities: np.ndarray,
 ) -> None:
     """Softmax-weighted vote of the neighbours and of each object's nearest centroid, into `probabilities`."""
@@ -239,7 +235,7 @@ def _vote(
         for c in range(classes):
             for i in range(clusters):
                 if weights[c, i] > 0:
-                    cosine = np.float32(-CENTROID_HANDICAP)
+                    cosine = np.float32(-handicap)
                     for d in range(D):
                         cosine += features[n, d] * centroids[c, i, d]
                     nearest[c] = max(nearest[c], cosine)
@@ -261,7 +257,11 @@ def _vote(
 
 @njit(cache=True, nogil=True)
 def _seed(
-    features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray
+    features: np.ndarray,
+    probabilities: np.ndarray,
+    confident: float,
+    centroids: np.ndarray,
+    weights: np.ndarray,
 ) -> None:
     """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
     N = len(features)
@@ -271,7 +271,7 @@ def _seed(
         for i in range(clusters):
             chosen = -1
             for n in range(N):
-                if probabilities[n, c] > CONFIDENT and (chosen < 0 or likeness[n] < likeness[chosen]):
+                if probabilities[n, c] > confident and (chosen < 0 or likeness[n] < likeness[chosen]):
                     chosen = n
             if chosen < 0 or likeness[chosen] > 0.999:
                 break
@@ -283,7 +283,12 @@ def _seed(
 
 @njit(cache=True, nogil=True)
 def _cluster(
-    features: np.ndarray, probabilities: np.ndarray, centroids: np.ndarray, weights: np.ndarray
+    features: np.ndarray,
+    probabilities: np.ndarray,
+    confident: float,
+    inertia: float,
+    centroids: np.ndarray,
+    weights: np.ndarray,
 ) -> None:
     """One step of spherical k-means per object: each confident entry pulls its nearest centroid."""
     N, D = features.shape
@@ -291,7 +296,7 @@ def _cluster(
     for c in range(classes):
         sums = centroids[c] * weights[c].reshape(-1, 1)
         for n in range(N):
-            if probabilities[n, c] <= CONFIDENT:
+            if probabilities[n, c] <= confident:
                 continue
             nearest, best = -1, np.float32(-2)
             for i in range(clusters):
@@ -303,7 +308,7 @@ def _cluster(
                         nearest, best = i, cosine
             if nearest >= 0:
                 sums[nearest] += features[n]
-                weights[c, nearest] = min(weights[c, nearest] + 1, INERTIA)
+                weights[c, nearest] = min(weights[c, nearest] + 1, inertia)
         for i in range(clusters):
             length = np.sqrt(np.sum(sums[i] ** 2))
             if weights[c, i] > 0 and length > 0:

@@ -65,7 +65,7 @@ def _planes(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarr
     bucket = (superpixels.centres // side).astype(np.int64) @ np.array([1, columns])
     order = np.argsort(bucket, kind="stable").astype(np.int32)
     starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1)).astype(np.int32)
-    disputed = _disputed(probabilities, bucket, order, starts, columns)
+    disputed = _disputed(probabilities, bucket, order, starts, columns, AGREEMENT)
     planes = _ask(
         labels, colours, superpixels.centres, _mean_colours(colours, labels, len(superpixels.areas)), probabilities,
         disputed, order, starts, columns, side, width / w, height / h,
@@ -98,7 +98,12 @@ def _mean_colours(colours: np.ndarray, labels: np.ndarray, count: int) -> np.nda
 
 @njit(cache=True, nogil=True)
 def _disputed(
-    probabilities: np.ndarray, bucket: np.ndarray, order: np.ndarray, starts: np.ndarray, columns: int
+    probabilities: np.ndarray,
+    bucket: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    columns: int,
+    agreement: float,
 ) -> np.ndarray:
     """(N,) bool: superpixels whose neighbourhood does not agree."""
     N, classes = probabilities.shape
@@ -116,7 +121,7 @@ def _disputed(
             around = (slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2))
             differ = False
             for c in range(classes):
-                differ |= high[around[0], around[1], c].max() - low[around[0], around[1], c].min() > AGREEMENT
+                differ |= high[around[0], around[1], c].max() - low[around[0], around[1], c].min() > agreement
             if differ:
                 b = row * columns + column
                 disputed[order[starts[b] : starts[b + 1]]] = True

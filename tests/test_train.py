@@ -1,0 +1,157 @@
+"""A small run learns, resumes exactly, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shls.runtime.errors import BadInput
+from shls_train import train as training
+from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
+from shls_train.config import TrainConfig
+from shls.runtime.stills import Stills
+from shls_train.train import Progress, learning_rate, make_batch, sample_points, train
+
+SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stills")
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        noise = rng.integers(0, 255, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(noise, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+
+
+def losses(out: Path) -> list[str]:
+    return [row["loss"] for row in csv.DictReader((out / "log.csv").open())]
+
+
+def test_a_killed_run_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill_at_five(at: Progress) -> None:
+        if at.step == 5:
+            raise Killed
+
+    whole = train(stills, tmp_path / "whole", SMALL, lambda _: None)
+    with pytest.raises(Killed):
+        train(stills, tmp_path / "killed", SMALL, kill_at_five)
+    assert newest_checkpoint(tmp_path / "killed").name == "step-000004.safetensors"  # type: ignore[union-attr]
+    resumed = train(stills, tmp_path / "killed", SMALL, lambda _: None)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "killed")
+    one, two = load_file(whole), load_file(resumed)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_kill_9_leaves_whole_checkpoints(stills: Path, tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from shls_train import train
+from shls_train.config import TrainConfig
+train.CHECKPOINT_EVERY = 1
+train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), TrainConfig(1000, 2, 16, 64), lambda at: print(at.step, flush=True))
+"""
+    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    for line in run.stdout:
+        if int(line) >= 3:
+            break
+    time.sleep(0.05)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.meta["step"] >= 2
+    restore_network(checkpoint)
+
+
+def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Path) -> None:
+    train(stills, tmp_path, SMALL, lambda _: None)
+    with pytest.raises(BadInput, match="choose another --out"):
+        train(stills, tmp_path, TrainConfig(steps=6, batch=2, points=16, crop=64, seed=4), lambda _: None)
+
+
+def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="6 stills, at least 24 needed"):
+        train(stills, tmp_path, TrainConfig(steps=1), lambda _: None)
+
+
+def test_disk_full_keeps_the_old_checkpoint(
+    stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shls_train import checkpoint
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    save = checkpoint.save_file
+    monkeypatch.setattr(
+        checkpoint, "save_file", lambda t, p: full(t, p) if "000004" in str(p) else save(t, p)
+    )
+    with pytest.raises(BadInput, match="No space left"):
+        train(stills, tmp_path, SMALL, lambda _: None)
+    assert newest_checkpoint(tmp_path) == tmp_path / "step-000002.safetensors"
+    assert not list(tmp_path.glob(".step*"))
+    load_checkpoint(tmp_path)
+
+
+def test_checkpoint_of_another_version_or_network(stills: Path, tmp_path: Path) -> None:
+    path = train(stills, tmp_path, SMALL, lambda _: None)
+    checkpoint = load_checkpoint(path)
+    other = checkpoint.tensors | {"model.stem.0.weight": torch.zeros(8, 3, 3, 3)}
+    with pytest.raises(BadInput, match="another network"):
+        restore_network(checkpoint._replace(tensors=other))
+    described = path.with_suffix(".json")
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"format": 99}))
+    with pytest.raises(BadInput, match="checkpoint format 99, expected 1"):
+        load_checkpoint(path)
+
+
+def test_truncated_checkpoint(stills: Path, tmp_path: Path) -> None:
+    path = train(stills, tmp_path, SMALL, lambda _: None)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BadInput, match="not a whole checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(stills: Path) -> None:
+    one, two = make_batch(Stills(stills), SMALL, 4), make_batch(Stills(stills), SMALL, 4)
+    assert torch.equal(one.images, two.images)
+    assert torch.equal(one.points, two.points)
+    assert not torch.equal(one.images, make_batch(Stills(stills), SMALL, 5).images)
+
+
+def test_points_are_read_where_the_runtime_pools() -> None:
+    features = torch.zeros(1, 1, 2, 2)
+    features[0, 0, 1, 0] = 1  # the cell of pixels x 0..3, y 4..7
+    read = sample_points(features, torch.tensor([[[1.5, 5.5]]]), crop=8)
+    assert read.item() == pytest.approx(1.0)
+
+
+def test_learning_rate_is_one_cycle() -> None:
+    rates = [learning_rate(step, TrainConfig(steps=100, lr=1.0)) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx(1.0)
+    assert rates[-1] < 1e-3
