@@ -104,7 +104,7 @@ def follow(
 
 
 def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
-    """Compile and touch all that a frame needs, on an image of the video's size; return the seconds it took."""
+    """Compile and touch all that a frame needs, on an image of the video's size; return the seconds."""
     begun = time.perf_counter()
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[: (image.shape[0] + 1) // 2] = 1

@@ -26,7 +26,7 @@ PRINTF_NUMBER = re.compile(r"%(0\d+)?d")
 
 
 class Source(ABC):
-    """Frames in order, all of the first one's size. Read once, like a file; a context manager.
+    """Frames in order, all of one size. Read once, like a file; a context manager.
 
     Attributes
     ----------
@@ -45,20 +45,51 @@ class Source(ABC):
     fps: float
     count: int | None
 
+    @abstractmethod
+    def __next__(self) -> Frame:
+        """Give the next frame; raises StopIteration after the last one, BadInput if it cannot be read."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Let no further frames come. May be called from a signal handler or another thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what is held open; no frames come after it."""
+
+    def age(self, frame: Frame) -> float:  # noqa: ARG002
+        """Seconds since a live source's frame was captured; recorded frames have no age."""
+        return 0.0
+
+    def __iter__(self) -> Source:
+        return self
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class RecordedSource(Source):
+    """Every frame of something that lies on the disk."""
+
     def __init__(self, start: int) -> None:
         # The first frame is read at once: its size is asked for before the loop, and what is bad fails early.
         self._frames = self._read(start)
         self._first: Frame | None = next(self._frames)
+        self._stopped = False
         self.size = self._first.image.shape[0], self._first.image.shape[1]
 
     @abstractmethod
     def _read(self, start: int) -> Iterator[Frame]:
         """Yield the frames from `start` on, at least one; closing the iterator frees what it holds."""
 
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
     def __next__(self) -> Frame:
+        if self._stopped:
+            raise StopIteration
         if self._first is not None:
             frame, self._first = self._first, None
             return frame
@@ -71,25 +102,15 @@ class Source(ABC):
             )
         return frame
 
-    def age(self, frame: Frame) -> float:  # noqa: ARG002
-        """Seconds since a live source's frame was captured; recorded frames have no age."""
-        return 0.0
+    def stop(self) -> None:
+        self._stopped = True
 
     def close(self) -> None:
-        """Free the file; no frames come after it."""
         self._first = None
         self._frames.close()  # type: ignore[attr-defined]  # a generator
 
-    def __enter__(self) -> Source:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ImageSource(Source):
+class ImageSource(RecordedSource):
     """Image files, one per frame, read in the order given."""
 
     def __init__(self, name: str, paths: list[Path], start: int) -> None:
@@ -109,7 +130,7 @@ class ImageSource(Source):
             yield Frame(read_image(self._paths[index]), index, index / self.fps, stems[index])
 
 
-class VideoSource(Source):
+class VideoSource(RecordedSource):
     """A video file, decoded in full and turned the way its metadata asks, as phones write them."""
 
     def __init__(self, path: Path, start: int) -> None:

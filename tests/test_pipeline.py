@@ -13,7 +13,7 @@ from shls.runtime.errors import BadInput
 from shls.runtime.pipeline import Summary, follow, warm_up
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.sinks import Sink
-from shls.runtime.sources import Source
+from shls.runtime.sources import RecordedSource, Source
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.types import Frame, Mask
 
@@ -53,7 +53,7 @@ def frames(count: int, fail_at: int = -1) -> Iterator[Frame]:
         yield Frame(np.full((4, 6, 3), at + 1, np.uint8), at, at / 10, f"{at:05d}")
 
 
-class Camera(Source):
+class Camera(RecordedSource):
     """A live source that gives a frame whenever it is asked; each is as old as its index says."""
 
     live, dropped = True, 7
