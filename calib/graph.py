@@ -49,7 +49,7 @@ class Graph:
         return [node for node in self.nodes if node.op_type in kinds]
 
     def ranged(self) -> list[str]:
-        """The tensors whose ranges may be asked for: the input, and what convolutions and additions end in."""
+        """The tensors whose ranges may be asked for: the input, what convolutions and additions end in."""
         made = [self.activation(node.output[0]) for node in self.of_kind("Conv", "Add")]
         return [self.model.graph.input[0].name, *made]
 

@@ -1,7 +1,7 @@
 """What TensorRT asks of a quantised graph, as a list of faults.
 
-After the vendor's "Working with quantized types", Q/DQ placement recommendations; a violation is no error to the
-parser, it only loses fusions or whole INT8 kernels without a word.
+After the vendor's "Working with quantized types", Q/DQ placement recommendations; a violation is no error
+to the parser, it only loses fusions or whole INT8 kernels without a word.
 """
 
 from __future__ import annotations

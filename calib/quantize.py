@@ -1,7 +1,7 @@
 """fp32 ONNX + ranges -> ONNX with Q/DQ nodes, placed as the engine that will run it fuses them.
 
-The two engines want different graphs, see `TENSORRT` and `CPU`. Precision lies in the file alone: no builder flag,
-no cache.
+The two engines want different graphs, see `TENSORRT` and `CPU`. Precision lies in the file alone: no builder
+flag, no cache.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
 
 TENSORRT = "tensorrt"
-"""Symmetric int8 at the inputs of convolutions, and at the skip branch of residual additions, not at the main one: so
-Conv+Add+ReLU is one kernel."""
+"""Symmetric int8 at the inputs of convolutions, and at the skip branch of residual additions, not at the main
+one: so Conv+Add+ReLU is one kernel."""
 CPU = "cpu"
-"""Asymmetric uint8 activations, quantised bias and outputs: onnxruntime computes in integers only where the output
-is quantised too, and drops a ReLU only into a range that begins at zero."""
+"""Asymmetric uint8 activations, quantised bias and outputs: onnxruntime computes in integers only where the
+output is quantised too, and drops a ReLU only into a range that begins at zero."""
 TARGETS = (TENSORRT, CPU)
 
 

@@ -79,6 +79,25 @@ def collect_ranges(
     return Ranges(ranges_key(path, samples, method), extremes)
 
 
+def kept_ranges(
+    path: Path,
+    samples: Samples,
+    method: str,
+    kept: Path | None,
+    progress: Callable[[int], None] | None = None,
+) -> Ranges:
+    """Read the ranges from a file that has them already, or collect them, and keep them there.
+
+    See `collect_ranges` and `load_ranges` for the parameters and the errors.
+    """
+    if kept is not None and kept.exists():
+        return load_ranges(kept, ranges_key(path, samples, method))
+    ranges = collect_ranges(path, samples, method, progress)
+    if kept is not None:
+        save_ranges(ranges, kept)
+    return ranges
+
+
 def save_ranges(ranges: Ranges, path: Path) -> None:
     """Write ranges as JSON, whole."""
     write_whole(path, (json.dumps(asdict(ranges), indent=2) + "\n").encode())

@@ -98,7 +98,7 @@ def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> list[in
         owner = nearest
         for k in np.unique(owner):
             centres[k] = points[owner == k].mean(axis=0)
-    return np.unique(_square_distances(points, centres).argmin(axis=0)).tolist()
+    return sorted({int(index) for index in _square_distances(points, centres).argmin(axis=0)})
 
 
 def _first_centres(points: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
@@ -114,8 +114,8 @@ def _first_centres(points: np.ndarray, count: int, rng: np.random.Generator) -> 
 
 def _square_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """(P, F) and (K, F) -> (P, K)."""
-    squares = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
-    return np.maximum(squares, 0)
+    squares: np.ndarray = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
+    return np.asarray(np.maximum(squares, 0))
 
 
 def _digest(images: list[np.ndarray]) -> str:

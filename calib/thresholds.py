@@ -24,8 +24,8 @@ def percentile_threshold(histogram: np.ndarray) -> int:
 def entropy_threshold(histogram: np.ndarray) -> int:
     """The bin at which cutting loses least information, 1..BINS.
 
-    Kullback-Leibler divergence between the distribution cut there, what lies beyond counted to its end, and the
-    same distribution in `LEVELS` steps (Migacz, "8-bit inference with TensorRT", GTC 2017).
+    Kullback-Leibler divergence between the distribution cut there, what lies beyond counted to its end, and
+    the same distribution in `LEVELS` steps (Migacz, "8-bit inference with TensorRT", GTC 2017).
     """
     tried = range(LEVELS, BINS + 1, STEP)
     return min(tried, key=lambda bins: _divergence(histogram, bins))

@@ -1,4 +1,4 @@
-"""The command line. Thin: the commands lie in `commands_*.py`, and each imports what it needs when it runs."""
+"""The command line. Thin: the commands lie in `commands_*.py`, and each imports what it needs when run."""
 
 from __future__ import annotations
 

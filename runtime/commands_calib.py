@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from shls.runtime.commands_common import require
-
-if TYPE_CHECKING:
-    from shls.calib.ranges import Ranges
-    from shls.calib.samples import Samples
 
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
 Method = Annotated[
@@ -38,27 +34,16 @@ def calibrate(
     """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
     require("onnx", "export")
     from shls.calib.quantize import quantize
+    from shls.calib.ranges import kept_ranges
     from shls.calib.samples import sample_frames
 
     samples = sample_frames(frames, count, seed)
-    known = _ranges(model, samples, method, ranges)
+    runs = len(samples.images) * (1 if method == "minmax" else 2)
+    with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
+        known = kept_ranges(model, samples, method, ranges, lambda done: bar.update(done - bar.pos))
     contract = quantize(model, known, target, out)
     before, after = model.stat().st_size, out.stat().st_size
     typer.echo(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
         f"{len(samples.images)} of {samples.candidates} frames, seed {seed}"
     )
-
-
-def _ranges(model: Path, samples: Samples, method: str, kept: Path | None) -> Ranges:
-    """Read the ranges from a file that fits, or collect them, and keep them if a file is named."""
-    from shls.calib.ranges import collect_ranges, load_ranges, ranges_key, save_ranges
-
-    if kept is not None and kept.exists():
-        return load_ranges(kept, ranges_key(model, samples, method))
-    runs = len(samples.images) * (1 if method == "minmax" else 2)
-    with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
-        found = collect_ranges(model, samples, method, lambda done: bar.update(done - bar.pos))
-    if kept is not None:
-        save_ranges(found, kept)
-    return found

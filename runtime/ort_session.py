@@ -40,7 +40,7 @@ class OrtSession:
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
         (features,) = self._session.run([self.contract.output], {self.contract.input: tensor})
-        return features[0]
+        return np.asarray(features[0])
 
 
 def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract:

@@ -58,7 +58,7 @@ def violations(source: str, folder: str, name: str) -> list[str]:
     found = []
     for node, modules in imports(tree, PACKAGES[folder]):
         allowed = ALLOWED[folder] | {PACKAGES[folder]}
-        if name == "cli.py" and node in late:
+        if name.startswith(("cli", "commands_")) and node in late:
             allowed = set(PACKAGES.values())
         strange = all(within(module, ours) and not within(module, allowed) for module in modules)
         if strange or any(within(module, BANNED.get(folder, set())) for module in modules):
