@@ -21,7 +21,10 @@ app.command("eval")(commands_run.evaluate)
 app.command()(commands_train.train)
 app.command()(commands_model.export)
 app.command()(commands_calib.calibrate)
+app.command()(commands_model.verify)
+app.command()(commands_model.info)
 app.command()(commands_measure.doctor)
+app.command()(commands_measure.profile)
 
 
 def main() -> None:
