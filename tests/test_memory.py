@@ -1,0 +1,143 @@
+"""The memory: its votes against a slow twin, its bounds, what it forgets and what it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shls.runtime import memory as module
+from shls.runtime.contract import MemorySettings
+from shls.runtime.errors import ShapeMismatch
+from shls.runtime.memory import Memory
+
+SIZE = (96, 128)
+DIM = 8
+
+
+def unit(rng: np.random.Generator, count: int) -> np.ndarray:
+    x = rng.normal(size=(count, DIM)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def places(rng: np.random.Generator, count: int) -> np.ndarray:
+    return (rng.random((count, 2)) * [SIZE[1], SIZE[0]]).astype(np.float32)
+
+
+def shares(rng: np.random.Generator, count: int, objects: int) -> np.ndarray:
+    return rng.dirichlet(np.full(objects + 1, 0.2), count).astype(np.float32)
+
+
+def slow_read(
+    frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    features: np.ndarray,
+    centres: np.ndarray,
+    settings: MemorySettings,
+    memory: Memory,
+) -> np.ndarray:
+    """First and recent frames, all pairs, in plain numpy; the centroids are taken as the memory has them."""
+    reach = settings.radius * SIZE[0]
+    kept = [(frames[0], module.FIRST_REACH * reach)] + [(f, reach) for f in frames[1:][-settings.recent :]]
+    votes = []
+    for n in range(len(features)):
+        cosines, classes = [], []
+        for (stored, where, probabilities), limit in kept:
+            near = np.linalg.norm(where - centres[n], axis=1) <= limit
+            cosines += list((stored @ features[n])[near])
+            classes += list(probabilities[near])
+        order = np.argsort(cosines)[::-1][: settings.neighbours]
+        cosines, classes = [cosines[i] for i in order], [classes[i] for i in order]
+        for c, centroids in enumerate(memory._centroids):
+            known = centroids[memory._weights[c] > 0]
+            if len(known):
+                cosines.append((known @ features[n]).max() - module.CENTROID_HANDICAP)
+                classes.append(np.eye(len(memory._centroids))[c])
+        weights = np.exp((np.array(cosines) - max(cosines)) / settings.temperature)
+        votes.append(weights @ np.array(classes) / weights.sum())
+    return np.array(votes)
+
+
+@pytest.mark.parametrize(("written", "objects"), [(1, 1), (3, 2), (9, 5)])
+def test_votes_equal_the_slow_twin(written: int, objects: int) -> None:
+    rng = np.random.default_rng(written)
+    settings = MemorySettings(recent=4, clusters=3, neighbours=5)
+    memory = Memory(settings, SIZE, DIM, objects)
+    frames = [(unit(rng, n), places(rng, n), shares(rng, n, objects)) for n in rng.integers(20, 60, written)]
+    for frame in frames:
+        memory.write(*frame)
+    features, centres = unit(rng, 30), places(rng, 30)
+    readout = memory.read(features, centres[None])
+    expected = slow_read(frames, features, centres, settings, memory)
+    np.testing.assert_allclose(readout.probabilities, expected, atol=1e-4)
+    np.testing.assert_allclose(readout.probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_windows_follow_the_expected_place() -> None:
+    """Two things look alike; only the place tells them apart, and the place has moved."""
+    settings = MemorySettings(recent=2, clusters=1, neighbours=1, radius=0.1)
+    memory = Memory(settings, SIZE, DIM, 1)
+    feature = unit(np.random.default_rng(0), 1)
+    nothing, far = np.array([[1.0, 0.0]], np.float32), np.array([[120.0, 90.0]], np.float32)
+    memory.write(-feature, far, nothing)
+    both = np.concatenate([feature, feature])
+    where = np.array([[20, 20], [80, 20]], np.float32)
+    memory.write(both, where, np.array([[0, 1], [1, 0]], np.float32))
+    now = np.array([[80, 22]], np.float32)
+    still = memory.read(feature, np.stack([now, now]))
+    moved = memory.read(feature, np.stack([now, now - [60, 0]]).astype(np.float32))
+    assert still.probabilities[0, 0] > 0.9
+    assert moved.probabilities[0, 1] > 0.9
+
+
+def test_size_does_not_depend_on_the_length() -> None:
+    rng = np.random.default_rng(0)
+    memory = Memory(MemorySettings(recent=3), SIZE, DIM, 2)
+    sizes = []
+    for _ in range(40):
+        memory.write(unit(rng, 50), places(rng, 50), shares(rng, 50, 2))
+        sizes.append(memory.nbytes)
+    assert len(set(sizes)) == 1
+
+
+def test_the_first_frame_is_never_forgotten() -> None:
+    rng = np.random.default_rng(1)
+    memory = Memory(MemorySettings(recent=2, clusters=2, neighbours=1), SIZE, DIM, 1)
+    marked = unit(rng, 1)
+    centre = np.array([[64, 48]], np.float32)
+    memory.write(marked, centre, np.array([[0, 1]], np.float32))
+    for _ in range(20):  # the object is away
+        memory.write(-marked, centre, np.array([[1, 0]], np.float32))
+    assert memory.read(marked, centre[None]).probabilities[0, 1] > 0.99
+
+
+def test_what_leaves_the_ring_lives_on_in_the_centroids() -> None:
+    """A look that the first frame did not have is known after it left the ring, anywhere in the frame."""
+    rng = np.random.default_rng(2)
+    memory = Memory(MemorySettings(recent=1, clusters=2, neighbours=1, radius=0.05), SIZE, DIM, 1)
+    old, new, back = unit(rng, 3)[:, None]
+    left, right = np.array([[5, 5]], np.float32), np.array([[120, 90]], np.float32)
+    memory.write(old, left, np.array([[0, 1]], np.float32))
+    for _ in range(30):
+        memory.write(new, left, np.array([[0, 1]], np.float32))
+    for _ in range(2):
+        memory.write(back, left, np.array([[1, 0]], np.float32))
+    assert memory.read(new, right[None]).probabilities[0, 1] > 0.9
+
+
+def test_centroids_have_unit_length_and_clusters_are_found() -> None:
+    rng = np.random.default_rng(3)
+    axes = np.eye(DIM, dtype=np.float32)[:2]
+    features = axes[np.arange(40) % 2] + rng.normal(0, 0.02, (40, DIM)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    memory = Memory(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1)
+    memory.write(features, places(rng, 40), np.tile(np.array([[0, 1]], np.float32), (40, 1)))
+    centroids = memory._centroids[1]
+    np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
+    assert sorted(np.argmax(centroids, axis=1).tolist()) == [0, 1]
+    assert (centroids.max(axis=1) > 0.99).all()
+
+
+def test_shapes_that_do_not_belong_together() -> None:
+    memory = Memory(MemorySettings(), SIZE, DIM, 2)
+    rng = np.random.default_rng(0)
+    with pytest.raises(ShapeMismatch, match="expected"):
+        memory.write(unit(rng, 4), places(rng, 4), shares(rng, 4, 1))

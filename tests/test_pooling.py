@@ -1,0 +1,68 @@
+"""Pooling against a slow twin, and against torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shls.runtime.errors import ShapeMismatch
+from shls.runtime.pooling import pool
+from shls.runtime.types import Superpixels
+
+
+def partition(labels: np.ndarray) -> Superpixels:
+    areas = np.bincount(labels.ravel()).astype(np.int32)
+    return Superpixels(labels.astype(np.int32), np.zeros((len(areas), 2), np.float32), areas)
+
+
+def slow_pool(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    D, h, w = features.shape
+    H, W = labels.shape
+    sums = np.zeros((labels.max() + 1, D))
+    for y in range(H):
+        for x in range(W):
+            sums[labels[y, x]] += features[:, int((y + 0.5) * h / H), int((x + 0.5) * w / W)]
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums / np.where(length > 0, length, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    cells=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    dim=st.integers(1, 5),
+    count=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_equals_the_slow_twin(
+    size: tuple[int, int], cells: tuple[int, int], dim: int, count: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.unique(rng.integers(0, count, size), return_inverse=True)[1].reshape(size)
+    features = rng.normal(size=(dim, *cells)).astype(np.float32)
+    np.testing.assert_allclose(pool(features, partition(labels)), slow_pool(features, labels), atol=1e-5)
+
+
+def test_equals_torch() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 40, (48, 64))
+    features = rng.normal(size=(16, 12, 16)).astype(np.float32)
+    painted = F.interpolate(torch.from_numpy(features)[None], (48, 64), mode="nearest")[0].flatten(1)
+    members = F.one_hot(torch.from_numpy(labels).flatten(), 40).float()
+    expected = F.normalize((painted @ members).T, dim=1)
+    np.testing.assert_allclose(pool(features, partition(labels)), expected.numpy(), atol=1e-5)
+
+
+def test_a_superpixel_of_zeros_stays_zero() -> None:
+    labels = np.array([[0, 0, 1, 1]])
+    features = np.array([[[0.0, 3.0]], [[0.0, 4.0]]], np.float32)
+    np.testing.assert_allclose(pool(features, partition(labels)), [[0, 0], [0.6, 0.8]], atol=1e-6)
+
+
+def test_a_map_of_another_shape_is_refused() -> None:
+    with pytest.raises(ShapeMismatch, match=r"expected \(D, h, w\)"):
+        pool(np.zeros((4, 4), np.float32), partition(np.zeros((8, 8), np.int64)))
