@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ import onnxruntime
 import torch
 from torch import nn
 
+from shls.export.model_file import write_model
+from shls.export.to_fp16 import to_fp16
 from shls.export.traceable import fold_batch_norm
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput, ShlsError
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
@@ -23,6 +26,7 @@ from shls_train.network import SIZE_MULTIPLE, STRIDE
 
 OPSET = 18
 TOLERANCE = 1e-4
+HALF_COSINE = 0.9999
 
 
 class ExportFailed(ShlsError):
@@ -35,20 +39,29 @@ class ExportReport:
 
     path : the ONNX file
     megabytes : its size
+    macs : multiplications with addition of one run
     max_difference : largest absolute difference to torch over the compared frames
+    cosine : mean cosine to torch over all cells of these frames
     frames : how many frames were compared
     contract : as written into the file
     """
 
     path: Path
     megabytes: float
+    macs: int
     max_difference: float
+    cosine: float
     frames: int
     contract: Contract
 
 
 def export_onnx(
-    checkpoint: Path, out: Path, height: int, width: int, frames: list[np.ndarray]
+    checkpoint: Path,
+    out: Path,
+    height: int,
+    width: int,
+    frames: list[np.ndarray],
+    precision: str = "fp32",
 ) -> ExportReport:
     """Write the network of a checkpoint as ONNX (opset 18, fixed shapes).
 
@@ -62,13 +75,14 @@ def export_onnx(
         Of the network's input in pixels, multiples of 16.
     frames : list of (H, W, 3) uint8 RGB
         Real frames on which ONNX and torch are compared.
+    precision : fp32 or fp16
 
     Raises
     ------
     BadInput
         If the size does not fit the network, the checkpoint cannot be read or the file not be written.
     ExportFailed
-        If any output differs from torch by more than 1e-4.
+        If any output differs from torch by more than 1e-4; or, in fp16, if the mean cosine is below 0.9999.
     """
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or min(height, width) < SIZE_MULTIPLE:
         raise BadInput(f"size {width}x{height}: both must be multiples of {SIZE_MULTIPLE}, as in 864x480")
@@ -88,13 +102,32 @@ def export_onnx(
     with tempfile.TemporaryDirectory(dir=_writable(out.parent), prefix=".export-") as folder:
         temporary = Path(folder) / out.name
         _write(network, contract, temporary)
-        difference = _max_difference(network, contract, temporary, frames)
-        if difference > TOLERANCE:
+        macs = count_macs(onnx.load(temporary))
+        if precision == "fp16":
+            contract = to_fp16(temporary, temporary)
+        difference, cosine = _compare(network, contract, temporary, frames)
+        if not (cosine >= HALF_COSINE if precision == "fp16" else difference <= TOLERANCE):
             raise ExportFailed(
-                f"{out}: differs from torch by {difference:.2e}, at most {TOLERANCE:.0e} is accepted"
+                f"{out}: differs from torch by {difference:.2e}, cosine {cosine:.6f}; expected at most "
+                f"{TOLERANCE:.0e} in fp32, a cosine of at least {HALF_COSINE} in fp16"
             )
         os.replace(temporary, out)
-    return ExportReport(out, out.stat().st_size / 1e6, difference, len(frames), contract)
+    return ExportReport(out, out.stat().st_size / 1e6, macs, difference, cosine, len(frames), contract)
+
+
+def count_macs(model: onnx.ModelProto) -> int:
+    """Multiplications with addition in the convolutions of a model with fixed shapes."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in [*graph.value_info, *graph.output]
+    }
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    return sum(
+        math.prod(shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
+        for node in graph.node
+        if node.op_type == "Conv"
+    )
 
 
 def _write(network: nn.Module, contract: Contract, path: Path) -> None:
@@ -112,18 +145,16 @@ def _write(network: nn.Module, contract: Contract, path: Path) -> None:
     assert program is not None
     model = program.model_proto
     _drop_traces(model)
-    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
-    onnx.checker.check_model(model, full_check=True)
     written = {entry.domain: entry.version for entry in model.opset_import}
     if written.get("") != OPSET:
         raise ExportFailed(
             f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README"
         )
-    onnx.save(model, path)
+    write_model(model, contract, path)
 
 
 def _drop_traces(model: onnx.ModelProto) -> None:
-    """The exporter notes stack traces and source paths of the machine in every node; they do not belong in a product."""
+    """The exporter notes this machine's stack traces and paths in every node; no part of a product."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -132,16 +163,20 @@ def _drop_traces(model: onnx.ModelProto) -> None:
     del model.graph.metadata_props[:]
 
 
-def _max_difference(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> float:
+def _compare(
+    network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]
+) -> tuple[float, float]:
+    """Largest difference and mean cosine to torch."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    worst = 0.0
+    worst, cosines = 0.0, []
     for frame in frames:
         tensor = to_input(frame, contract)
         with torch.inference_mode():
             expected = network(torch.from_numpy(tensor)).numpy()
         (actual,) = session.run([contract.output], {contract.input: tensor})
         worst = max(worst, float(np.abs(actual - expected).max()))
-    return worst
+        cosines.append(float((actual * expected).sum(axis=1).mean()))
+    return worst, float(np.mean(cosines))
 
 
 def _digest(network: nn.Module) -> str:

@@ -11,7 +11,7 @@ from shls_train.network import EdgeNet
 
 
 def fold_batch_norm(network: EdgeNet) -> EdgeNet:
-    """A copy of a network in evaluation mode without batch normalisation; its outputs are the same within rounding."""
+    """A copy of a network without batch normalisation; its outputs are the same within rounding."""
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
         if isinstance(module, nn.Sequential):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,11 @@ from shls.runtime.errors import BadInput, MissingDependency
 
 Model = Annotated[Path | None, typer.Option(help="ONNX model; the shipped one by default.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 takes all cores.", min=0)]
+
+Device = Annotated[
+    Literal["cpu", "cuda", "tensorrt", "auto"],
+    typer.Option(help="What onnxruntime runs on; a device that is named never falls back to the CPU."),
+]
 
 
 def require(package: str, extra: str) -> None:

@@ -1,20 +1,27 @@
-"""`shls export`: from a checkpoint to a model."""
+"""`shls export`, `shls verify` and `shls info`: models, and whether they do what they should."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shls.runtime.commands_common import require
+from shls.runtime.commands_common import Threads, require
 from shls.runtime.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file, or a training folder.")],
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
     size: Annotated[str, typer.Option(help="Network input, WIDTHxHEIGHT.")] = "864x480",
+    precision: Annotated[
+        Literal["fp32", "fp16"], typer.Option(help="INT8 is made of fp32 with `shls calibrate`.")
+    ] = "fp32",
     frames: Annotated[
         str | None, typer.Option(help="Source to compare with torch on; the shipped clip.")
     ] = None,
@@ -22,20 +29,94 @@ def export(
     """Write a checkpoint as ONNX, compared with torch on real frames."""
     require("torch", "export")
     require("onnx", "export")
-    from itertools import islice
+    import time
 
     from shls.export.to_onnx import export_onnx
     from shls.runtime.segmenter import SHIPPED_MODEL
-    from shls.runtime.sources import open_source
 
     width, height = _parse_size(size)
-    with open_source(frames or str(SHIPPED_MODEL.parent / "bunny.mp4")) as source:
-        images = [frame.image for frame in islice(source, 4)]
-    report = export_onnx(checkpoint, out, height, width, images)
+    images = _read(frames or str(SHIPPED_MODEL.parent / "bunny.mp4"), 4)
+    begun = time.perf_counter()
+    report = export_onnx(checkpoint, out, height, width, images, precision)
+    contract = report.contract
     typer.echo(
-        f"{report.path}: {report.megabytes:.1f} MB, {report.contract.network} at {size}, opset {report.contract.opset}; "
-        f"largest difference to torch {report.max_difference:.1e} over {report.frames} frames"
+        f"{report.path}\n"
+        f"  network     {contract.network}, {contract.precision}, input {size}, opset {contract.opset}\n"
+        f"  size        {report.megabytes:.2f} MB, {report.macs / 1e9:.2f} GMAC\n"
+        f"  to torch    largest difference {report.max_difference:.1e}, mean cosine {report.cosine:.6f}, "
+        f"over {report.frames} frames\n"
+        f"  took        {time.perf_counter() - begun:.0f} s"
     )
+
+
+def verify(
+    a: Annotated[Path, typer.Argument(help="Checkpoint or exported model: the reference.")],
+    b: Annotated[Path, typer.Argument(help="Checkpoint or exported model.")],
+    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Objects in the clip's first frame.")] = None,
+    count: Annotated[int, typer.Option(help="Frames of the clip, at most.", min=1)] = 60,
+    cosine: Annotated[float | None, typer.Option(help="Least mean cosine of superfeatures.")] = None,
+    iou: Annotated[float | None, typer.Option(help="Least mean IoU of the masks.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for the worst frames.")] = None,
+    save_inputs: Annotated[Path | None, typer.Option(help="Keep frames and mask here, .npz.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Take frames and mask from such a file.")] = None,
+    threads: Threads = 0,
+) -> None:
+    """Compare two models on the same frames; exit code 1 if they differ more than they may."""
+    from shls.export import verify as verification
+
+    if replay and (on or mask):
+        raise BadInput("--replay has frames and mask of its own; leave --on and --mask out")
+    first, second = verification.open_either(a, b, threads)
+    images, labels = verification.load_inputs(replay) if replay else _clip(on, mask, count)
+    if save_inputs:
+        verification.save_inputs(save_inputs, images, labels)
+    default = verification.tolerance_for(first.contract, second.contract)
+    tolerance = verification.Tolerance(
+        default.cosine if cosine is None else cosine, default.iou if iou is None else iou
+    )
+    with typer.progressbar(length=len(images), label="frames", file=sys.stderr) as bar:
+        verdict = verification.compare(
+            first, second, images, labels, tolerance, pictures, lambda done: bar.update(done - bar.pos)
+        )
+    for name, path, session in (("A", a, first), ("B", b, second)):
+        typer.echo(f"{name}  {path}: {session.contract.precision} on {session.backend}")
+    typer.echo(verdict.table())
+    for line in verdict.broken():
+        typer.echo(f"BROKEN: {line}")
+    if verdict.broken():
+        raise typer.Exit(1)
+    typer.echo("the two do the same within tolerances")
+
+
+def info(file: Annotated[Path, typer.Argument(help="ONNX model or engine.")]) -> None:
+    """Show what a model promises, and what an engine was built for."""
+    import json
+
+    from shls.runtime.session import describe
+
+    typer.echo(json.dumps(describe(file), indent=2))
+
+
+def _clip(on: str | None, mask: Path | None, count: int) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Frames and first mask; of the shipped clip, where none is named."""
+    from shls.runtime.masks import read_mask
+    from shls.runtime.segmenter import SHIPPED_MODEL
+
+    assets = SHIPPED_MODEL.parent
+    if on is None:
+        on, mask = str(assets / "bunny.mp4"), mask or assets / "bunny_mask.png"
+    images = _read(on, count)
+    return images, None if mask is None else read_mask(mask, images[0].shape[:2])
+
+
+def _read(uri: str, count: int) -> list[np.ndarray]:
+    from itertools import islice
+
+    from shls.runtime.sources import open_source
+
+    with open_source(uri) as source:
+        return [frame.image for frame in islice(source, count)]
 
 
 def _parse_size(text: str) -> tuple[int, int]:

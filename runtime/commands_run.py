@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Model, Threads, write_json
+from shls.runtime.commands_common import Device, Model, Threads, write_json
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run(
     ] = None,
     model: Model = None,
     threads: Threads = 0,
+    device: Device = "auto",
 ) -> None:
     """Follow the marked objects through a video."""
     from shls.runtime.prompts import parse_box, parse_point
@@ -46,7 +47,7 @@ def run(
 
     from shls.runtime.segmenter import open_segmenter
 
-    segmenter = open_segmenter(model, threads)
+    segmenter = open_segmenter(model, threads, device=device)
     _follow(segmenter, source, start, (mask, boxes, points), (out, masks, json))
 
 
@@ -71,6 +72,7 @@ def evaluate(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Sequences at a time.", min=1)] = 1,
     model: Model = None,
+    device: Device = "auto",
 ) -> None:
     """Measure J, F and J&F by the official DAVIS protocol."""
     from functools import partial
@@ -84,7 +86,7 @@ def evaluate(
 
     path = model or SHIPPED_MODEL
     threads = 1 if jobs > 1 else 0
-    open_session = partial(open_segmenter, path, threads=threads)
+    open_session = partial(open_segmenter, path, threads=threads, device=device)
     key = result_key(path) if path.exists() else ""
     report = evaluate_set(root, set_file, open_session, jobs=jobs, out=out, key=key, progress=tell)
     typer.echo(report.table())

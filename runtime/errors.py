@@ -24,3 +24,7 @@ class ContractMismatch(ShlsError):
 
 class MissingDependency(ShlsError):
     """A package that the command needs is not installed; the message says how to install it."""
+
+
+class DeviceUnavailable(ShlsError):
+    """A device that was asked for by name is not there, or it failed."""

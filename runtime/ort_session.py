@@ -7,40 +7,82 @@ from pathlib import Path
 import numpy as np
 
 from shls.runtime.contract import Contract
-from shls.runtime.errors import BadInput, ContractMismatch, MissingDependency
+from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
 
 try:
     import onnxruntime
 except ModuleNotFoundError as error:
     raise MissingDependency("onnxruntime is not installed; run `pip install 'shls[cpu]'`") from error
 
+CPU_PROVIDER = "CPUExecutionProvider"
+PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+
 
 class OrtSession:
-    """A model on the CPU; see `shls.runtime.session.Session`.
+    """A model on the CPU or a GPU; see `shls.runtime.session.Session`.
 
     Parameters
     ----------
     model : path of an ONNX file
     threads : of onnxruntime's pool, 0 for all cores
+    device : cpu, cuda or tensorrt, none of which falls back; auto is CUDA where it works, else the CPU
     """
 
-    def __init__(self, model: Path, threads: int = 0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise BadInput(
-                f"{model}: onnxruntime cannot open it ({_first_line(error)}); export it again"
-            ) from error
+    def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
+        self._session = _create(model, threads, device)
         self.contract = _contract_of(model, self._session)
+        # What was asked for and what runs are two things; only the latter is told.
         self.backend = f"onnxruntime {onnxruntime.__version__}, {self._session.get_providers()[0]}"
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
         (features,) = self._session.run([self.contract.output], {self.contract.input: tensor})
         return np.asarray(features[0])
+
+
+def _create(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Without VNNI, sums of uint8 times int8 overflow 16 bits; this keeps them exact there.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    providers = _providers(device)
+    if device in PROVIDERS:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        if device in PROVIDERS:
+            raise DeviceUnavailable(
+                f"{model}: onnxruntime cannot run all of it on {device} ({_first_line(error)}); "
+                "use --device cpu"
+            ) from error
+        raise BadInput(
+            f"{model}: onnxruntime cannot open it ({_first_line(error)}); export it again"
+        ) from error
+    running = session.get_providers()[0]
+    if device in PROVIDERS and running != PROVIDERS[device]:
+        raise DeviceUnavailable(
+            f"device {device} was asked for, but onnxruntime runs on {running}; check the driver and the "
+            "libraries with `shls doctor`, or use --device cpu"
+        )
+    return session
+
+
+def _providers(device: str) -> list[str]:
+    available = onnxruntime.get_available_providers()
+    if device == "cpu":
+        return [CPU_PROVIDER]
+    if device == "auto":
+        return [name for name in (PROVIDERS["cuda"], CPU_PROVIDER) if name in available]
+    if device not in PROVIDERS:
+        raise BadInput(f"device {device!r}; expected cpu, {', '.join(PROVIDERS)} or auto")
+    if PROVIDERS[device] not in available:
+        raise DeviceUnavailable(
+            f"device {device} was asked for, but this onnxruntime has {', '.join(available)} only; "
+            "install one for the GPU, `pip install 'shls[gpu]'`, or use --device cpu"
+        )
+    return [PROVIDERS[device]]
 
 
 def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract:

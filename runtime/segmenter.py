@@ -27,7 +27,9 @@ MAX_OBJECTS = 254
 T = TypeVar("T")
 
 
-def open_segmenter(model: Path | None = None, threads: int = 0, overlap: bool = True) -> VideoSegmenter:
+def open_segmenter(
+    model: Path | None = None, threads: int = 0, overlap: bool = True, device: str = "auto"
+) -> VideoSegmenter:
     """Load a model, the shipped one by default, and make a segmenter of it.
 
     Parameters
@@ -35,8 +37,9 @@ def open_segmenter(model: Path | None = None, threads: int = 0, overlap: bool = 
     model : path of an ONNX file written by `shls export`
     threads : CPU threads of the network, 0 for all cores
     overlap : run superpixels and flow while the network runs; the masks are the same without
+    device : what the network runs on, see `shls.runtime.session.open_session`
     """
-    return VideoSegmenter(open_session(model or SHIPPED_MODEL, threads), overlap)
+    return VideoSegmenter(open_session(model or SHIPPED_MODEL, threads, device), overlap)
 
 
 class _Seen(NamedTuple):
@@ -153,7 +156,7 @@ class VideoSegmenter:
         return superpixels
 
     def _start_beside(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Begin some work on the other thread, or here if there is none; the result is had by calling what is returned."""
+        """Begin some work on the other thread, or here if there is none; what is returned gives the result."""
         if self._beside is not None:
             future: Future[T] = self._beside.submit(work)
             return future.result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
+from shls.runtime.files import sha256_of
+from shls.runtime.sidecar import read_sidecar
 
 
 class Session(Protocol):
@@ -27,31 +30,57 @@ class Session(Protocol):
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
 
 
-def open_session(model: Path, threads: int = 0) -> Session:
+def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session:
     """Load a model after its contract was checked.
 
     Parameters
     ----------
-    model : path of an ONNX file written by `shls export`
+    model : path of an ONNX file, or of an engine, written by `shls export`
     threads : CPU threads of the network, 0 for all cores
+    device : cpu, cuda, tensorrt or auto, what onnxruntime runs on; what is named never falls back to another
 
     Raises
     ------
     BadInput
         If there is no such file, or not one that this runtime can open.
     ContractMismatch
-        If the file does not carry a contract of this version.
+        If the file does not carry a contract of this version, or an engine was built for another machine.
+    DeviceUnavailable
+        If the device named is not there.
     MissingDependency
         If the inference engine is not installed.
     """
+    if _is_engine(model):
+        if device == "cpu" or device == "cuda":
+            raise BadInput(
+                f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX"
+            )
+        from shls.runtime.trt_session import TrtSession
+
+        return TrtSession(model)
+    from shls.runtime.ort_session import OrtSession
+
+    return OrtSession(model, threads, device)
+
+
+def describe(model: Path) -> dict[str, object]:
+    """Tell what a model promises, and of an engine also what it was built of and for.
+
+    Needs neither a GPU nor TensorRT; raises what `open_session` does.
+    """
+    if _is_engine(model):
+        return asdict(read_sidecar(model))
+    from shls.runtime.ort_session import OrtSession
+
+    return {"contract": asdict(OrtSession(model, device="cpu").contract), "onnx_sha256": sha256_of(model)}
+
+
+def _is_engine(model: Path) -> bool:
+    """Tell engines from ONNX; raises BadInput for what is neither."""
     if not model.exists():
         raise BadInput(
             f"{model}: no such model; export one with `shls export`, or leave --model out for the shipped one"
         )
-    if model.suffix != ".onnx":
-        raise BadInput(
-            f"{model}: not a model this runtime opens; expected a .onnx file written by `shls export`"
-        )
-    from shls.runtime.ort_session import OrtSession
-
-    return OrtSession(model, threads)
+    if model.suffix not in (".onnx", ".engine"):
+        raise BadInput(f"{model}: not a model this runtime opens; expected .onnx or .engine of `shls export`")
+    return model.suffix == ".engine"

@@ -1,0 +1,38 @@
+"""ONNX files as `shls export` writes them: checked, with the contract inside, whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.errors import BadInput
+from shls.runtime.files import write_whole
+
+
+def read_model(path: Path) -> tuple[ModelProto, Contract]:
+    """Read a model and its contract.
+
+    Raises
+    ------
+    BadInput
+        If there is no such file, or it is no ONNX.
+    ContractMismatch
+        If it carries no contract of this version.
+    """
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's errors share no base class but Exception
+        raise BadInput(
+            f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote"
+        ) from error
+    return model, Contract.from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
+
+
+def write_model(model: ModelProto, contract: Contract, path: Path) -> None:
+    """Check a model in full and write it with its contract; raises BadInput where that is not possible."""
+    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    write_whole(path, model.SerializeToString())

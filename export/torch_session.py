@@ -1,0 +1,41 @@
+"""Checkpoints under torch, as a session: what exported models are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from shls.runtime.contract import Contract
+from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.network import STRIDE
+
+
+class TorchSession:
+    """A checkpoint on the CPU; see `shls.runtime.session.Session`.
+
+    Parameters
+    ----------
+    checkpoint : file, or a training folder
+    height, width : of the network's input, pixels
+    """
+
+    def __init__(self, checkpoint: Path, height: int, width: int) -> None:
+        loaded = load_checkpoint(checkpoint)
+        self._network = restore_network(loaded)
+        self.contract = Contract(
+            network=str(loaded.meta["network"]),
+            height=height,
+            width=width,
+            dim=self._network.head.out_channels,
+            checkpoint_sha256="",
+            stride=STRIDE,
+        )
+        self.backend = f"torch {torch.__version__}"
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
+        with torch.inference_mode():
+            features: np.ndarray = self._network(torch.from_numpy(tensor))[0].numpy()
+        return features

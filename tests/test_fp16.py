@@ -1,0 +1,71 @@
+"""Half precision: the same features, half the file, order and types of the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from shls.export.model_file import read_model
+from shls.export.to_fp16 import halved_model, to_fp16
+from shls.runtime.errors import BadInput
+from shls.runtime.preprocess import to_input
+from shls.runtime.session import open_session
+from shls.runtime.sources import open_source
+
+
+@pytest.fixture(scope="module")
+def half(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    assert to_fp16(small_model, path).precision == "fp16"
+    return path
+
+
+def test_the_features_are_the_same(small_model: Path, half: Path, frames_folder: Path) -> None:
+    exact, rounded = open_session(small_model), open_session(half)
+    with open_source(str(frames_folder)) as source:
+        for frame in source:
+            tensor = to_input(frame.image, exact.contract)
+            features = rounded.run(tensor)
+            assert features.dtype == np.float32
+            assert (exact.run(tensor) * features).sum(axis=0).mean() > 0.9999
+
+
+def test_half_the_file(small_model: Path, half: Path) -> None:
+    assert half.stat().st_size < 0.55 * small_model.stat().st_size
+
+
+def test_convolutions_are_half_and_the_ends_are_not(half: Path) -> None:
+    model, contract = read_model(half)
+    assert contract.precision == "fp16"
+    ends = [*model.graph.input, *model.graph.output]
+    assert [end.type.tensor_type.elem_type for end in ends] == [TensorProto.FLOAT] * 2
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    taken = {types[name] for node in model.graph.node if node.op_type == "Conv" for name in node.input[1:]}
+    assert taken == {TensorProto.FLOAT16}
+    assert sum(node.op_type == "Cast" for node in model.graph.node) == 2
+
+
+def test_nodes_come_after_what_they_take(half: Path) -> None:
+    graph = onnx.load(half).graph
+    known = {"", *(tensor.name for tensor in [*graph.input, *graph.initializer])}
+    for node in graph.node:
+        assert set(node.input) <= known
+        known |= set(node.output)
+
+
+def test_a_weight_beyond_fp16_is_refused(small_model: Path) -> None:
+    model = onnx.load(small_model)
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1e5, weight.name))
+    with pytest.raises(BadInput, match="FP16 ends at 65504"):
+        halved_model(model)
+
+
+def test_fp16_again_is_refused(half: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is fp16 already"):
+        to_fp16(half, tmp_path / "again.onnx")
+    assert not list(tmp_path.iterdir())

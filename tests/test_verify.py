@@ -1,0 +1,156 @@
+"""Two models on the same frames: what is the same passes, what is not is found, and pictures show where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from shls.export import verify
+from shls.export.to_fp16 import to_fp16
+from shls.runtime.cli import app
+from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.masks import write_mask
+from shls.runtime.session import Session, open_session
+
+STRICT = verify.Tolerance(0.99999, 0.995)
+
+
+class Turned:
+    """A session whose features are those of another, turned around from its second frame on."""
+
+    def __init__(self, session: Session) -> None:
+        self.contract, self.backend, self._session, self._runs = session.contract, "turned", session, 0
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        self._runs += 1
+        features = self._session.run(tensor)
+        return features if self._runs == 1 else np.ascontiguousarray(features[:, ::-1, ::-1])
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[np.ndarray]:
+    """A bright box that moves right over noise."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 60, (80, 120, 3)).astype(np.uint8)
+    images = []
+    for at in range(4):
+        image = ground.copy()
+        image[20:50, 20 + 4 * at : 60 + 4 * at] = (200, 180, 40)
+        images.append(image)
+    return images
+
+
+@pytest.fixture(scope="module")
+def mask() -> np.ndarray:
+    labels = np.zeros((80, 120), np.uint8)
+    labels[20:50, 20:60] = 3
+    return labels
+
+
+@pytest.fixture(scope="module")
+def half(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    to_fp16(small_model, path)
+    return path
+
+
+def test_a_model_does_what_it_does(small_model: Path, clip: list[np.ndarray], mask: np.ndarray) -> None:
+    session = open_session(small_model)
+    verdict = verify.compare(session, session, clip, mask, STRICT)
+    assert verdict.broken() == []
+    assert [frame.iou for frame in verdict.frames] == [None, 1.0, 1.0, 1.0]
+    assert all(frame.largest == 0 for frame in verdict.frames)
+    assert verdict.cosines.min() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_checkpoint_and_its_export(
+    small_checkpoint: Path, small_model: Path, clip: list[np.ndarray]
+) -> None:
+    a, b = verify.open_either(small_checkpoint, small_model)
+    assert (a.contract.width, a.contract.height) == (96, 64)
+    verdict = verify.compare(a, b, clip, None, STRICT)
+    assert verdict.broken() == []
+    assert 0 < max(frame.largest for frame in verdict.frames) < 1e-4
+    assert verdict.ious == []
+
+
+def test_what_differs_is_found(
+    small_model: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path
+) -> None:
+    session = open_session(small_model)
+    done: list[int] = []
+    verdict = verify.compare(session, Turned(session), clip, mask, STRICT, tmp_path / "pictures", done.append)
+    assert done == [1, 2, 3, 4]
+    assert any("superfeature cosine" in line for line in verdict.broken())
+    assert 0 not in [frame.number for frame in verdict.worst(3)]
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert [file.name for file in pictures] == ["00001.png", "00002.png", "00003.png"]
+    assert cv2.imread(str(pictures[0])).shape == (80, 360, 3)
+
+
+def test_not_a_number_breaks_tolerances() -> None:
+    nan = np.full(3, np.nan)
+    frame = verify.Difference(1, 0.0, 0.0, float("nan"), nan, float("nan"))
+    assert len(verify.Verdict([frame], STRICT).broken()) == 2
+
+
+def test_the_coarser_precision_decides(small_model: Path, half: Path) -> None:
+    exact, rounded = open_session(small_model).contract, open_session(half).contract
+    assert verify.tolerance_for(exact, exact) == verify.TOLERANCES["fp32"]
+    assert verify.tolerance_for(rounded, exact) == verify.TOLERANCES["fp16"]
+
+
+def test_models_of_two_sizes_are_refused(
+    small_model: Path, small_checkpoint: Path, tmp_path: Path, clip: list[np.ndarray]
+) -> None:
+    from shls.export.to_onnx import export_onnx
+
+    other = tmp_path / "other.onnx"
+    export_onnx(small_checkpoint, other, 64, 128, clip[:1])
+    with pytest.raises(ShapeMismatch, match="same --size"):
+        verify.open_either(small_model, other)
+
+
+def test_inputs_are_kept_and_replayed(tmp_path: Path, clip: list[np.ndarray], mask: np.ndarray) -> None:
+    path = tmp_path / "inputs.npz"
+    verify.save_inputs(path, clip, mask)
+    images, labels = verify.load_inputs(path)
+    np.testing.assert_array_equal(np.stack(images), np.stack(clip))
+    np.testing.assert_array_equal(labels, mask)
+    verify.save_inputs(path, clip, None)
+    assert verify.load_inputs(path)[1] is None
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(BadInput, match="cannot be replayed"):
+        verify.load_inputs(path)
+
+
+def test_the_command(
+    small_model: Path, half: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path
+) -> None:
+    for index, image in enumerate(clip):
+        cv2.imwrite(str(tmp_path / f"{index:05d}.png"), image)
+    write_mask(tmp_path.parent / "mask.png", mask)
+    kept = tmp_path.parent / "kept.npz"
+    arguments = ["verify", str(small_model), str(half)]
+    first = CliRunner().invoke(
+        app,
+        [
+            *arguments,
+            "--on",
+            str(tmp_path),
+            "--mask",
+            str(tmp_path.parent / "mask.png"),
+            "--save-inputs",
+            str(kept),
+        ],
+    )
+    assert first.exit_code == 0, first.output
+    assert "cosine of superfeatures" in first.output
+    assert "fp16 on onnxruntime" in first.output
+    again = CliRunner().invoke(app, [*arguments, "--replay", str(kept), "--cosine", "1.1"])
+    assert again.exit_code == 1
+    assert "BROKEN: mean superfeature cosine" in again.output
