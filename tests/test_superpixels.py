@@ -294,3 +294,29 @@ def test_no_drift_over_a_thousand_frames() -> None:
             assert len(result.areas) > 105
             assert result.areas.max() < 5 * 96 * 160 / 120
             assert result.areas.min() >= 96 * 160 / 120 / 4
+
+
+@pytest.mark.parametrize("motion", [(0, 0), (24, -16), (-40, 8), (16, 32)])
+def test_camera_motion_is_found(motion: tuple[int, int]) -> None:
+    wide = np.random.default_rng(4).integers(0, 128, (80, 120)).astype(np.uint8)
+    i, j = motion[0] // 8, motion[1] // 8
+    before, after = wide[10:70, 10:110].copy(), wide[10 - j : 70 - j, 10 - i : 110 - i].copy()
+    assert superpixels._motion(before, after, 6) == pytest.approx(motion, abs=1)
+
+
+def test_centres_that_leave_come_in_on_the_other_side() -> None:
+    colours = np.arange(3 * 10 * 16, dtype=np.uint8).reshape(3, 10, 16)
+    centres = np.array([[3, 4, 1, 2, 3], [14, 4, 1, 2, 3], [3, 1, 1, 2, 3]], np.int16)
+    superpixels._shift(colours, centres, 4, -2, 15)
+    assert centres[0].tolist() == [7, 2, 1, 2, 3]
+    assert centres[1].tolist() == [3, 2, *colours[:, 2, 3]]
+    assert centres[2].tolist() == [7, 9, *colours[:, 9, 7]]
+
+
+def test_large_superpixels_are_split_towards_their_far_end() -> None:
+    labels = np.zeros((40, 80), np.uint16)
+    labels[:, 60:] = 1
+    centres = np.array([[20, 20, 5, 6, 7], [70, 20, 9, 9, 9]], np.int16)
+    split = superpixels._split(labels, centres, np.array([2400, 800], np.int32), 4, 1.5, 80)
+    assert np.array_equal(split[:2], centres)
+    assert split[2:].tolist() == [[20 + int(0.6 * 36), 20 + int(0.6 * -20), 5, 6, 7]]
