@@ -5,13 +5,13 @@ edges at growing sigma; where edges crowd, only those seen at two scales stay; a
 to the nearest edge, widest first, so that gaps in an edge narrower than an area's core do not leak, and the
 cores then grow until they meet, which is on the edge and makes thinning needless; what is smaller than a
 share of the mean superpixel joins the neighbour of its colour, in two steps since colours are known better
-after the first (J + 0.01 at equal number).
+after the first.
 
 `settings.count` fixes the least area only: the number of regions follows the content.
 
-Tried and dropped: four scales from the unsmoothed image on (3,700 regions, most of them noise, and a lower
-ceiling at equal number), edges of luma alone, splitting of large regions by a grid (J + 0.002), four steps
-of joining (J + 0.01 for 10 ms).
+Tried and dropped (J, the ceiling of the foreground's IoU, at so many regions; as below 0.882 at 1,174):
+edges of luma alone (0.869 at 1,117); one step of joining (0.877 at 1,060); four (0.890 at 1,461, half as
+long again).
 """
 
 from __future__ import annotations

@@ -1,26 +1,27 @@
 """Superpixels: SLIC (Achanta et al., 2012) with SIMD kernels, cold or warm-started from the previous frame.
 
 What differs from the published SLIC, and what it brings (J is the mean intersection over union when each
-superpixel takes its best label, on DAVIS frames at N = 1,000; `benchmarks/superpixels.py` prints the table):
+superpixel takes its best label, on DAVIS frames at N = 1,000; `benchmarks/superpixels.py` prints the
+table):
 
-- Colours are luma / 2, R - B and 2 G - R - B instead of Lab, smoothed by 1-2-1: integers of 7 bits, so that a
-  squared distance fits 16 bits and 16 pixels go through one SIMD step. Weak luma and strong chroma also cut
-  better: J 0.877 for 8-bit Lab, 0.893 with its L halved, 0.904 with these.
-- The early rounds look at every second row; the last assigns every row. Stretches of one or two pixels inside
-  another superpixel are then closed (same J, half of the orphans). Connectivity: see regions.py.
-- The warm start moves the last centres with the camera (translation of a thumbnail), does one round on every
-  fourth row and one assignment. Parts that shrink below a quarter of the mean area die; their labels go to the
-  halves of those above 1.5 times. Labels that keep their number along dense flow: 0.73 of the pixels, 0.61
-  without the camera's motion, 0.61 for cold starts matched afterwards. Without the round fast objects tear
-  (J 0.910 against 0.923); without the splitting a quarter of the superpixels is lost within 50 frames.
+- Colours are luma / 2, R - B and 2 G - R - B instead of Lab, smoothed by 1-2-1: integers of 7 bits, so that
+  a squared distance fits 16 bits and 16 pixels go through one SIMD step. Weak luma and strong chroma also
+  cut better: J 0.877 for 8-bit Lab, 0.893 with its L halved, 0.904 with these.
+- The early rounds look at every second row; the last assigns every row. Stretches of one or two pixels
+  inside another superpixel are then closed (same J, half of the orphans). Connectivity: see regions.py.
+- The warm start moves the last centres with the camera (shift of a thumbnail), does one round on every
+  fourth row and one assignment. Parts that shrink below a quarter of the mean area die; their labels go to
+  the halves of those above 1.5 times. Labels that keep their number along dense flow: 0.73 of the pixels,
+  0.61 without the camera's motion, 0.61 for cold starts matched afterwards. Without the round fast objects
+  tear (J 0.910 against 0.923); without the splitting a quarter of the superpixels is lost within 50 frames.
 
 Defaults: J is flat from compactness 5 to 20, boundary recall falls from 0.947 (5) over 0.939 (10) to 0.918
 (20), and orphans, so time, grow below 10. Rounds: J 0.905 with 2, 0.908 with 4, 0.908 with 8.
 
-Tried and dropped: plain numba loops for the assignment (8 ms a round, not vectorised; 1.0 ms with slices; 0.5 ms
-with the SIMD steps below); a median filter (J + 0.001, 4 ms); every fourth row in cold rounds (J - 0.003);
-phase correlation for the camera's motion (misses half of it). Re-evaluating boundary pixels only cannot pay:
-assigning all pixels takes 0.5 ms of the 4 that a warm frame takes on one thread.
+Tried and dropped: plain numba loops for the assignment (8 ms a round, not vectorised; 1.0 ms with slices;
+0.5 ms with the SIMD steps below); a median filter (J + 0.001, 4 ms); every fourth row in cold rounds (J -
+0.003); phase correlation for the camera's motion (misses half of it). Re-evaluating boundary pixels only
+cannot pay: assigning all pixels takes 0.5 ms of the 4 that a warm frame takes on one thread.
 """
 
 from __future__ import annotations
