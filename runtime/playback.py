@@ -46,6 +46,10 @@ class Playback(Source):
     def dropped(self) -> int:  # type: ignore[override]
         return self._inner.dropped
 
+    @property
+    def breaks(self) -> int:  # type: ignore[override]
+        return self._inner.breaks
+
     def age(self, frame: Frame) -> float:
         return self._inner.age(frame)
 

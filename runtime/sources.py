@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a folder of images, a printf pattern, a glob.
+"""Where frames come from: a video file, a folder of images, a printf pattern, a glob; cameras are in `live`.
 
 One class per kind of source, and one function, `open_source`, that picks.
 """
@@ -19,6 +19,7 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.types import Frame
+from shls.runtime.uris import is_live, redact
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 IMAGE_FPS = 24.0  # images carry no clock: the rate at which DAVIS and the cinema show them
@@ -36,10 +37,12 @@ class Source(ABC):
     count : frames that will come, as the files or the container say; None where they do not
     live : frames come at their own pace, and those that nobody takes in time are dropped
     dropped : how many were
+    breaks : how often a live source broke and came back
     """
 
     live = False
     dropped = 0
+    breaks = 0
     name: str
     size: tuple[int, int]
     fps: float
@@ -193,12 +196,12 @@ class VideoSource(RecordedSource):
 
 
 def open_source(uri: str, start: int = 0) -> Source:
-    """Open a video or images for reading frame by frame.
+    """Open a video, images, a camera or a stream for reading frame by frame.
 
     Parameters
     ----------
     uri : a video file, an image, a folder of images (natural order: 2 before 10), a printf pattern such as
-        `frames/image_%05d.jpg`, or a glob such as `'frames/*.png'`
+        `frames/image_%05d.jpg`, or a glob such as `'frames/*.png'`; or what `shls.runtime.uris` lists as live
     start : number of frames to skip; indices and times still count from the source's first frame
 
     Raises
@@ -209,6 +212,12 @@ def open_source(uri: str, start: int = 0) -> Source:
     """
     if start < 0:
         raise BadInput(f"start is {start}; expected the number of frames to skip, 0 or more")
+    if is_live(uri):
+        from shls.runtime.live import open_live  # a source itself
+
+        if start:
+            raise BadInput(f"{redact(uri)}: is live and has no frame {start} yet; leave start out")
+        return open_live(uri)
     files = source_files(uri)
     if len(files) == 1 and files[0].suffix.lower() not in IMAGE_SUFFIXES:
         return VideoSource(files[0], start)
@@ -218,7 +227,12 @@ def open_source(uri: str, start: int = 0) -> Source:
 
 
 def source_files(uri: str) -> list[Path]:
-    """List the files that a source reads, in order, at least one; raises BadInput where there are none."""
+    """List the files that a source reads, in order, at least one; raises BadInput where there are none.
+
+    Cameras and streams read no files.
+    """
+    if is_live(uri):
+        return []
     path = Path(uri)
     if path.is_dir():
         files = [

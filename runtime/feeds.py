@@ -1,0 +1,162 @@
+"""One connection to a camera or a stream: images until it breaks, and never waiting for ever."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+
+from shls.runtime.errors import MissingDependency
+from shls.runtime.uris import CameraUri, scheme_of
+
+OPEN_TIMEOUT = 10.0
+"""Seconds in which a server must answer and say what it sends."""
+READ_TIMEOUT = 5.0
+"""Seconds between two frames of a stream."""
+SILENT = "did not send anything in time; is the camera on, and the address right?"
+USUAL_FPS = 30.0
+FLIP_CODES = {"180": -1, "horizontal": 1, "vertical": 0}
+"""As `cv2.flip` calls them."""
+FLIP_METHODS = {"none": 0, "180": 2, "horizontal": 4, "vertical": 6}
+"""As GStreamer's `nvvidconv` calls them."""
+
+
+class FeedError(Exception):
+    """Why a camera or stream cannot be opened or has broken: what was expected, what to do; no names."""
+
+
+class Feed(NamedTuple):
+    """What a connection gives.
+
+    fps : frames a second as announced
+    images : (H, W, 3) uint8 RGB each; raises FeedError when it breaks; closing it closes the connection
+    """
+
+    fps: float
+    images: Generator[np.ndarray, None, None]
+
+
+def open_stream(uri: str) -> Feed:
+    """Connect to an RTSP or HTTP stream; raises FeedError."""
+    options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}  # microseconds
+    if scheme_of(uri).startswith("rtsp"):
+        options["rtsp_transport"] = "tcp"  # passes firewalls, and loses no packets
+    begun = time.monotonic()
+    try:
+        container: Any = av.open(uri, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+    except (av.FFmpegError, OSError) as error:
+        if time.monotonic() - begun >= OPEN_TIMEOUT:  # FFmpeg calls that by several names
+            raise FeedError(SILENT) from None
+        raise FeedError(_reason(error)) from None  # FFmpeg's error carries the address with its password
+    if not container.streams.video:
+        container.close()
+        raise FeedError("sends no video; expected a stream with pictures")
+    stream = container.streams.video[0]
+    stream.thread_type = "SLICE"  # threads by frame would hold frames back
+    fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
+    return Feed(fps if 1 <= fps <= 240 else USUAL_FPS, _decode(container, stream))
+
+
+def _decode(container: Any, stream: Any) -> Generator[np.ndarray, None, None]:
+    with container:
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    continue
+                try:
+                    pictures = packet.decode()
+                except av.FFmpegError:  # joined between two key frames, or half a picture
+                    continue
+                for picture in pictures:
+                    if not picture.is_corrupt:
+                        yield picture.to_ndarray(format="rgb24")
+        except (av.FFmpegError, OSError) as error:
+            raise FeedError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words what went wrong, and what to do."""
+    if isinstance(error, (av.HTTPUnauthorizedError, av.HTTPForbiddenError)):
+        return "refuses user or password; expected scheme://user:password@host/path"
+    if isinstance(error, av.HTTPNotFoundError):
+        return "has no such stream; look at the path after the host"
+    if isinstance(error, av.ExitError) or "timed out" in str(error).lower():
+        return SILENT
+    if isinstance(error, ConnectionRefusedError):
+        return "refuses the connection; is the server running, and the port right?"
+    if isinstance(error, av.InvalidDataError):
+        return "sends no video that FFmpeg reads; expected RTSP, or MJPEG over HTTP"
+    return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
+
+
+def open_camera(camera: CameraUri) -> Feed:
+    """Open a local camera; raises FeedError, or MissingDependency for what OpenCV was built without."""
+    capture = _open_csi(camera) if camera.kind == "csi" else _open_v4l2(camera)
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    flip = FLIP_CODES.get(camera.flip) if camera.kind == "v4l2" else None
+    return Feed(fps if 1 <= fps <= 240 else USUAL_FPS, _grab(capture, flip))
+
+
+def _open_v4l2(camera: CameraUri) -> Any:
+    device = Path(camera.device)
+    if not device.exists():
+        others = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
+        here = f"cameras here: {', '.join(others)}" if others else "this machine has no /dev/video*"
+        raise FeedError(f"no such camera; {here}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise FeedError("may not be opened; run `sudo usermod -aG video $USER` and log in again")
+    capture = cv2.VideoCapture(camera.device, cv2.CAP_V4L2)
+    if not capture.isOpened():
+        raise FeedError("cannot be opened; is it a camera, and does no other program use it?")
+    if camera.codec:
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*camera.codec.upper()))
+    for key, value in (
+        (cv2.CAP_PROP_FRAME_WIDTH, camera.width),
+        (cv2.CAP_PROP_FRAME_HEIGHT, camera.height),
+        (cv2.CAP_PROP_FPS, camera.fps),
+    ):
+        if value:
+            capture.set(key, value)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture
+
+
+def _open_csi(camera: CameraUri) -> Any:
+    if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+        raise MissingDependency(
+            "csi:// needs an OpenCV with GStreamer, and pip's has none; on a Jetson use the system's: "
+            "`apt install python3-opencv` and a venv made with --system-site-packages, without opencv-python"
+        )
+    capture = cv2.VideoCapture(csi_pipeline(camera), cv2.CAP_GSTREAMER)
+    if not capture.isOpened():
+        raise FeedError("cannot be opened; is the sensor in place, and `nvargus-daemon` running?")
+    return capture
+
+
+def csi_pipeline(camera: CameraUri) -> str:
+    """GStreamer's pipeline for a Jetson's CSI camera, which keeps the newest frame only."""
+    width, height, fps = camera.width or 1280, camera.height or 720, camera.fps or 30
+    return (
+        f"nvarguscamerasrc sensor-id={camera.device} ! "
+        f"video/x-raw(memory:NVMM),width={width},height={height},framerate={fps}/1 ! "
+        f"nvvidconv flip-method={FLIP_METHODS[camera.flip]} ! video/x-raw,format=BGRx ! "
+        "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+    )
+
+
+def _grab(capture: Any, flip: int | None) -> Generator[np.ndarray, None, None]:
+    try:
+        while True:
+            good, image = capture.read()
+            if not good:
+                raise FeedError("gives no more frames; was it unplugged?")
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield image if flip is None else cv2.flip(image, flip)
+    finally:
+        capture.release()

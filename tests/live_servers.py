@@ -1,0 +1,117 @@
+"""Peers on loopback that tests start, kill and start again."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")  # Debian's bindings for GStreamer are installed for this one
+RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class MjpegServer:
+    """Sends 100 frames a second, each of its number's grey, until it is stopped."""
+
+    def __init__(self, port: int, size: tuple[int, int] = (48, 64), half: bool = False) -> None:
+        self.size, self.half, self.stopped = size, half, threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # http.server's name
+                path = self.path.partition("?")[0]
+                if path != "/video":
+                    self.send_error(401 if path == "/closed" else 404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
+                self.end_headers()
+                with suppress(OSError):
+                    for at in range(10_000):
+                        if outer.stopped.wait(0.01):
+                            return
+                        self.wfile.write(outer.part(at))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def part(self, at: int) -> bytes:
+        image = np.full((*self.size, 3), at % 200, np.uint8)
+        data = cv2.imencode(".jpg", image)[1].tobytes()
+        if self.half and at % 3 == 1:
+            data = data[: len(data) // 2]
+        return b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(data), data)
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def mjpeg(port: int, size: tuple[int, int] = (48, 64), half: bool = False) -> Iterator[MjpegServer]:
+    server = MjpegServer(port, size, half)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def silent(port: int) -> Iterator[None]:
+    """Accept connections and say nothing."""
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+@contextmanager
+def rtsp(port: int, width: int = 160, height: int = 120) -> Iterator[None]:
+    """Serve rtsp://127.0.0.1:PORT/test, then die without a word."""
+    command = [str(SYSTEM_PYTHON), str(RTSP_SERVER), str(port), str(width), str(height)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "ready\n"
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def why_no_rtsp() -> str:
+    """Why the RTSP server cannot be started here, or nothing."""
+    if not SYSTEM_PYTHON.exists():
+        return f"there is no {SYSTEM_PYTHON}"
+    lines = "import gi, sys; gi.require_version('GstRtspServer', '1.0');"
+    lines += "from gi.repository import Gst; Gst.init(None);"
+    lines += "sys.exit(not all(map(Gst.ElementFactory.find, ('jpegenc', 'rtpjpegpay'))))"
+    if subprocess.run([str(SYSTEM_PYTHON), "-c", lines], capture_output=True, check=False).returncode:
+        packages = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good"
+        return f"needs GStreamer's RTSP server: apt-get install {packages}"
+    return ""
+
+
+def until(seconds: float) -> Iterator[None]:
+    """Loop for a time at most; a test that uses it up fails."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+    raise AssertionError(f"not within {seconds} s")
