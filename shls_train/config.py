@@ -21,7 +21,7 @@ class TrainConfig:
     seed : of weights and views
     """
 
-    steps: int = 6000
+    steps: int = 4500
     batch: int = 12
     points: int = 128
     crop: int = 192

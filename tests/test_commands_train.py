@@ -1,0 +1,15 @@
+"""The options of `shls train` are the fields of the recipe, one to one."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+
+from shls.runtime.commands_train import train
+from shls_train.config import TrainConfig
+
+
+def test_options_are_the_recipe() -> None:
+    options = {name: p.default for name, p in inspect.signature(train).parameters.items()}
+    del options["data"], options["out"]
+    assert options == {f.name: f.default for f in fields(TrainConfig)}

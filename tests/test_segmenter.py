@@ -1,0 +1,136 @@
+"""The segmenter, with the shipped network, on clips that the tests draw: the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.metrics import jaccard
+from shls.runtime.segmenter import VideoSegmenter, open_segmenter
+
+HEIGHT, WIDTH = 240, 432
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> VideoSegmenter:
+    return open_segmenter(threads=2)
+
+
+def texture(seed: int, colour: tuple[int, int, int]) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 25, (12, 20, 3)) + colour
+    large = cv2.resize(noise.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large, 0, 255).astype(np.uint8)
+
+
+def clip(frames: int, height: int = HEIGHT, width: int = WIDTH) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A disk and a box with textures of their own that cross a textured background: image and (H, W) truth."""
+    background, looks = texture(0, (90, 130, 90)), (texture(1, (180, 80, 70)), texture(2, (70, 90, 190)))
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for t in range(frames):
+        image, truth = background.copy(), np.zeros((HEIGHT, WIDTH), np.uint8)
+        for object_id, (across, down), inside in (
+            (1, (3 * t, t), (x - 80 - 3 * t) ** 2 + (y - 80 - t) ** 2 < 45**2),
+            (2, (-3 * t, 0), (abs(x - 330 + 3 * t) < 40) & (abs(y - 170) < 30)),
+        ):
+            shift = np.array([[1, 0, across], [0, 1, down]], np.float32)
+            moved = cv2.warpAffine(looks[object_id - 1], shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+            image[inside] = moved[inside]
+            truth[inside] = object_id
+        size = (width, height)
+        yield cv2.resize(image, size), cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST)
+
+
+def test_objects_are_followed(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(20))
+    segmenter.start(*frames[0])
+    for image, truth in frames[1:]:
+        mask = segmenter.step(image)
+        assert jaccard(mask.labels == 1, truth == 1) > 0.9
+        assert jaccard(mask.labels == 2, truth == 2) > 0.9
+        assert min(mask.scores.values()) > 0.7
+
+
+def test_object_ids_are_the_users(segmenter: VideoSegmenter) -> None:
+    names = np.array([0, 7, 200], np.uint8)
+    frames = list(clip(3))
+    segmenter.start(frames[0][0], names[frames[0][1]])
+    mask = segmenter.step(frames[1][0])
+    assert set(np.unique(mask.labels)) == {0, 7, 200}
+    assert mask.scores.keys() == {7, 200}
+
+
+def test_overlap_changes_nothing() -> None:
+    results = []
+    for overlap in (True, False):
+        segmenter = open_segmenter(threads=2, overlap=overlap)
+        frames = list(clip(5))
+        segmenter.start(*frames[0])
+        results.append([segmenter.step(image).labels for image, _ in frames[1:]])
+    for with_overlap, without in zip(*results, strict=True):
+        np.testing.assert_array_equal(with_overlap, without)
+
+
+def test_large_frames_get_masks_of_their_own_size(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(3, 1080, 1920))
+    segmenter.start(*frames[0])
+    mask = segmenter.step(frames[1][0])
+    assert mask.labels.shape == (1080, 1920)
+    assert jaccard(mask.labels == 1, frames[1][1] == 1) > 0.9
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (7, 5)])
+def test_tiny_frames(segmenter: VideoSegmenter, size: tuple[int, int]) -> None:
+    image, mask = np.full((*size, 3), 90, np.uint8), np.ones(size, np.uint8)
+    segmenter.start(image, mask)
+    assert (segmenter.step(image).labels == 1).all()
+
+
+def test_254_objects(segmenter: VideoSegmenter) -> None:
+    image, _ = next(clip(1))
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for k in range(254):
+        row, column = divmod(k, 20)
+        mask[row * 18 : row * 18 + 14, column * 21 : column * 21 + 17] = k + 1
+    segmenter.start(image, mask)
+    found = segmenter.step(image)
+    assert jaccard(found.labels > 0, mask > 0) > 0.8
+    assert len(found.scores) == 254
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "error", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), BadInput, "marks 0 objects; expected 1 to 254"),
+        (np.zeros((4, 4, 3), np.uint8), np.ones((5, 4), np.uint8), ShapeMismatch, "mask of 4x5 for a frame of 4x4"),
+        (np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8), ShapeMismatch, r"expected \(H, W, 3\) RGB"),
+        (np.zeros((4, 4, 4), np.uint8), np.ones((4, 4), np.uint8), ShapeMismatch, r"expected \(H, W, 3\) RGB"),
+        (np.zeros((4, 4, 3), np.float32), np.ones((4, 4), np.uint8), BadInput, "expected uint8 RGB"),
+        (np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.int64), BadInput, "mask of int64"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_started(
+    segmenter: VideoSegmenter, image: np.ndarray, mask: np.ndarray, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        segmenter.start(image, mask)
+
+
+def test_255_objects_are_too_many(segmenter: VideoSegmenter) -> None:
+    mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    with pytest.raises(BadInput, match="255 objects"):
+        segmenter.start(np.zeros((16, 16, 3), np.uint8), mask)
+
+
+def test_frames_that_change_their_size(segmenter: VideoSegmenter) -> None:
+    segmenter.start(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8))
+    with pytest.raises(ShapeMismatch, match="frame of 9x8 after frames of 8x8"):
+        segmenter.step(np.zeros((8, 9, 3), np.uint8))
+
+
+def test_step_before_start() -> None:
+    with pytest.raises(BadInput, match="mark the objects first"):
+        open_segmenter(threads=1).step(np.zeros((8, 8, 3), np.uint8))
