@@ -19,7 +19,7 @@ from shls.export.model_file import write_model
 from shls.export.to_fp16 import to_fp16
 from shls.export.traceable import fold_batch_norm
 from shls.runtime.contract import Contract
-from shls.runtime.errors import BadInput, ShlsError
+from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.network import SIZE_MULTIPLE, STRIDE
@@ -27,10 +27,6 @@ from shls_train.network import SIZE_MULTIPLE, STRIDE
 OPSET = 18
 TOLERANCE = 1e-4
 HALF_COSINE = 0.9999
-
-
-class ExportFailed(ShlsError):
-    """The exported network does not compute what the checkpoint does."""
 
 
 @dataclass(frozen=True)

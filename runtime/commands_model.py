@@ -14,19 +14,43 @@ from shls.runtime.errors import BadInput
 if TYPE_CHECKING:
     import numpy as np
 
+DEFAULT_SIZE = "864x480"
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file, or a training folder.")],
-    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
-    size: Annotated[str, typer.Option(help="Network input, WIDTHxHEIGHT.")] = "864x480",
+    source: Annotated[
+        Path, typer.Argument(help="Checkpoint or training folder; an ONNX file for an engine.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    format: Annotated[
+        Literal["onnx", "engine"], typer.Option(help="An engine is built on the device that will run it.")
+    ] = "onnx",
+    size: Annotated[
+        str | None, typer.Option(help="Network input of ONNX, WIDTHxHEIGHT.", show_default=DEFAULT_SIZE)
+    ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16"], typer.Option(help="INT8 is made of fp32 with `shls calibrate`.")
-    ] = "fp32",
+        Literal["fp32", "fp16"] | None,
+        typer.Option(help="Of ONNX; INT8 is made of fp32 with `shls calibrate`.", show_default="fp32"),
+    ] = None,
     frames: Annotated[
-        str | None, typer.Option(help="Source to compare with torch on; the shipped clip.")
+        str | None, typer.Option(help="Source to compare ONNX with torch on; the shipped clip.")
+    ] = None,
+    via: Annotated[
+        Literal["trtexec"] | None, typer.Option(help="Only print this tool's line for the same engine.")
     ] = None,
 ) -> None:
-    """Write a checkpoint as ONNX, compared with torch on real frames."""
+    """Write a checkpoint as ONNX, compared with torch on real frames; or an ONNX file as TensorRT engine."""
+    if format == "engine":
+        _refuse_others("engine", {"--size": size, "--precision": precision, "--frames": frames})
+        _export_engine(source, out, via)
+    else:
+        _refuse_others("onnx", {"--via": via})
+        _export_onnx(source, out, size or DEFAULT_SIZE, precision or "fp32", frames)
+
+
+def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, frames: str | None) -> None:
+    if checkpoint.suffix == ".onnx":
+        raise BadInput(f"{checkpoint}: is ONNX already; for an engine give --format engine")
     require("torch", "export")
     require("onnx", "export")
     import time
@@ -47,6 +71,36 @@ def export(
         f"over {report.frames} frames\n"
         f"  took        {time.perf_counter() - begun:.0f} s"
     )
+
+
+def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
+    if onnx.suffix != ".onnx":
+        raise BadInput(
+            f"{onnx}: an engine is built from ONNX; make it first with `shls export {onnx} --out ...`"
+        )
+    from shls.export.to_engine import contract_for_tensorrt, to_engine, trtexec_line
+
+    if via:
+        contract_for_tensorrt(onnx)
+        typer.echo(trtexec_line(onnx, out))
+        return
+
+    def tell(phase: str, done: int, steps: int) -> None:
+        typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=done == steps)
+
+    sidecar = to_engine(onnx, out, progress=tell)
+    machine = sidecar.machine
+    typer.echo(
+        f"{out}: {sidecar.contract.precision}, {out.stat().st_size / 1e6:.1f} MB, for {machine.gpu} "
+        f"(compute capability {machine.compute_capability}) with TensorRT {machine.tensorrt}"
+    )
+
+
+def _refuse_others(format: str, given: dict[str, object]) -> None:
+    """Raise BadInput for options that another format has."""
+    for option, value in given.items():
+        if value is not None:
+            raise BadInput(f"{option} has no meaning for --format {format}; leave it out")
 
 
 def verify(

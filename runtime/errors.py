@@ -6,7 +6,7 @@ from __future__ import annotations
 class ShlsError(Exception):
     """What came, what was expected, what to do: one line for the user.
 
-    The command line prints it and exits with 2. Anything else that is raised is a bug and keeps its traceback.
+    The command line prints it and exits with 2. Anything else is a bug and keeps its traceback.
     """
 
 
@@ -24,6 +24,10 @@ class ContractMismatch(ShlsError):
 
 class MissingDependency(ShlsError):
     """A package that the command needs is not installed; the message says how to install it."""
+
+
+class ExportFailed(ShlsError):
+    """What was exported does not compute what it was made from, or an engine could not be built."""
 
 
 class DeviceUnavailable(ShlsError):

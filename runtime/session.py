@@ -11,6 +11,7 @@ import numpy as np
 from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
 from shls.runtime.files import sha256_of
+from shls.runtime.onnx_metadata import read_contract
 from shls.runtime.sidecar import read_sidecar
 
 
@@ -66,13 +67,11 @@ def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session
 def describe(model: Path) -> dict[str, object]:
     """Tell what a model promises, and of an engine also what it was built of and for.
 
-    Needs neither a GPU nor TensorRT; raises what `open_session` does.
+    Needs no GPU and no inference engine; raises what `open_session` does.
     """
     if _is_engine(model):
         return asdict(read_sidecar(model))
-    from shls.runtime.ort_session import OrtSession
-
-    return {"contract": asdict(OrtSession(model, device="cpu").contract), "onnx_sha256": sha256_of(model)}
+    return {"contract": asdict(read_contract(model)), "onnx_sha256": sha256_of(model)}
 
 
 def _is_engine(model: Path) -> bool:

@@ -1,0 +1,68 @@
+"""Reads the contract out of an ONNX file without onnx or onnxruntime: a device may have TensorRT alone.
+
+An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries
+of a key (1) and a value (2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from shls.runtime.contract import Contract
+from shls.runtime.errors import BadInput
+
+METADATA, KEY, VALUE = 14, 1, 2
+VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
+
+
+def read_contract(path: Path) -> Contract:
+    """Read what an ONNX file promises.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read, or is truncated or no ONNX at all.
+    ContractMismatch
+        If it carries no contract of this version.
+    """
+    try:
+        entries = [dict(_fields(value)) for field, value in _fields(path.read_bytes()) if field == METADATA]
+        metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, IndexError, KeyError) as error:
+        raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
+    return Contract.from_metadata(metadata, path)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each counted field; raises ValueError or IndexError on nonsense."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == VARINT:
+            _, at = _varint(message, at)
+        elif kind in (EIGHT_BYTES, FOUR_BYTES):
+            at += 8 if kind == EIGHT_BYTES else 4
+        elif kind == COUNTED:
+            size, at = _varint(message, at)
+            yield tag >> 3, message[at : at + size]
+            at += size
+        else:
+            raise ValueError(f"wire type {kind}")
+    if at != len(message):
+        raise ValueError("truncated")
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """The number at a position, seven bits a byte, and the position after it."""
+    number = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, at
+        shift += 7
