@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,29 @@ from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     from shls.runtime.pipeline import Summary
+    from shls.runtime.playback import Playback
     from shls.runtime.segmenter import VideoSegmenter
+    from shls.runtime.sources import Source
+
+
+@dataclass(frozen=True)
+class Play:
+    """How a source is played; the fields are options of `shls run`."""
+
+    start: int = 0
+    every: int = 1
+    loop: bool = False
+    duration: float | None = None
+    max_age: float | None = None
 
 
 def run(
     source: Annotated[
-        str, typer.Argument(help="Video file, folder of images, image_%05d.jpg or 'glob*.png'.")
+        str,
+        typer.Argument(
+            help="Video file, folder of images, image_%05d.jpg or 'glob*.png'; or live: 0, /dev/video0, "
+            "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG)."
+        ),
     ],
     mask: Annotated[
         Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")
@@ -33,11 +51,19 @@ def run(
     json: Annotated[
         Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")
     ] = None,
+    every: Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)] = 1,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")
+    ] = False,
+    duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.0)] = None,
+    max_age: Annotated[
+        float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)
+    ] = None,
     model: Model = None,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
-    """Follow the marked objects through a video."""
+    """Follow the marked objects through a video or a camera's picture; Ctrl-C finishes all files."""
     from shls.runtime.prompts import parse_box, parse_point
 
     boxes = [parse_box(text) for text in box or []]
@@ -48,7 +74,8 @@ def run(
     from shls.runtime.segmenter import open_segmenter
 
     segmenter = open_segmenter(model, threads, device=device)
-    _follow(segmenter, source, start, (mask, boxes, points), (out, masks, json))
+    play = Play(start, every, loop, duration, max_age)
+    _follow(segmenter, source, play, (mask, boxes, points), (out, masks, json))
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output")) -> None:
@@ -58,7 +85,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for the results.")] = Pa
     assets = SHIPPED_MODEL.parent
     segmenter = open_segmenter()
     results = (out / "overlay.mp4", out / "masks", out / "objects.jsonl")
-    _follow(segmenter, str(assets / "bunny.mp4"), 0, (assets / "bunny_mask.png", [], []), results)
+    _follow(segmenter, str(assets / "bunny.mp4"), Play(), (assets / "bunny_mask.png", [], []), results)
     for stage, milliseconds in segmenter.stopwatch.medians().items():
         typer.echo(f"  {stage:<12} {milliseconds:7.2f} ms  (median)")
 
@@ -97,25 +124,24 @@ def evaluate(
 def _follow(
     segmenter: VideoSegmenter,
     source: str,
-    start: int,
+    play: Play,
     prompt: tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]],
     results: tuple[Path | None, Path | None, Path | None],
 ) -> None:
     """Run with a progress bar, and say what came of it."""
-    import numpy as np
-
     from shls.runtime.pipeline import follow, warm_up
+    from shls.runtime.playback import stopping
     from shls.runtime.prompts import first_mask
     from shls.runtime.sinks import open_sinks
-    from shls.runtime.sources import open_source
+    from shls.runtime.synthetic import noise
 
     typer.echo(f"network: {segmenter.session.contract.network} on {segmenter.session.backend}", err=True)
-    with open_source(source, start) as frames:
-        noise = np.random.default_rng(0).integers(0, 256, (*frames.size, 3), np.uint8)
-        typer.echo(f"warm-up {warm_up(segmenter, noise):.1f} s", err=True)
+    with _open(source, play) as frames:
+        typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
         protect = [prompt[0]] if prompt[0] else []
         with (
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
+            stopping(frames) as signals,
             typer.progressbar(
                 length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr
             ) as bar,
@@ -126,11 +152,40 @@ def _follow(
                 lambda image: first_mask(image, *prompt),
                 sink,
                 lambda count: bar.update(count - bar.pos),
+                max_age=play.max_age,
             )
     _say(done, results)
+    if frames.live:
+        _say_live(done, frames, segmenter)
+    elif signals:  # a camera has no end of its own, a file has
+        typer.echo("shls: interrupted; what was written so far is complete", err=True)
+        raise typer.Exit(128 + signals[0])
+
+
+def _open(source: str, play: Play) -> Playback:
+    from shls.runtime.playback import Playback
+    from shls.runtime.sources import open_source
+    from shls.runtime.uris import is_live, redact
+
+    if is_live(source) and play.loop:
+        raise BadInput(f"{redact(source)}: is live and has no end to begin again at; leave --loop out")
+    if not is_live(source) and play.max_age is not None:
+        raise BadInput(f"{source}: its frames have no age, they are recorded; leave --max-age out")
+    first = iter([play.start])  # further rounds play the whole
+    return Playback(lambda: open_source(source, next(first, 0)), play.every, play.loop, play.duration)
 
 
 def _say(done: Summary, results: tuple[Path | None, ...]) -> None:
     typer.echo(f"{done.frames} frames, {done.fps:.1f} frames per second")
     for path in filter(None, results):
         typer.echo(f"  {path}")
+
+
+def _say_live(done: Summary, source: Source, segmenter: VideoSegmenter) -> None:
+    import numpy as np
+
+    median, most = 1000 * np.percentile(segmenter.stopwatch.seconds["age"], [50, 95])
+    typer.echo(
+        f"{done.dropped} frames dropped for newer ones, {done.late} results too late, "
+        f"breaks: {source.breaks}; capture to result {median:.0f} ms, 95 % within {most:.0f} ms"
+    )

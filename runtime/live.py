@@ -108,6 +108,8 @@ class LiveSource(Source):
         while not self._stopped.is_set():
             before = self._index
             reason = self._read_until_it_breaks()
+            if self._stopped.is_set():
+                return
             now = time.perf_counter()
             if self._index > before:
                 lost, pause = now, PAUSES[0]

@@ -43,7 +43,7 @@ from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.sinks import NullSink
 from shls.runtime.sources import Source
 from shls.runtime.stopwatch import Stopwatch
-from shls.runtime.synthetic import centre_mask
+from shls.runtime.synthetic import centre_mask, noise
 
 SCHEMA = 1
 MINUTE = 60.0
@@ -85,8 +85,7 @@ def profile(
     BadInput
         If there are fewer than two frames.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (*source.size, 3), np.uint8)
-    warm = warm_up(segmenter, noise)
+    warm = warm_up(segmenter, noise(source.size))
     segmenter.stopwatch = Stopwatch(keep=None)
     with Sampler(device_readers() if readers is None else readers) as sampler:
         begun = time.perf_counter()

@@ -64,6 +64,7 @@ class VideoSink(Sink):
         self._container: Any = None  # opened with the first frame, which tells the size
         self._stream: Any = None
         self._count = self._whole = 0  # frames written; bytes up to the last complete fragment
+        self._begin, self._next = 0.0, 0  # the first frame's time; the first tick that is free
 
     def write(self, frame: Frame, mask: Mask) -> None:
         height, width = mask.labels.shape
@@ -72,8 +73,10 @@ class VideoSink(Sink):
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None:
             self._open(image.shape[0], image.shape[1])
+            self._begin = frame.time
         picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-        picture.pts = self._count
+        # a camera's frames come when they come: the video shows each at its time
+        picture.pts = max(self._next, round((frame.time - self._begin) * self._fps))
         try:
             self._container.mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
@@ -81,7 +84,7 @@ class VideoSink(Sink):
             raise _unwritten(
                 self._path, error, f"its first {self._count} frames, less up to a second, play"
             ) from error
-        self._count += 1
+        self._count, self._next = self._count + 1, picture.pts + 1
         self._whole = self._path.stat().st_size
 
     def close(self) -> None:

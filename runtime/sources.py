@@ -37,7 +37,7 @@ class Source(ABC):
     count : frames that will come, as the files or the container say; None where they do not
     live : frames come at their own pace, and those that nobody takes in time are dropped
     dropped : how many were
-    breaks : how often a live source broke and came back
+    breaks : how often a live source broke and was opened again
     """
 
     live = False

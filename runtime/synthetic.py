@@ -40,6 +40,11 @@ class SyntheticSource(RecordedSource):
             yield Frame(image, at, at / self.fps, f"{at:05d}")
 
 
+def noise(size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 of a size (H, W): an image to warm up on."""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+
+
 def centre_mask(image: np.ndarray) -> np.ndarray:
     """(H, W) uint8: one object, an ellipse in the middle of the image."""
     height, width = image.shape[:2]

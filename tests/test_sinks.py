@@ -84,8 +84,18 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_rate(tmp_path: Path, fps: float) -> None:
     with VideoSink(tmp_path / "o.mp4", fps) as sink:
         for index in range(5):
-            sink.write(*result(index))
+            frame, mask = result(index)
+            sink.write(frame._replace(time=index / fps), mask)
     assert open_source(str(tmp_path / "o.mp4")).fps == pytest.approx(fps)
+
+
+def test_frames_of_a_camera_show_at_their_times(tmp_path: Path) -> None:
+    with VideoSink(tmp_path / "o.mp4", 30) as sink:
+        for index, seconds in enumerate([7.0, 7.1, 7.1, 8.0]):
+            frame, mask = result(index)
+            sink.write(frame._replace(time=seconds), mask)
+    times = [frame.time for frame in open_source(str(tmp_path / "o.mp4"))]
+    assert times == pytest.approx([0, 0.1, 4 / 30, 1.0], abs=1e-3), "no two at once"
 
 
 def test_only_mp4(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""`shls run` from the command line, with a segmenter that needs no model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from shls.runtime import cli, segmenter
+from shls.runtime.contract import Contract
+from shls.runtime.errors import BadInput
+from shls.runtime.stopwatch import Stopwatch
+from tests.fake_segmenters import Stays
+from tests.live_servers import free_port, mjpeg
+
+
+class Follows(Stays):
+    """Repeats the first mask, and has what the command line asks for."""
+
+    def __init__(self) -> None:
+        self.stopwatch = Stopwatch()
+        contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
+        self.session = SimpleNamespace(contract=contract, backend="played backend")
+
+
+@pytest.fixture(autouse=True)
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmenter, "open_segmenter", lambda *_, **__: Follows())
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Seven frames, and the mask of the first in `mask.png` beside their folder."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for at in range(7):
+        cv2.imwrite(str(folder / f"{at}.png"), np.full((48, 64, 3), 30 * at, np.uint8))
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 10:20] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    return folder
+
+
+def run(source: object, *options: object) -> Result:
+    return CliRunner().invoke(cli.app, ["run", str(source), *map(str, options)])
+
+
+def frames_of(path: Path) -> list[int]:
+    return [json.loads(line)["frame"] for line in path.read_text().splitlines()]
+
+
+def test_warm_up_is_said(clip: Path) -> None:
+    done = run(clip, "--mask", clip.parent / "mask.png")
+    assert done.exit_code == 0, done.exception
+    assert "warm-up 0.0 s" in done.stderr
+    assert "7 frames, " in done.stdout
+
+
+def test_every_third_frame_from_the_second_on(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "objects.jsonl"
+    run(clip, "--mask", clip.parent / "mask.png", "--start", 1, "--every", 3, "--json", out)
+    assert frames_of(out) == [1, 4]
+
+
+def test_rounds_until_the_time_is_over(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "objects.jsonl"
+    done = run(clip, "--mask", clip.parent / "mask.png", "--loop", "--duration", 0.5, "--json", out)
+    assert done.exit_code == 0
+    frames = frames_of(out)
+    assert frames == list(range(len(frames)))
+    assert len(frames) > 7
+
+
+def test_a_stream(clip: Path, tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "objects.jsonl"
+    with mjpeg(port):
+        uri = f"http://me:secret@127.0.0.1:{port}/video"
+        done = run(uri, "--mask", clip.parent / "mask.png", "--duration", 0.5, "--json", out)
+    assert done.exit_code == 0, done.exception
+    assert "frames dropped for newer ones, 0 results too late, breaks: 0" in done.stdout
+    assert len(frames_of(out)) > 3
+    assert "secret" not in done.output
+
+
+def test_results_that_are_too_late(clip: Path, tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "objects.jsonl"
+    with mjpeg(port):
+        uri, mask = f"http://127.0.0.1:{port}/video", clip.parent / "mask.png"
+        done = run(uri, "--mask", mask, "--duration", 0.3, "--max-age", 0, "--json", out)
+    assert done.exit_code == 0, done.exception
+    assert len(frames_of(out)) == 1, "only the frame that was marked"
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        ("http://me:secret@127.0.0.1/", ["--loop"], r"http://\.\.\.@127\.0\.0\.1/: is live"),
+        ("clip.mp4", ["--max-age", "1"], "they are recorded"),
+        ("clip.mp4", [], "no objects marked"),
+    ],
+)
+def test_contradictions(source: str, options: list[str], words: str) -> None:
+    marked = [] if "objects" in words else ["--point", "1,1"]
+    with pytest.raises(BadInput, match=words):
+        raise run(source, *marked, *options).exception or AssertionError("it ran")
