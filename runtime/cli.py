@@ -25,6 +25,7 @@ app.command()(commands_model.verify)
 app.command()(commands_model.info)
 app.command()(commands_measure.doctor)
 app.command()(commands_measure.profile)
+app.command()(commands_measure.bench)
 
 
 def main() -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from shls.runtime.commands_common import Model, Threads, write_json
+from shls.runtime.commands_common import Device, Model, Threads, write_json
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     from shls.runtime.profiling import Profile
+    from shls.runtime.segmenter import VideoSegmenter
     from shls.runtime.sources import Source
 
 
@@ -48,6 +49,7 @@ def profile(
     ] = False,
     model: Model = None,
     threads: Threads = 0,
+    device: Device = "auto",
 ) -> None:
     """Measure how long each stage of `shls run` takes, with temperature and power where the system tells."""
     from shls.runtime import profile_text
@@ -57,13 +59,19 @@ def profile(
             raise BadInput("--compare measures nothing; leave the other arguments out")
         typer.echo(profile_text.compare(*map(profile_text.read_profile, compare)))
         return
+    from shls.runtime.layer_times import layer_times
     from shls.runtime.report import check_report_path, write_report
+    from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
 
     if report:
         check_report_path(report)
     if json:
         write_json(json, {})  # what cannot be written must fail before the work
-    found = _measure(source, duration, frames, not sequential, model, threads)
+    limits = Limits(duration, frames)
+    segmenter = open_segmenter(model, threads, not sequential, device)
+    found = _measure(source, limits, segmenter, threads, overlap=not sequential)
+    if "CPU" in segmenter.session.backend:  # a GPU works on while its profiler's clock has stopped
+        found["layers"] = layer_times(model or SHIPPED_MODEL, segmenter.session.contract, threads)
     if json:
         write_json(json, found)
     if report:
@@ -74,34 +82,57 @@ def profile(
 SYNTHETIC_FRAMES = 150
 
 
+class Limits(NamedTuple):
+    """Where a profile ends; a source that is shorter begins again."""
+
+    seconds: float | None
+    frames: int | None
+
+
 def _measure(
-    uri: str | None,
-    duration: float | None,
-    frames: int | None,
-    overlap: bool,
-    model: Path | None,
-    threads: int,
+    uri: str | None, limits: Limits, segmenter: VideoSegmenter, threads: int, overlap: bool
 ) -> Profile:
-    """Profile with a progress bar, then the layers alone."""
-    from shls.runtime.layer_times import layer_times
+    """Profile with a progress bar."""
     from shls.runtime.playback import Playback, stopping
     from shls.runtime.profiling import profile as profile_frames
-    from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
     from shls.runtime.sources import open_source
     from shls.runtime.synthetic import SyntheticSource
-
-    segmenter = open_segmenter(model, threads, overlap)
-    limited = duration is not None or frames is not None
 
     def reopen() -> Source:
         return SyntheticSource(SYNTHETIC_FRAMES) if uri is None else open_source(uri)
 
+    loop = limits != Limits(None, None)
+    count = None if limits.frames is None else limits.frames + 1  # the marked frame is not measured
     with (
-        Playback(reopen, loop=limited, duration=duration, limit=frames and frames + 1) as source,
+        Playback(reopen, loop=loop, duration=limits.seconds, limit=count) as source,
         stopping(source),
         typer.progressbar(length=source.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar,
     ):
-        found = profile_frames(
+        return profile_frames(
             source, segmenter, threads, lambda count: bar.update(count - bar.pos), overlap=overlap
         )
-    return found | {"layers": layer_times(model or SHIPPED_MODEL, segmenter.session.contract, threads)}
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Models, or folders of them; the shipped ones by default.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Frames of the shipped clip.", min=2)] = 40,
+    json: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+    threads: Threads = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure size, speed and accuracy of several models, and recommend one."""
+    from dataclasses import asdict
+
+    from shls.runtime import bench as benches
+
+    found = benches.find_models(models or [])
+    rows = benches.bench(
+        found, frames, threads, device, lambda model: typer.echo(f"measuring {model}", err=True)
+    )
+    words = benches.recommend(rows)
+    typer.echo(benches.table(rows))
+    typer.echo(words)
+    if json:
+        write_json(json, {"models": [asdict(row) for row in rows], "recommendation": words})

@@ -14,7 +14,7 @@ from shls.runtime.profile_text import COLUMNS
 from shls.runtime.profiling import Profile, warnings_of
 
 WIDTH, HEIGHT = 900, 220
-LEFT, RIGHT, TOP, BOTTOM = 60, 60, 12, 34  # around a chart, for its axes
+LEFT, RIGHT, TOP, BOTTOM = 60, 60, 24, 34  # around a chart, for its axes
 BINS = 60
 POINTS = 1500
 """Points of a line, at most: each stands for the slowest frame of its stretch."""
@@ -167,7 +167,7 @@ class _Chart:
             )
         self._parts.append(
             f'<text x="{WIDTH - RIGHT + 8}" y="{HEIGHT - BOTTOM + 16}">{x_unit}</text>'
-            f'<text x="4" y="{TOP + 4}">{y_unit}</text>'
+            f'<text x="4" y="{TOP - 12}">{y_unit}</text>'
         )
 
     def bar(self, low: float, high: float, value: float) -> None:

@@ -1,0 +1,174 @@
+"""Which of several models to take on this machine: size, speed and accuracy in one table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from shls.runtime.errors import BadInput, ShlsError
+from shls.runtime.masks import read_mask
+from shls.runtime.metrics import jaccard
+from shls.runtime.pipeline import follow, warm_up
+from shls.runtime.segmenter import SHIPPED_MODEL, VideoSegmenter, open_segmenter
+from shls.runtime.sinks import Sink
+from shls.runtime.sources import open_source
+from shls.runtime.synthetic import noise
+from shls.runtime.types import Frame, Mask
+
+SUFFIXES = (".onnx", ".engine")
+REFERENCE = "fp32"
+ENOUGH = 0.95
+"""IoU with fp32's masks from which on a model counts as accurate."""
+FASTER = 1.05
+"""Ratio of speeds from which on one counts as faster."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's figures; zeros where it does not run, and `status` says why.
+
+    Attributes
+    ----------
+    ms : median of a frame, from image to mask
+    network_ms : median of the network's part in it
+    iou : mean over frames of its mask's overlap with that of the first fp32 model; None without one
+    """
+
+    name: str
+    status: str = "runs"
+    precision: str = ""
+    backend: str = ""
+    megabytes: float = 0.0
+    ms: float = 0.0
+    network_ms: float = 0.0
+    fps: float = 0.0
+    iou: float | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.status == "runs"
+
+
+def find_models(given: list[Path]) -> list[Path]:
+    """List the models to measure: those given, and those in folders given; else the shipped ones."""
+    found: list[Path] = []
+    for path in given or [SHIPPED_MODEL.parent]:
+        inside = sorted(one for one in path.glob("*") if one.suffix in SUFFIXES) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        place = given[0] if given else SHIPPED_MODEL.parent
+        raise BadInput(f"{place}: no model there; expected .onnx or .engine files")
+    return found
+
+
+def bench(
+    models: list[Path],
+    frames: int,
+    threads: int = 0,
+    device: str = "auto",
+    progress: Callable[[Path], None] | None = None,
+) -> list[Row]:
+    """Follow the shipped clip's rabbit with each model.
+
+    Parameters
+    ----------
+    models : paths; one that cannot be opened gets a row that says so
+    frames : of the clip, at least 2
+    threads, device : as `open_segmenter` takes them
+    progress : called with each model before it is measured
+    """
+    rows: list[tuple[Row, list[np.ndarray]]] = []
+    for model in models:
+        if progress:
+            progress(model)
+        try:
+            rows.append(_measure(model, open_segmenter(model, threads, device=device), frames))
+        except ShlsError as error:
+            rows.append((Row(model.name, status=str(error)), []))
+    reference = next((masks for row, masks in rows if row.precision == REFERENCE), None)
+    return [_with_iou(row, masks, reference) for row, masks in rows]
+
+
+def recommend(rows: list[Row]) -> str:
+    """Name the fastest of the accurate models, and say why the others are not it."""
+    running = [row for row in rows if row.runs]
+    if not running:
+        return "No model runs here: see the status of each."
+    accurate = [row for row in running if row.iou is None or row.iou >= ENOUGH]
+    if not accurate:
+        return f"No model keeps an IoU of {ENOUGH} with {REFERENCE}: calibrate on other frames."
+    fastest = max(row.fps for row in accurate)
+    # of models that are about as fast, the one nearest to fp32, then the smaller one
+    best = max(
+        (row for row in accurate if row.fps * FASTER >= fastest),
+        key=lambda row: (row.iou or 0.0, -row.megabytes),
+    )
+    words = [f"Use {best.name}: {best.fps:.1f} frames per second."]
+    for row in running:
+        if row not in accurate:
+            words.append(f"{row.name} is not accurate enough: IoU {row.iou:.3f} with {REFERENCE}.")
+        elif row.precision == "int8" and row is not best:
+            words.append(f"INT8 is not faster here ({row.fps:.1f}): use {best.precision.upper()}.")
+    if best.iou is None:
+        words.append(f"There is no {REFERENCE} model to compare masks with.")
+    return " ".join(words)
+
+
+def table(rows: list[Row]) -> str:
+    """Lay the rows out as text."""
+    width = max(len(row.name) for row in rows)
+    lines = [f"{'model':<{width}}  precision      MB  frame ms  network ms     fps    IoU  backend"]
+    for row in rows:
+        if not row.runs:
+            lines.append(f"{row.name:<{width}}  {row.status}")
+            continue
+        iou = "     -" if row.iou is None else f"{row.iou:6.3f}"
+        lines.append(
+            f"{row.name:<{width}}  {row.precision:<9} {row.megabytes:7.1f} {row.ms:9.1f} "
+            f"{row.network_ms:11.1f} {row.fps:7.2f} {iou}  {row.backend}"
+        )
+    return "\n".join(lines)
+
+
+class _Keeps(Sink):
+    """Keeps the masks."""
+
+    def __init__(self) -> None:
+        self.masks: list[np.ndarray] = []
+
+    def write(self, frame: Frame, mask: Mask) -> None:  # noqa: ARG002
+        self.masks.append(mask.labels)
+
+
+def _measure(model: Path, segmenter: VideoSegmenter, frames: int) -> tuple[Row, list[np.ndarray]]:
+    assets, sink = SHIPPED_MODEL.parent, _Keeps()
+    with open_source(str(assets / "bunny.mp4")) as source:
+        warm_up(segmenter, noise(source.size))
+        mask = read_mask(assets / "bunny_mask.png", source.size)
+        done = follow(islice(source, frames), segmenter, lambda _: mask, sink)
+    times = {
+        stage: 1000 * statistics.median(segmenter.stopwatch.seconds[stage])
+        for stage in ("segment", "network")
+    }
+    row = Row(
+        model.name,
+        precision=segmenter.session.contract.precision,
+        backend=segmenter.session.backend,
+        megabytes=model.stat().st_size / 1e6,
+        ms=times["segment"],
+        network_ms=times["network"],
+        fps=done.fps,
+    )
+    return row, sink.masks[1:]
+
+
+def _with_iou(row: Row, masks: list[np.ndarray], reference: list[np.ndarray] | None) -> Row:
+    if reference is None or not row.runs:
+        return row
+    overlaps = [jaccard(mask > 0, other > 0) for mask, other in zip(masks, reference, strict=True)]
+    return replace(row, iou=float(np.mean(overlaps)))

@@ -1,0 +1,90 @@
+"""The benchmark over models: what is found, measured and recommended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from shls.runtime import bench
+from shls.runtime.bench import Row, find_models, recommend, table
+from shls.runtime.contract import Contract
+from shls.runtime.errors import BadInput
+from shls.runtime.stopwatch import Stopwatch
+from shls.runtime.types import Mask
+
+
+class Shifts:
+    """Repeats the first mask, moved down by some rows."""
+
+    def __init__(self, precision: str, rows: int) -> None:
+        self.stopwatch, self.rows = Stopwatch(), rows
+        contract = Contract("played", 16, 32, 4, "00", precision=precision)
+        self.session = SimpleNamespace(contract=contract, backend="played")
+
+    def start(self, image: np.ndarray, mask: np.ndarray) -> None:  # noqa: ARG002
+        self.labels = np.roll(mask, self.rows, axis=0)
+
+    def step(self, image: np.ndarray) -> Mask:  # noqa: ARG002
+        with self.stopwatch.time("network"):
+            return Mask(self.labels, {})
+
+
+def open_played(model: Path, threads: int, device: str) -> Shifts:  # noqa: ARG001
+    if model.stem == "broken":
+        raise BadInput("broken.onnx: is broken; export it again")
+    return Shifts(model.stem, {"fp32": 0, "fp16": 1, "int8": 30}[model.stem])
+
+
+def test_models_are_measured_and_compared_with_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "open_segmenter", open_played)
+    for name in ("broken", "fp16", "fp32", "int8"):
+        (tmp_path / f"{name}.onnx").write_bytes(bytes(2_000_000))
+    (tmp_path / "notes.txt").touch()
+    told = list[Path]()
+    broken, half, full, eighth = bench.bench(find_models([tmp_path]), 4, progress=told.append)
+    assert [path.stem for path in told] == ["broken", "fp16", "fp32", "int8"]
+    assert broken == Row("broken.onnx", status="broken.onnx: is broken; export it again")
+    assert full.iou == 1.0
+    assert half.iou is not None
+    assert eighth.iou is not None
+    assert 1 > half.iou > 0.95 > eighth.iou
+    assert half.megabytes == 2.0
+    assert half.fps > 0
+    assert "is not accurate enough" in recommend([half, full, eighth])
+
+
+FULL = Row("a.onnx", precision="fp32", megabytes=4.0, fps=5.0, iou=1.0)
+HALF = replace(FULL, name="b.onnx", precision="fp16", megabytes=2.0, fps=9.0, iou=0.99)
+EIGHTH = replace(FULL, name="c.onnx", precision="int8", megabytes=1.0, fps=8.0, iou=0.97)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([FULL, HALF], "Use b.onnx: 9.0 frames per second."),
+        ([FULL, HALF, EIGHTH], "INT8 is not faster here (8.0): use FP16."),
+        ([FULL, replace(HALF, fps=5.1)], "Use a.onnx: 5.0"),
+        ([FULL, replace(EIGHTH, fps=20.0)], "Use c.onnx: 20.0"),
+        ([FULL, replace(EIGHTH, fps=20.0, iou=0.8)], "c.onnx is not accurate enough: IoU 0.800 with fp32."),
+        ([replace(HALF, iou=None)], "There is no fp32 model to compare masks with."),
+        ([replace(HALF, iou=0.5)], "No model keeps an IoU of 0.95"),
+        ([Row("x", status="broken")], "No model runs here"),
+    ],
+)
+def test_recommendation(rows: list[Row], words: str) -> None:
+    assert words in recommend(rows)
+
+
+def test_table_has_a_line_a_model() -> None:
+    lines = table([FULL, Row("x.engine", status="built for another GPU")]).splitlines()
+    assert lines[1].split() == ["a.onnx", "fp32", "4.0", "0.0", "0.0", "5.00", "1.000"]
+    assert lines[2] == "x.engine  built for another GPU"
+
+
+def test_a_folder_without_models(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no model there"):
+        find_models([tmp_path])
