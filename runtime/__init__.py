@@ -1,1 +1,30 @@
-"""Video object segmentation on the device: numpy, OpenCV, numba and one inference engine."""
+"""Video object segmentation on the device: numpy, OpenCV, numba and one inference engine.
+
+>>> segmenter = open_segmenter()
+>>> segmenter.start(first_frame, mask)
+>>> segmenter.step(next_frame).labels
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shls.runtime.segmenter import VideoSegmenter as VideoSegmenter
+    from shls.runtime.segmenter import open_segmenter as open_segmenter
+
+__all__ = ["VideoSegmenter", "open_segmenter"]
+
+# Idle OpenMP threads spin by default: beside another busy process a frame's superpixels then take 130 ms, not 6.
+# OpenMP reads this once, so it must stand before numba loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the segmenter when it is asked for: `import shls.runtime` alone stays light."""
+    if name in __all__:
+        from shls.runtime import segmenter
+
+        return getattr(segmenter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

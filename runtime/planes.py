@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,6 @@ from numba.extending import intrinsic
 from shls.runtime.errors import BadInput, ShapeMismatch
 
 LANES = 16  # pixels per SIMD step
-
-# Idle OpenMP threads spin by default: beside another busy process a frame then takes 130 ms instead of 6.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:

@@ -27,6 +27,10 @@ def shares(rng: np.random.Generator, count: int, objects: int) -> np.ndarray:
     return rng.dirichlet(np.full(objects + 1, 0.2), count).astype(np.float32)
 
 
+def eight_bits(x: np.ndarray) -> np.ndarray:
+    return np.rint(x * 127) / 127
+
+
 def slow_read(
     frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     features: np.ndarray,
@@ -42,7 +46,7 @@ def slow_read(
         cosines, classes = [], []
         for (stored, where, probabilities), limit in kept:
             near = np.linalg.norm(where - centres[n], axis=1) <= limit
-            cosines += list((stored @ features[n])[near])
+            cosines += list((eight_bits(stored) @ eight_bits(features[n]))[near])
             classes += list(probabilities[near])
         order = np.argsort(cosines)[::-1][: settings.neighbours]
         cosines, classes = [cosines[i] for i in order], [classes[i] for i in order]
