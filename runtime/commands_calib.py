@@ -11,12 +11,15 @@ import typer
 from shls.runtime.commands_common import require
 
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
-Method = Annotated[
-    Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")
-]
+Method = Annotated[Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")]
 Frames = Annotated[str, typer.Option(help="What to calibrate on: folder, .tar shards, video or pattern.")]
 Count = Annotated[int, typer.Option(help="Frames to choose, as different as possible.", min=1)]
 Seed = Annotated[int, typer.Option(help="Of that choice.", min=0)]
+KeptRanges = Annotated[
+    Path | None, typer.Option(help="Ranges as JSON: used if the file is there and fits, else written.")
+]
+COMPARED = 4
+"""Frames on which single convolutions are compared."""
 
 
 def calibrate(
@@ -27,9 +30,7 @@ def calibrate(
     method: Method = "percentile",
     count: Count = 32,
     seed: Seed = 0,
-    ranges: Annotated[
-        Path | None, typer.Option(help="Ranges as JSON: used if the file is there and fits, else written.")
-    ] = None,
+    ranges: KeptRanges = None,
 ) -> None:
     """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
     require("onnx", "export")
@@ -47,3 +48,35 @@ def calibrate(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
         f"{len(samples.images)} of {samples.candidates} frames, seed {seed}"
     )
+
+
+def sensitivity(
+    model: Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")],
+    frames: Frames,
+    target: Target = "tensorrt",
+    method: Method = "percentile",
+    count: Count = 32,
+    seed: Seed = 0,
+    ranges: KeptRanges = None,
+    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Write a bar chart here, .png.")] = None,
+) -> None:
+    """Quantise one convolution at a time, and tell which of them lose most."""
+    require("onnx", "export")
+    from shls.calib.graph import Graph, load_float_model
+    from shls.calib.ranges import kept_ranges
+    from shls.calib.samples import sample_frames
+    from shls.calib.sensitivity import draw_chart, table
+    from shls.calib.sensitivity import sensitivity as measure
+    from shls.runtime.segmenter import SHIPPED_MODEL
+
+    samples = sample_frames(frames, count, seed)
+    compared = sample_frames(on or str(SHIPPED_MODEL.parent / "bunny.mp4"), COMPARED, seed)
+    known = kept_ranges(model, samples, method, ranges)
+    convolutions = len(Graph(load_float_model(model)[0]).of_kind("Conv"))
+    with typer.progressbar(length=convolutions, label="convolutions", file=sys.stderr) as bar:
+        losses = measure(model, known, target, compared.images, lambda done: bar.update(done - bar.pos))
+    typer.echo(table(losses))
+    if chart:
+        draw_chart(losses, chart)
+        typer.echo(f"  {chart}")

@@ -18,9 +18,7 @@ DEFAULT_SIZE = "864x480"
 
 
 def export(
-    source: Annotated[
-        Path, typer.Argument(help="Checkpoint or training folder; an ONNX file for an engine.")
-    ],
+    source: Annotated[Path, typer.Argument(help="Checkpoint or training folder; an ONNX file for an engine.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
     format: Annotated[
         Literal["onnx", "engine"], typer.Option(help="An engine is built on the device that will run it.")
@@ -32,9 +30,7 @@ def export(
         Literal["fp32", "fp16"] | None,
         typer.Option(help="Of ONNX; INT8 is made of fp32 with `shls calibrate`.", show_default="fp32"),
     ] = None,
-    frames: Annotated[
-        str | None, typer.Option(help="Source to compare ONNX with torch on; the shipped clip.")
-    ] = None,
+    frames: Annotated[str | None, typer.Option(help="Source to compare ONNX with torch on; the shipped clip.")] = None,
     via: Annotated[
         Literal["trtexec"] | None, typer.Option(help="Only print this tool's line for the same engine.")
     ] = None,
@@ -75,9 +71,7 @@ def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, frames:
 
 def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
     if onnx.suffix != ".onnx":
-        raise BadInput(
-            f"{onnx}: an engine is built from ONNX; make it first with `shls export {onnx} --out ...`"
-        )
+        raise BadInput(f"{onnx}: an engine is built from ONNX; make it first with `shls export {onnx} --out ...`")
     from shls.export.to_engine import contract_for_tensorrt, to_engine, trtexec_line
 
     if via:
@@ -135,6 +129,9 @@ def verify(
         )
     for name, path, session in (("A", a, first), ("B", b, second)):
         typer.echo(f"{name}  {path}: {session.contract.precision} on {session.backend}")
+    digests = [session.contract.checkpoint_sha256 for session in (first, second)]
+    if all(digests) and digests[0] != digests[1]:
+        typer.echo("note: the two were made of different weights")
     typer.echo(verdict.table())
     for line in verdict.broken():
         typer.echo(f"BROKEN: {line}")

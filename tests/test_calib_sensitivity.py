@@ -1,0 +1,55 @@
+"""One convolution quantised at a time: a spoilt one is found, the table and the chart show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from shls.calib.ranges import Ranges, collect_ranges
+from shls.calib.samples import sample_frames
+from shls.calib.sensitivity import Loss, draw_chart, sensitivity, table
+from shls.runtime.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def ranges(small_model: Path, frames_folder: Path) -> Ranges:
+    return collect_ranges(small_model, sample_frames(str(frames_folder), 4, 0), "minmax")
+
+
+def test_a_range_that_is_much_too_wide_is_found(small_model: Path, ranges: Ranges, frames_folder: Path) -> None:
+    images = sample_frames(str(frames_folder), 2, 1).images
+    done: list[int] = []
+    losses = sensitivity(small_model, ranges, "tensorrt", images, done.append)
+    assert done == list(range(1, 21))
+    assert {loss.weight for loss in losses} >= {"stem.0.weight", "head.weight"}
+    assert [loss.cosine_loss for loss in losses] == sorted((loss.cosine_loss for loss in losses), reverse=True)
+    assert losses[0].cosine_loss < 0.01
+
+    low, high = ranges.tensors["relu_15"]
+    wide = Ranges(ranges.key, ranges.tensors | {"relu_15": (low, 200 * high)})
+    spoilt = sensitivity(small_model, wide, "tensorrt", images)[0]
+    assert spoilt.weight == "head.weight"
+    assert spoilt.cosine_loss > 0.02
+
+
+def test_table_and_chart(tmp_path: Path) -> None:
+    losses = [
+        Loss("node_a", "stem.weight", 4e-3),
+        Loss("node_bb", "head.weight", 1e-3),
+        Loss("c", "d", -1e-9),
+    ]
+    lines = table(losses).splitlines()
+    assert lines[1].split() == ["node_a", "stem.weight", "4.00e-03"]
+    assert len({line.rindex("  ") for line in lines}) == 1
+    draw_chart(losses, tmp_path / "chart.png")
+    chart = cv2.imread(str(tmp_path / "chart.png"))
+    blue = (chart == (180, 110, 40)).all(axis=2).sum(axis=1)
+    first, second = blue[26:52].max(), blue[52:78].max()
+    assert first == pytest.approx(4 * second, abs=4)
+
+
+def test_no_frames(small_model: Path, ranges: Ranges) -> None:
+    with pytest.raises(BadInput, match="no frames to compare on"):
+        sensitivity(small_model, ranges, "cpu", [])
