@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from shls.runtime.errors import BadInput, DeviceUnavailable
-from shls.runtime.ort_session import OrtSession
+from shls.runtime.ort_session import OrtSession, _sums_overflow
 from shls.runtime.session import open_session
 
 REAL = onnxruntime.InferenceSession
@@ -37,9 +37,7 @@ def test_without_a_gpu_the_cpu_runs_and_is_told(small_model: Path, device: str) 
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_provider_that_is_not_built_in(
-    small_model: Path, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_provider_that_is_not_built_in(small_model: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
     with pytest.raises(DeviceUnavailable, match=f"device {device} was asked for.*CPUExecutionProvider only"):
         OrtSession(small_model, device=device)
@@ -61,6 +59,16 @@ def test_auto_may_fall_back_and_says_so(small_model: Path, monkeypatch: pytest.M
     seen = pretend(monkeypatch, "TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert OrtSession(small_model).backend.endswith("CPUExecutionProvider")
     assert seen[0][1] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_exact_sums_where_the_cpu_saturates(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags : fpu avx2\n")
+    assert _sums_overflow("x86_64", info)
+    assert not _sums_overflow("aarch64", info)
+    info.write_text("flags : fpu avx512_vnni avx2\n")
+    assert not _sums_overflow("AMD64", info)
+    assert _sums_overflow("x86_64", tmp_path / "none")
 
 
 def test_an_unknown_device_is_named(small_model: Path) -> None:

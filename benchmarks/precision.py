@@ -1,0 +1,88 @@
+"""What each precision costs and gives: file size, time of the network against fp32 in the same run, J&F.
+
+python benchmarks/precision.py --model shls-edge.onnx --int8-cpu shls-edge.int8-cpu.onnx \\
+    --int8-tensorrt shls-edge.int8-tensorrt.onnx --fp16 shls-edge.fp16.onnx --root DAVIS --set SEQUENCES.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import statistics
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from shls.runtime.evaluation import evaluate, find_sequences
+from shls.runtime.preprocess import to_input
+from shls.runtime.segmenter import open_segmenter
+from shls.runtime.session import Session, open_session
+from shls.runtime.sources import open_source
+
+
+def main() -> None:
+    options = parse()
+    print(f"python {shlex.join(sys.argv)}")
+    named = {
+        "fp32": options.model,
+        "fp16": options.fp16,
+        "int8-tensorrt": options.int8_tensorrt,
+        "int8-cpu": options.int8_cpu,
+    }
+    models = {name: path for name, path in named.items() if path is not None}
+    times = network_times(models, options)
+    scores = {name: jf(path, options) for name, path in models.items()}
+    print(f"{'':14} {'MB':>6} {'of fp32':>8} {'ms':>8} {'speed-up':>9} {'J&F':>8} {'to fp32':>8}")
+    for name, path in models.items():
+        size, whole = path.stat().st_size, models["fp32"].stat().st_size
+        print(
+            f"{name:14} {size / 1e6:6.2f} {size / whole:8.1%} {times[name]:8.1f} "
+            f"{times['fp32'] / times[name]:8.2f}x {scores[name]:8.4f} {scores[name] - scores['fp32']:+8.4f}"
+        )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="fp32")
+    parser.add_argument("--fp16", type=Path)
+    parser.add_argument("--int8-tensorrt", type=Path)
+    parser.add_argument("--int8-cpu", type=Path)
+    parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
+    parser.add_argument("--set", type=Path, required=True, help="text file that lists the sequences")
+    parser.add_argument("--threads", type=int, default=0, help="of the network, 0 for all cores")
+    parser.add_argument("--runs", type=int, default=30, help="timed runs of each network")
+    parser.add_argument("--jobs", type=int, default=1, help="sequences at a time")
+    return parser.parse_args()
+
+
+def network_times(models: dict[str, Path], options: argparse.Namespace) -> dict[str, float]:
+    """Median milliseconds of the network alone; in turn, so that what else the machine does hits all alike."""
+    sessions = {name: open_session(path, options.threads, "cpu") for name, path in models.items()}
+    tensor = first_input(sessions["fp32"], options)
+    seconds: dict[str, list[float]] = {name: [] for name in sessions}
+    for run in range(options.runs + 2):
+        for name, session in sessions.items():
+            begun = time.perf_counter()
+            session.run(tensor)
+            if run >= 2:  # the first ones allocate
+                seconds[name].append(time.perf_counter() - begun)
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+
+
+def first_input(session: Session, options: argparse.Namespace) -> np.ndarray:
+    sequence = find_sequences(options.root, options.set)[0]
+    with open_source(str(sequence.images)) as source:
+        return to_input(next(source).image, session.contract)
+
+
+def jf(path: Path, options: argparse.Namespace) -> float:
+    opener = partial(open_segmenter, path, threads=options.threads, device="cpu")
+    mean = evaluate(options.root, options.set, opener, jobs=options.jobs).mean()
+    return (mean.j + mean.f) / 2
+
+
+if __name__ == "__main__":
+    main()
