@@ -212,16 +212,10 @@ def backward_flows(clip: Clip) -> list[np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--root", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
     parser.add_argument("--set", type=Path, required=True, help="file with one sequence name a line")
-    parser.add_argument(
-        "--frames", type=int, default=4, help="consecutive frames of each sequence, at least 2"
-    )
+    parser.add_argument("--frames", type=int, default=4, help="consecutive frames of each sequence, at least 2")
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 1000, 1500, 2000])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

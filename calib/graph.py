@@ -67,18 +67,14 @@ def load_float_model(path: Path) -> tuple[ModelProto, Contract]:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's errors share no base class but Exception
-        raise BadInput(
-            f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote"
-        ) from error
+        raise BadInput(f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote") from error
     contract = Contract.from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
     if contract.precision != "fp32":
         raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")
     return model, contract
 
 
-def save_model(
-    model: ModelProto, contract: Contract, precision: str, tools: dict[str, str], out: Path
-) -> Contract:
+def save_model(model: ModelProto, contract: Contract, precision: str, tools: dict[str, str], out: Path) -> Contract:
     """Check a model and write it whole, with the contract of its new precision; returns that contract."""
     contract = replace(contract, precision=precision, tools=contract.tools | tools)
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})

@@ -29,9 +29,7 @@ output is quantised too, and drops a ReLU only into a range that begins at zero.
 TARGETS = (TENSORRT, CPU)
 
 
-def quantize(
-    path: Path, ranges: Ranges, target: str, out: Path, keep_float: Collection[str] = ()
-) -> Contract:
+def quantize(path: Path, ranges: Ranges, target: str, out: Path, keep_float: Collection[str] = ()) -> Contract:
     """Write a model with its convolutions and additions in INT8.
 
     Parameters
@@ -56,9 +54,7 @@ def quantize(
     return save_model(quantized, contract, f"int8-{target}", ranges.key.tools, out)
 
 
-def quantized_model(
-    model: ModelProto, ranges: Ranges, target: str, keep_float: Collection[str] = ()
-) -> ModelProto:
+def quantized_model(model: ModelProto, ranges: Ranges, target: str, keep_float: Collection[str] = ()) -> ModelProto:
     """Return a copy of a model with Q/DQ nodes; see `quantize`."""
     if target not in TARGETS:
         raise BadInput(f"target {target!r}; expected one of {', '.join(TARGETS)}")
@@ -68,9 +64,7 @@ def quantized_model(
     convolutions = graph.of_kind("Conv")
     unknown = set(keep_float) - {node.name for node in convolutions}
     if unknown:
-        raise BadInput(
-            f"{', '.join(sorted(unknown))}: no such convolution; see the names in `shls sensitivity`"
-        )
+        raise BadInput(f"{', '.join(sorted(unknown))}: no such convolution; see the names in `shls sensitivity`")
     chosen = [node for node in convolutions if node.name not in keep_float]
     writer = _Writer(graph, ranges, unsigned=target == CPU)
     (_place_for_cpu if target == CPU else _place_for_tensorrt)(graph, writer, chosen)
@@ -89,9 +83,7 @@ def _place_for_tensorrt(graph: Graph, writer: _Writer, chosen: list[NodeProto]) 
             continue
         branches = [at for at, name in enumerate(node.input) if graph.made_by(name, "Conv")]
         for at in range(2):
-            if (
-                at not in branches[-1:]
-            ):  # the last convolution is the main branch; its sum is taken before rounding
+            if at not in branches[-1:]:  # the last convolution is the main branch; its sum is taken before rounding
                 writer.quantize_input(node, at)
 
 
@@ -173,9 +165,7 @@ class _Writer:
         """Scale and zero point of a tensor; zero is always representable, as padding needs."""
         tensor = self._graph.before_resize(tensor)
         if tensor not in self._ranges.tensors:
-            raise BadInput(
-                f"the ranges lack tensor {tensor}; collect them for this model with `shls calibrate`"
-            )
+            raise BadInput(f"the ranges lack tensor {tensor}; collect them for this model with `shls calibrate`")
         low, high = self._ranges.tensors[tensor]
         if not self._unsigned:
             return np.float32(max(-low, high) / 127), np.array(0, np.int8)
@@ -208,9 +198,7 @@ class _Writer:
 
     def _constant(self, name: str) -> np.ndarray:
         if name not in self._weights:
-            raise BadInput(
-                f"weight {name} is not a constant of the model; export it again with `shls export`"
-            )
+            raise BadInput(f"weight {name} is not a constant of the model; export it again with `shls export`")
         return numpy_helper.to_array(self._weights[name])
 
     def _add(self, name: str, values: np.ndarray) -> str:

@@ -51,9 +51,7 @@ def ranges_key(model: Path, samples: Samples, method: str) -> Key:
     return Key(sha256_of(model), samples.digest, method, {"onnxruntime": onnxruntime.__version__})
 
 
-def collect_ranges(
-    path: Path, samples: Samples, method: str, progress: Callable[[int], None] | None = None
-) -> Ranges:
+def collect_ranges(path: Path, samples: Samples, method: str, progress: Callable[[int], None] | None = None) -> Ranges:
     """Run the network on the frames and note every tensor's range.
 
     Parameters

@@ -25,9 +25,7 @@ def read_model(path: Path) -> tuple[ModelProto, Contract]:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's errors share no base class but Exception
-        raise BadInput(
-            f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote"
-        ) from error
+        raise BadInput(f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote") from error
     return model, Contract.from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
 
 

@@ -67,8 +67,7 @@ def contract_for_tensorrt(onnx: Path) -> Contract:
     contract = read_contract(onnx)
     if contract.precision == "int8-cpu":
         raise BadInput(
-            f"{onnx}: is int8-cpu, whose uint8 graph TensorRT refuses; make one with "
-            "`shls calibrate --target tensorrt`"
+            f"{onnx}: is int8-cpu, whose uint8 graph TensorRT refuses; make one with `shls calibrate --target tensorrt`"
         )
     return contract
 

@@ -64,9 +64,7 @@ def halved_model(model: ModelProto) -> ModelProto:
                     _halve(weights[name])
             elif name and (name in half) != (node.op_type in HALF):
                 if name not in casts:
-                    casts[name] = onnx.helper.make_node(
-                        "Cast", [name], [f"{name}_cast"], f"{name}_cast", to=wanted
-                    )
+                    casts[name] = onnx.helper.make_node("Cast", [name], [f"{name}_cast"], f"{name}_cast", to=wanted)
                     ordered.append(casts[name])
                 node.input[at] = casts[name].output[0]
         ordered.append(node)
@@ -81,7 +79,5 @@ def _halve(weight: TensorProto) -> None:
     values = numpy_helper.to_array(weight)
     largest = float(np.abs(values).max())
     if largest > HALF_MAX:
-        raise BadInput(
-            f"weight {weight.name} holds {largest:.3g}, FP16 ends at {HALF_MAX:.0f}; keep this model fp32"
-        )
+        raise BadInput(f"weight {weight.name} holds {largest:.3g}, FP16 ends at {HALF_MAX:.0f}; keep this model fp32")
     weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), weight.name))

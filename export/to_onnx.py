@@ -159,9 +159,7 @@ def _drop_traces(model: onnx.ModelProto) -> None:
     del model.graph.metadata_props[:]
 
 
-def _compare(
-    network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]
-) -> tuple[float, float]:
+def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> tuple[float, float]:
     """Largest difference and mean cosine to torch."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []

@@ -108,18 +108,14 @@ class Verdict:
             f"{low[1]:.6f} of the worst 1 %, {low[0]:.6f} least",
         ]
         if self.ious:
-            lines.append(
-                f"IoU of masks             {np.mean(self.ious):.4f} mean, {min(self.ious):.4f} least"
-            )
+            lines.append(f"IoU of masks             {np.mean(self.ious):.4f} mean, {min(self.ious):.4f} least")
         names = ", ".join(str(frame.number) for frame in self.worst(3))
         return "\n".join([*lines, f"worst frames             {names}"])
 
     def worst(self, count: int) -> list[Difference]:
         """Return the frames that differ most, by masks if there are any, else by cosine."""
         masked = [frame for frame in self.frames if frame.iou is not None]
-        return sorted(
-            masked or self.frames, key=lambda frame: frame.cosine if frame.iou is None else frame.iou
-        )[:count]
+        return sorted(masked or self.frames, key=lambda frame: frame.cosine if frame.iou is None else frame.iou)[:count]
 
 
 def open_either(a: Path, b: Path, threads: int = 0) -> tuple[Session, Session]:
@@ -244,9 +240,7 @@ def _shape(contract: Contract) -> tuple[int, int, int, int]:
     return contract.width, contract.height, contract.dim, contract.stride
 
 
-def _difference(
-    number: int, a: np.ndarray, b: np.ndarray, cosines: np.ndarray, iou: float | None
-) -> Difference:
+def _difference(number: int, a: np.ndarray, b: np.ndarray, cosines: np.ndarray, iou: float | None) -> Difference:
     apart = np.abs(a - b)
     cosine = float(np.vdot(a, b) / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
     return Difference(number, float(apart.max()), float(apart.mean()), cosine, cosines, iou)

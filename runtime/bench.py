@@ -151,10 +151,7 @@ def _measure(model: Path, segmenter: VideoSegmenter, frames: int) -> tuple[Row, 
         warm_up(segmenter, noise(source.size))
         mask = read_mask(assets / "bunny_mask.png", source.size)
         done = follow(islice(source, frames), segmenter, lambda _: mask, sink)
-    times = {
-        stage: 1000 * statistics.median(segmenter.stopwatch.seconds[stage])
-        for stage in ("segment", "network")
-    }
+    times = {stage: 1000 * statistics.median(segmenter.stopwatch.seconds[stage]) for stage in ("segment", "network")}
     row = Row(
         model.name,
         precision=segmenter.session.contract.precision,

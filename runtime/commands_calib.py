@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from shls.runtime.commands_common import require
+from shls.runtime.errors import BadInput
 
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
 Method = Annotated[Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")]
@@ -31,6 +32,10 @@ def calibrate(
     count: Count = 32,
     seed: Seed = 0,
     ranges: KeptRanges = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(help="Convolution to leave float, as `shls sensitivity` names it; may be repeated."),
+    ] = None,
 ) -> None:
     """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
     require("onnx", "export")
@@ -42,7 +47,7 @@ def calibrate(
     runs = len(samples.images) * (1 if method == "minmax" else 2)
     with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
         known = kept_ranges(model, samples, method, ranges, lambda done: bar.update(done - bar.pos))
-    contract = quantize(model, known, target, out)
+    contract = quantize(model, known, target, out, keep_float or [])
     before, after = model.stat().st_size, out.stat().st_size
     typer.echo(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
@@ -60,8 +65,15 @@ def sensitivity(
     ranges: KeptRanges = None,
     on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
     chart: Annotated[Path | None, typer.Option(help="Write a bar chart here, .png.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Find what must stay float for J&F to fall by at most this.", min=0)
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="For --max-drop: folder in the layout of DAVIS.")] = None,
+    set_file: Annotated[Path | None, typer.Option("--set", help="For --max-drop: its sequences.")] = None,
 ) -> None:
     """Quantise one convolution at a time, and tell which of them lose most."""
+    if max_drop is not None and (root is None or set_file is None):
+        raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE, too")
     require("onnx", "export")
     from shls.calib.graph import Graph, load_float_model
     from shls.calib.ranges import kept_ranges
@@ -80,3 +92,38 @@ def sensitivity(
     if chart:
         draw_chart(losses, chart)
         typer.echo(f"  {chart}")
+    if max_drop is not None and root is not None and set_file is not None:
+        _keep_for(model, known, target, losses, (root, set_file, max_drop))
+
+
+def _keep_for(
+    model: Path, ranges: Ranges, target: str, losses: list[Loss], goal: tuple[Path, Path, float]
+) -> None:
+    """Measure J&F with more and more convolutions float, and tell the options that are enough."""
+    import tempfile
+    from functools import partial
+
+    from shls.calib.quantize import quantize
+    from shls.calib.sensitivity import convolutions_to_keep
+    from shls.runtime.evaluation import evaluate
+    from shls.runtime.segmenter import open_segmenter
+
+    root, set_file, max_drop = goal
+
+    def score(path: Path) -> float:
+        mean = evaluate(root, set_file, partial(open_segmenter, path)).mean()
+        return (mean.j + mean.f) / 2
+
+    with tempfile.TemporaryDirectory() as folder:
+        quantized = Path(folder) / "quantized.onnx"
+
+        def score_with(kept: list[str]) -> float:
+            quantize(model, ranges, target, quantized, kept)
+            reached = score(quantized)
+            typer.echo(f"{len(kept)} convolutions float: J&F {reached:.4f}", err=True)
+            return reached
+
+        exact = score(model)
+        kept, reached = convolutions_to_keep(losses, score_with, exact - max_drop)
+    typer.echo(f"J&F {exact:.4f} in fp32, {reached:.4f} in int8-{target} with {len(kept)} convolutions float")
+    typer.echo("shls calibrate " + " ".join(f"--keep-float {name}" for name in kept) if kept else "none needed")

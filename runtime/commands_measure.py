@@ -89,9 +89,7 @@ class Limits(NamedTuple):
     frames: int | None
 
 
-def _measure(
-    uri: str | None, limits: Limits, segmenter: VideoSegmenter, threads: int, overlap: bool
-) -> Profile:
+def _measure(uri: str | None, limits: Limits, segmenter: VideoSegmenter, threads: int, overlap: bool) -> Profile:
     """Profile with a progress bar."""
     from shls.runtime.playback import Playback, stopping
     from shls.runtime.profiling import profile as profile_frames
@@ -108,9 +106,7 @@ def _measure(
         stopping(source),
         typer.progressbar(length=source.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar,
     ):
-        return profile_frames(
-            source, segmenter, threads, lambda count: bar.update(count - bar.pos), overlap=overlap
-        )
+        return profile_frames(source, segmenter, threads, lambda count: bar.update(count - bar.pos), overlap=overlap)
 
 
 def bench(
@@ -128,9 +124,7 @@ def bench(
     from shls.runtime import bench as benches
 
     found = benches.find_models(models or [])
-    rows = benches.bench(
-        found, frames, threads, device, lambda model: typer.echo(f"measuring {model}", err=True)
-    )
+    rows = benches.bench(found, frames, threads, device, lambda model: typer.echo(f"measuring {model}", err=True))
     words = benches.recommend(rows)
     typer.echo(benches.table(rows))
     typer.echo(words)

@@ -38,27 +38,17 @@ def run(
             "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG)."
         ),
     ],
-    mask: Annotated[
-        Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")
-    ] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(help="Box x,y,w,h around an object; may be repeated.")
-    ] = None,
+    mask: Annotated[Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")] = None,
+    box: Annotated[list[str] | None, typer.Option(help="Box x,y,w,h around an object; may be repeated.")] = None,
     point: Annotated[list[str] | None, typer.Option(help="Point x,y on an object; may be repeated.")] = None,
     start: Annotated[int, typer.Option(help="Frame in which the objects are marked.", min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
-    json: Annotated[
-        Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")
-    ] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")] = None,
     every: Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)] = 1,
-    loop: Annotated[
-        bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")
-    ] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")] = False,
     duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.0)] = None,
-    max_age: Annotated[
-        float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)
-    ] = None,
+    max_age: Annotated[float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)] = None,
     model: Model = None,
     threads: Threads = 0,
     device: Device = "auto",
@@ -94,9 +84,7 @@ def evaluate(
     root: Annotated[Path, typer.Option(help="Folder in the layout of DAVIS.")],
     set_file: Annotated[Path, typer.Option("--set", help="Text file that lists the sequences.")],
     json: Annotated[Path | None, typer.Option(help="Write the scores here.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Keep predictions and scores here; a rerun resumes.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep predictions and scores here; a rerun resumes.")] = None,
     jobs: Annotated[int, typer.Option(help="Sequences at a time.", min=1)] = 1,
     model: Model = None,
     device: Device = "auto",
@@ -142,9 +130,7 @@ def _follow(
         with (
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
             stopping(frames) as signals,
-            typer.progressbar(
-                length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr
-            ) as bar,
+            typer.progressbar(length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar,
         ):
             done = follow(
                 frames,

@@ -19,9 +19,7 @@ def train(
     crop: Annotated[int, typer.Option(help="Side of a view, pixels; a multiple of 16.", min=32)] = 192,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.07,
-    margin: Annotated[
-        float, typer.Option(help="Pixels around the right partner not counted as wrong.")
-    ] = 10.0,
+    margin: Annotated[float, typer.Option(help="Pixels around the right partner not counted as wrong.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
 ) -> None:
     """Train the embedding network on unlabelled stills."""
@@ -31,10 +29,11 @@ def train(
     from shls_train.train import train as train_network
 
     config = TrainConfig(steps, batch, points, crop, lr, temperature, margin, seed)
-    with typer.progressbar(length=steps, label="training", item_show_func=lambda text: text) as bar:
+    with typer.progressbar(length=steps, label="training") as bar:
 
         def tell(at: Progress) -> None:
-            bar.update(at.step - bar.pos, f"loss {at.loss:.3f}, matching {at.accuracy:.1%}")
+            bar.label = f"loss {at.loss:.3f}, matching {at.accuracy:.1%}"
+            bar.update(at.step - bar.pos)
 
         last = train_network(data, out, config, tell)
     typer.echo(f"checkpoint {last}")

@@ -92,9 +92,7 @@ class Contract:
             values: dict[str, Any] = json.loads(text)
             version = values.get("version")
         except (ValueError, AttributeError) as error:
-            raise ContractMismatch(
-                f"the model's contract is not JSON ({error}); export the model again"
-            ) from error
+            raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
         known = {f.name for f in fields(Contract)}
         if version != VERSION or not values.keys() <= known:
             raise ContractMismatch(
@@ -112,6 +110,4 @@ class Contract:
                 }
             )
         except (TypeError, KeyError) as error:
-            raise ContractMismatch(
-                f"the model's contract is incomplete ({error}); export the model again"
-            ) from error
+            raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error

@@ -73,9 +73,7 @@ class Sample:
 
 def read_sysfs(root: Path = ROOT) -> Sample:
     """Read all that /sys tells."""
-    return Sample(
-        0.0, read_clocks(root), read_temperatures(root), read_power(root), tuple(read_throttling(root))
-    )
+    return Sample(0.0, read_clocks(root), read_temperatures(root), read_power(root), tuple(read_throttling(root)))
 
 
 def read_temperatures(root: Path = ROOT) -> dict[str, float]:
@@ -108,9 +106,7 @@ def read_power(root: Path = ROOT) -> dict[str, float]:
 
 def read_clocks(root: Path = ROOT) -> dict[str, float]:
     """CPU's fastest core and GPU -> MHz now."""
-    cores = [
-        _number(file) for file in _sorted(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
-    ]
+    cores = [_number(file) for file in _sorted(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")]
     running = [core for core in cores if core is not None]
     found = {"cpu": max(running) / 1000} if running else {}
     for device in _sorted(root, "sys/class/devfreq/*"):
@@ -167,15 +163,12 @@ def power_mode(root: Path = ROOT) -> str | None:
 def parse_tegrastats(line: str) -> Sample:
     """Read one line of tegrastats' log, of any JetPack from 4 on; what it does not have is left out."""
     clocks = {
-        {"GR3D_FREQ": "gpu", "EMC_FREQ": "memory"}[name]: float(value)
-        for name, value in TEGRASTATS_CLOCK.findall(line)
+        {"GR3D_FREQ": "gpu", "EMC_FREQ": "memory"}[name]: float(value) for name, value in TEGRASTATS_CLOCK.findall(line)
     }
     cpu = re.search(r"CPU \[([^\]]*)\]", line)
     if cpu and (cores := TEGRASTATS_CPU.findall(cpu.group(1))):
         clocks["cpu"] = float(max(int(core) for core in cores))
-    temperatures = {
-        name: float(value) for name, value in TEGRASTATS_TEMPERATURE.findall(line) if float(value) > -40
-    }
+    temperatures = {name: float(value) for name, value in TEGRASTATS_TEMPERATURE.findall(line) if float(value) > -40}
     power = {name: int(value) / 1000 for name, value in TEGRASTATS_POWER.findall(line)}
     return Sample(0.0, clocks, temperatures, power)
 

@@ -80,9 +80,7 @@ def check_numba() -> Iterator[Finding]:
     import numba
 
     layers = ", ".join(_threading_layers())
-    yield Finding(
-        "numba", "OK", f"{numba.__version__}, {numba.get_num_threads()} threads, threading layers {layers}"
-    )
+    yield Finding("numba", "OK", f"{numba.__version__}, {numba.get_num_threads()} threads, threading layers {layers}")
     try:
         from shls.runtime import pooling
     except RuntimeError as error:  # numba's own word where no folder is writable
@@ -102,9 +100,7 @@ def check_opencv() -> Iterator[Finding]:
     yield Finding("OpenCV", "OK", f"{cv2.__version__}, FFmpeg {built.get('FFMPEG', 'NO')}")
     gui = built.get("GUI", "NONE")
     if gui == "NONE":
-        yield Finding(
-            "windows", "warning", "this OpenCV has none: no marking with the mouse", "install opencv-python"
-        )
+        yield Finding("windows", "warning", "this OpenCV has none: no marking with the mouse", "install opencv-python")
     else:
         yield Finding("windows", "OK", f"{gui}, where there is a display")
     if built.get("GStreamer", "NO").startswith("YES"):
@@ -251,9 +247,7 @@ def check_device(root: Path) -> Iterator[Finding]:
     if sample.temperatures:
         name, degrees = max(sample.temperatures.items(), key=lambda item: item[1])
         hot = degrees > HOT
-        yield Finding(
-            "temperature", "warning" if hot else "OK", f"{degrees:.0f} C at {name}", "cool it" if hot else ""
-        )
+        yield Finding("temperature", "warning" if hot else "OK", f"{degrees:.0f} C at {name}", "cool it" if hot else "")
     if sample.throttling:
         text = "slowed down now by " + ", ".join(sample.throttling)
         yield Finding("throttling", "warning", text, "cool it, and use the power supply made for it")

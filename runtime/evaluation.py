@@ -167,9 +167,7 @@ def _resolution(folder: Path) -> Path:
     folders = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     if len(folders) != 1:
         found = ", ".join(entry.name for entry in folders) or "none"
-        raise BadInput(
-            f"{folder}: expected a folder 480p, or one other, that holds the sequences; found {found}"
-        )
+        raise BadInput(f"{folder}: expected a folder 480p, or one other, that holds the sequences; found {found}")
     return folders[0]
 
 
@@ -227,9 +225,7 @@ def _be_one_of_several() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(
-    sequence: SequenceFiles, open_segmenter: Callable[[], Segmenter], out: Path | None, key: str
-) -> Result:
+def _run(sequence: SequenceFiles, open_segmenter: Callable[[], Segmenter], out: Path | None, key: str) -> Result:
     """Segment and score a sequence; keep predictions and scores where there is a folder for them."""
     folder = None if out is None else _make_room(out, sequence.name)
     stopwatch = Stopwatch()

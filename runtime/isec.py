@@ -101,9 +101,7 @@ def _grow(outside: np.ndarray, labels: np.ndarray) -> int:
     _, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_CCOMP)
     nearest -= 1
     count = int(nearest.max()) + 1
-    if (
-        count > np.iinfo(np.uint16).max
-    ):  # noise on a huge frame: neighbouring cores share a label, and are torn later
+    if count > np.iinfo(np.uint16).max:  # noise on a huge frame: neighbouring cores share a label, and are torn later
         nearest %= np.iinfo(np.uint16).max
         count = np.iinfo(np.uint16).max
     labels[:, : nearest.shape[1]] = nearest

@@ -39,9 +39,7 @@ def _voc_palette() -> np.ndarray:
 
 PALETTE = _voc_palette()  # (256, 3) uint8 RGB
 _BRIGHTNESS = PALETTE @ np.array([0.299, 0.587, 0.114])
-_BORDERS = np.where(_BRIGHTNESS < 128, 255, 0).astype(
-    np.uint8
-)  # white around dark colours, black around bright
+_BORDERS = np.where(_BRIGHTNESS < 128, 255, 0).astype(np.uint8)  # white around dark colours, black around bright
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
@@ -97,9 +95,7 @@ def write_mask(path: str | Path, labels: np.ndarray) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink()
-        raise BadInput(
-            f"{path}: cannot be written ({error.strerror}); masks before it are complete"
-        ) from error
+        raise BadInput(f"{path}: cannot be written ({error.strerror}); masks before it are complete") from error
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.5) -> np.ndarray:

@@ -34,7 +34,7 @@ INERTIA = 512.0
 """Entries after which a centroid stops getting heavier."""
 
 UNIT = 127
-"""Length 1 in the stored features: 8 bits are enough for unit vectors, a quarter of the memory, and 1.7 times faster."""
+"""Length 1 in the stored features: 8 bits are enough for unit vectors, a quarter of the bytes, and 1.7 times faster."""
 
 
 class Readout(NamedTuple):
@@ -174,7 +174,8 @@ class Memory:
 
 
 def _to_bytes(features: np.ndarray) -> np.ndarray:
-    return np.rint(features * UNIT).astype(np.int8)
+    quantised: np.ndarray = np.rint(features * UNIT).astype(np.int8)
+    return quantised
 
 
 @njit(cache=True, nogil=True, parallel=True)
@@ -215,9 +216,7 @@ def _search(
                     candidate = stored[s, m]
                     for d in range(D):
                         dot = np.int32(dot + np.int32(feature[d]) * np.int32(candidate[d]))
-                    if (
-                        dot <= worst
-                    ):  # nearly always, which the processor learns; the distance is not so regular
+                    if dot <= worst:  # nearly always, which the processor learns; the distance is not so regular
                         continue
                     dx, dy = centres[s, m, 0] - x, centres[s, m, 1] - y
                     if dx * dx + dy * dy > r * r:

@@ -101,10 +101,7 @@ def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarr
     if first and not objects:
         raise BadInput("the first mask has no object, only background; give one in which an object is marked")
     frames = [
-        [
-            Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k))
-            for k in objects
-        ]
+        [Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k)) for k in objects]
         for (prediction, truth), _ in pairwise(pairs)  # each that another one follows
     ]
     if not frames:

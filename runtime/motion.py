@@ -37,9 +37,7 @@ class MotionTracker:
             return
         grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         if self._previous is not None:
-            flow = self._dis.calc(
-                grey, self._previous, None
-            )  # (H/4, W/4, 2): from this frame to the one before
+            flow = self._dis.calc(grey, self._previous, None)  # (H/4, W/4, 2): from this frame to the one before
             self._flows.appendleft(cv2.GaussianBlur(flow, (0, 0), 2) * REDUCTION)
         self._previous = grey
 

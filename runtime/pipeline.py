@@ -114,9 +114,7 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
     return time.perf_counter() - begun
 
 
-def _reading(
-    frames: Iterable[Frame], watch: Stopwatch, overlap: bool
-) -> AbstractContextManager[Iterator[Frame]]:
+def _reading(frames: Iterable[Frame], watch: Stopwatch, overlap: bool) -> AbstractContextManager[Iterator[Frame]]:
     if isinstance(frames, Source) and frames.live:  # reads on a thread of its own
         return nullcontext(iter(frames))
     timed = _timed(frames, watch)
@@ -227,9 +225,7 @@ class _WriteBehind(_Worker):
             if self._error is None:
                 try:
                     self._sink.write(*item)  # type: ignore[misc]
-                except (
-                    BaseException
-                ) as error:  # the queue must still be emptied, or write() would wait for ever
+                except BaseException as error:  # the queue must still be emptied, or write() would wait for ever
                     self._error = error
 
     def write(self, frame: Frame, mask: Mask) -> None:

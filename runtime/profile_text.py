@@ -43,9 +43,7 @@ def table(found: Profile) -> str:
         f"{'ms':<12}" + "".join(f"{column:>9}" for column in COLUMNS),
     ]
     order = sorted(stages, key=lambda stage: (stage == "frame", stage == "segment"))
-    lines += [
-        f"{stage:<12}" + "".join(f"{stages[stage][column]:9.2f}" for column in COLUMNS) for stage in order
-    ]
+    lines += [f"{stage:<12}" + "".join(f"{stages[stage][column]:9.2f}" for column in COLUMNS) for stage in order]
     lines += ["", f"{found['fps']:.2f} frames per second, peak memory {found['peak_rss_mb']:.0f} MB"]
     lines += _device_lines(found) + _layer_lines(found["layers"])
     return "\n".join(lines + [f"warning: {warning}" for warning in warnings_of(found)])
@@ -62,9 +60,7 @@ def compare(first: Profile, second: Profile) -> str:
     differ = [key for key in SAME if first["setup"][key] != second["setup"][key]]
     if differ:
         values = "; ".join(f"{key} {first['setup'][key]} and {second['setup'][key]}" for key in differ)
-        raise BadInput(
-            f"the profiles are not comparable: {values}; measure both on the same, and compare again"
-        )
+        raise BadInput(f"the profiles are not comparable: {values}; measure both on the same, and compare again")
     shown = ("network", "precision", "network_size", "backend", "threads")
     rows = [(key, str(first["setup"][key]), str(second["setup"][key]), "") for key in shown]
     rows.append(("processor", first["machine"]["processor"], second["machine"]["processor"], ""))
@@ -92,9 +88,7 @@ def _device_lines(found: Profile) -> list[str]:
     device, lines = found["device"], list[str]()
     if found["drift"]:
         drift = found["drift"]
-        lines.append(
-            f"first minute {drift['first_minute']:.1f} ms a frame, last minute {drift['last_minute']:.1f} ms"
-        )
+        lines.append(f"first minute {drift['first_minute']:.1f} ms a frame, last minute {drift['last_minute']:.1f} ms")
     if device["watts"] is not None:
         lines.append(f"{device['watts']:.1f} W, {device['joules_per_frame']:.3f} J per frame")
     heat = [value for sample in device["samples"] for value in sample["temperatures"].values()]
@@ -111,8 +105,7 @@ def _layer_lines(layers: list[dict[str, Any]]) -> list[str]:
     rows = layers[1 : 1 + SHOWN_LAYERS]
     lines = ["", f"heaviest of {len(layers) - 1} layers, alone and profiled:"]
     return lines + [
-        f"  {row['averageMs']:8.3f} ms {row['percentage']:5.1f} %  {row['type']:<14} {row['name'][:50]}"
-        for row in rows
+        f"  {row['averageMs']:8.3f} ms {row['percentage']:5.1f} %  {row['type']:<14} {row['name'][:50]}" for row in rows
     ]
 
 

@@ -92,9 +92,7 @@ def profile(
         done = follow(source, segmenter, centre_mask, NullSink(), progress, overlap=overlap)
         seconds = time.perf_counter() - begun
     if done.frames < 2:
-        raise BadInput(
-            f"{source.name}: has 1 frame; expected at least 2, and {FEW} for percentiles that mean much"
-        )
+        raise BadInput(f"{source.name}: has 1 frame; expected at least 2, and {FEW} for percentiles that mean much")
     stages = {
         stage: [1000 * value for value in list(values)[-(done.frames - 1) :]]  # without the marked frame's
         for stage, values in segmenter.stopwatch.seconds.items()
@@ -159,9 +157,7 @@ def warnings_of(found: Profile) -> list[str]:
             "clocks, or measure longer before comparing"
         )
     if found["drift"] and found["drift"]["ratio"] > 1 + UNSTEADY:
-        warnings.append(
-            f"the last minute was {found['drift']['ratio']:.2f} times as slow as the first: it gets hot"
-        )
+        warnings.append(f"the last minute was {found['drift']['ratio']:.2f} times as slow as the first: it gets hot")
     if found["device"]["throttled_seconds"]:
         warnings.append(f"slowed down by the device in {found['device']['throttled_seconds']} samples")
     return warnings

@@ -58,9 +58,7 @@ def first_mask(
         np.copyto(labels, part, where=part > 0)
     hidden = set(range(1, count + 1)) - set(np.unique(labels).tolist())
     if hidden:
-        raise BadInput(
-            f"object {min(hidden)} lies wholly under another; expected each box or point on its own object"
-        )
+        raise BadInput(f"object {min(hidden)} lies wholly under another; expected each box or point on its own object")
     return labels
 
 
@@ -117,9 +115,7 @@ def mask_from_point(image: np.ndarray, point: Point, object_id: int = 1) -> np.n
     height, width = image.shape[:2]
     x, y = point
     if not (0 <= x < width and 0 <= y < height):
-        raise BadInput(
-            f"point {x},{y} is outside the frame, which is {width}x{height}; expected x,y in its pixels"
-        )
+        raise BadInput(f"point {x},{y} is outside the frame, which is {width}x{height}; expected x,y in its pixels")
     reach = POINT_REACH * float(height * width) ** 0.5
     far = round(POINT_WINDOW * reach) + 2
     left, top, right, bottom = (
@@ -164,9 +160,7 @@ def _whole_numbers(text: str, what: str, form: str) -> list[int]:
     except ValueError:
         numbers = []
     if len(numbers) != form.count(",") + 1:
-        raise BadInput(
-            f"{what} '{text}' cannot be read; expected {form}, whole numbers of pixels with commas between"
-        )
+        raise BadInput(f"{what} '{text}' cannot be read; expected {form}, whole numbers of pixels with commas between")
     return numbers
 
 
@@ -202,9 +196,7 @@ def _grab_cut(
     objects = (marks & 1).astype(bool)  # GC_FGD is 1, GC_PR_FGD is 3
     if min(objects.sum(), (~objects).sum()) >= 16:  # GrabCut fits five colours to each side
         cv2.setRNGSeed(0)  # it clusters from random starts: the same prompt must give the same mask
-        cv2.grabCut(
-            small, marks, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK
-        )
+        cv2.grabCut(small, marks, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)
     found = np.zeros(image.shape[:2], bool)
     large = cv2.resize((marks & 1).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     found[top:bottom, left:right] = large > 0.5

@@ -5,8 +5,9 @@ distance (a bilateral filter whose support is superpixels), on a grid of half th
 the speckle. The mask itself is decided at the frame's own resolution, between bilinearly interpolated probabilities.
 
 Measured on DAVIS frames with one set of features, J&F: superpixels painted as they are 0.783, smoothed by a Gaussian
-0.801, guided filter on grey 0.809, on colour 0.816 (and 20 times slower), this 0.821. Writing the refined probabilities back
-into the memory loses 0.06: smoothing leaks over the outline, frame by frame. The memory keeps what it read.
+0.801, guided filter on grey 0.809, on colour 0.816 (and 20 times slower), this 0.821. Writing the refined
+probabilities back into the memory loses 0.06: smoothing leaks over the outline, frame by frame. The memory keeps what
+it read.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ AGREEMENT = 0.05
 """Neighbours whose probabilities differ by less are not refined."""
 
 
-def refine(
-    probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]
-) -> Mask:
+def refine(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]) -> Mask:
     """Decide the mask of a frame.
 
     Parameters

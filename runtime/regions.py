@@ -206,9 +206,7 @@ def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int
 
 
 @njit(cache=True, nogil=True)
-def _orphans(  # noqa: C901 - two scans of one structure
-    planes: np.ndarray, runs: Runs
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _orphans(planes: np.ndarray, runs: Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nameless components: their runs (run, row) one after the other, where each begins, their colours.
 
     A run counts with the colour of its middle pixel.
@@ -289,9 +287,7 @@ def _adopt(
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _paint(
-    labels: np.ndarray, runs: Runs, total: int, width: int, chunks: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _paint(labels: np.ndarray, runs: Runs, total: int, width: int, chunks: int) -> tuple[np.ndarray, np.ndarray]:
     """Write the names to labels, and out as int32; count and sums of x and y of each, (total, 3)."""
     start, parent, names, rows = runs.start, runs.parent, runs.names, runs.rows
     height = len(rows)

@@ -83,9 +83,7 @@ def to_html(found: Profile) -> str:
 def _stage_table(found: Profile) -> str:
     head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     rows = [
-        f"<tr><td>{escape(stage)}</td>"
-        + "".join(f"<td>{row[column]:.2f}</td>" for column in COLUMNS)
-        + "</tr>"
+        f"<tr><td>{escape(stage)}</td>" + "".join(f"<td>{row[column]:.2f}</td>" for column in COLUMNS) + "</tr>"
         for stage, row in found["stages"].items()
     ]
     return f"<table><tr><th>stage</th>{head}</tr>{''.join(rows)}</table>"
@@ -124,9 +122,7 @@ def _device(found: Profile) -> list[str]:
         highest = max(value for sample in samples for value in sample[key].values())
         chart = _Chart((0.0, samples[-1]["time"]), (0.0, highest), "seconds", unit)
         for name, colour in zip(names, COLOURS, strict=False):
-            chart.line(
-                [(sample["time"], sample[key][name]) for sample in samples if name in sample[key]], colour
-            )
+            chart.line([(sample["time"], sample[key][name]) for sample in samples if name in sample[key]], colour)
         legend = "".join(
             f'<span style="color:{colour}">■ {escape(name)}</span>'
             for name, colour in zip(names, COLOURS, strict=False)
@@ -156,9 +152,7 @@ class _Chart:
         self._parts: list[str] = []
         for value in _ticks(*self._x):
             at = self._at_x(value)
-            self._parts.append(
-                f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>'
-            )
+            self._parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
         for value in _ticks(*self._y):
             at = self._at_y(value)
             self._parts.append(
@@ -174,8 +168,7 @@ class _Chart:
         left, right, top = self._at_x(low), self._at_x(high), self._at_y(value)
         width, height = max(0.5, right - left - 1), self._at_y(0) - top
         self._parts.append(
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" '
-            f'fill="{COLOURS[0]}"/>'
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{COLOURS[0]}"/>'
         )
 
     def line(self, points: list[tuple[float, float]], colour: str) -> None:

@@ -87,9 +87,7 @@ class VideoSegmenter:
         """
         _check_image(image)
         if mask.shape != image.shape[:2]:
-            raise ShapeMismatch(
-                f"mask of {_size(mask)} for a frame of {_size(image)}; make it the frame's size"
-            )
+            raise ShapeMismatch(f"mask of {_size(mask)} for a frame of {_size(image)}; make it the frame's size")
         if mask.dtype != np.uint8:
             raise BadInput(f"mask of {mask.dtype}; expected uint8 object ids, 0 for the background")
         ids = np.unique(mask[mask > 0])
@@ -125,9 +123,7 @@ class VideoSegmenter:
         if self._memory is None:
             raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
         if image.shape[:2] != self._size:
-            raise ShapeMismatch(
-                f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again"
-            )
+            raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
         seen = self._see(image, self._working_image(image))
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres

@@ -53,9 +53,7 @@ def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session
     """
     if _is_engine(model):
         if device == "cpu" or device == "cuda":
-            raise BadInput(
-                f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX"
-            )
+            raise BadInput(f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX")
         from shls.runtime.trt_session import TrtSession
 
         return TrtSession(model)

@@ -89,13 +89,11 @@ def check_engine(engine: Path, machine: Machine) -> Sidecar:
     sidecar = read_sidecar(engine)
     if sha256_of(engine) != sidecar.engine_sha256:
         raise BadInput(
-            f"{engine}: not the file that its description is of, perhaps truncated; "
-            f"{_rebuild(sidecar, engine)}"
+            f"{engine}: not the file that its description is of, perhaps truncated; {_rebuild(sidecar, engine)}"
         )
     if sidecar.machine != machine:
         raise ContractMismatch(
-            f"{engine}: built for {_words(sidecar.machine)}; this is {_words(machine)}; "
-            f"{_rebuild(sidecar, engine)}"
+            f"{engine}: built for {_words(sidecar.machine)}; this is {_words(machine)}; {_rebuild(sidecar, engine)}"
         )
     return sidecar
 

@@ -81,9 +81,7 @@ class VideoSink(Sink):
             self._container.mux(self._stream.encode(picture))
         except (av.FFmpegError, OSError) as error:
             self._give_up()
-            raise _unwritten(
-                self._path, error, f"its first {self._count} frames, less up to a second, play"
-            ) from error
+            raise _unwritten(self._path, error, f"its first {self._count} frames, less up to a second, play") from error
         self._count, self._next = self._count + 1, picture.pts + 1
         self._whole = self._path.stat().st_size
 
@@ -248,9 +246,7 @@ def _refuse_overwriting(inputs: list[Path], files: list[Path], masks: Path | Non
     known = {(status.st_dev, status.st_ino) for status in (path.stat() for path in inputs if path.exists())}
     for file in files:
         if file.exists() and (file.stat().st_dev, file.stat().st_ino) in known:
-            raise BadInput(
-                f"{file}: is an input, and would be overwritten; expected another name for the output"
-            )
+            raise BadInput(f"{file}: is an input, and would be overwritten; expected another name for the output")
     if len({file.resolve() for file in files}) < len(files):
         raise BadInput(f"{files[0]}: named for two outputs; expected a name for each")
     if masks is None or not masks.is_dir():
@@ -258,9 +254,7 @@ def _refuse_overwriting(inputs: list[Path], files: list[Path], masks: Path | Non
     # Every PNG in the folder may get a new frame's mask as its content, so no input may be among them.
     for file in masks.glob("*.png"):
         if (file.stat().st_dev, file.stat().st_ino) in known:
-            raise BadInput(
-                f"{masks}: holds the input {file.name}, which a mask would overwrite; choose another folder"
-            )
+            raise BadInput(f"{masks}: holds the input {file.name}, which a mask would overwrite; choose another folder")
 
 
 def _make_folder(folder: Path) -> None:

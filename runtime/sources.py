@@ -125,9 +125,7 @@ class ImageSource(RecordedSource):
 
     def _read(self, start: int) -> Iterator[Frame]:
         stems = [path.stem for path in self._paths]
-        if len(set(stems)) < len(
-            stems
-        ):  # a.jpg and a.png: outputs named after the stem would overwrite each other
+        if len(set(stems)) < len(stems):  # a.jpg and a.png: outputs named after the stem would overwrite each other
             stems = [f"{index:05d}" for index in range(len(stems))]
         for index in range(start, len(stems)):
             yield Frame(read_image(self._paths[index]), index, index / self.fps, stems[index])
@@ -148,9 +146,7 @@ class VideoSource(RecordedSource):
         # FFmpeg also "plays" text files as terminal art.
         if not self._container.streams.video or self._container.format.name == "tty":
             self._container.close()
-            raise BadInput(
-                f"{path}: has no video in it; expected a complete video file, or a folder of images"
-            )
+            raise BadInput(f"{path}: has no video in it; expected a complete video file, or a folder of images")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.name = path.stem
@@ -185,9 +181,7 @@ class VideoSource(RecordedSource):
             except av.FFmpegError:
                 damaged = True
         if count == 0:
-            raise BadInput(
-                f"{self._path}: no frame of it can be decoded; is the file complete and of a known codec?"
-            )
+            raise BadInput(f"{self._path}: no frame of it can be decoded; is the file complete and of a known codec?")
         if damaged:
             raise BadInput(
                 f"{self._path}: truncated or damaged, {count} frames could be read; "
@@ -235,9 +229,7 @@ def source_files(uri: str) -> list[Path]:
         return []
     path = Path(uri)
     if path.is_dir():
-        files = [
-            entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
-        ]
+        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
         if not files:
             raise BadInput(f"{uri}: the folder has no images; expected files ending in {_suffixes()}")
         return sorted((file for file in files), key=lambda file: natural_key(file.name))
@@ -249,9 +241,7 @@ def source_files(uri: str) -> list[Path]:
         files = [Path(file) for file in sorted(glob.glob(uri), key=natural_key)]
         files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     else:
-        raise BadInput(
-            f"{uri}: no such file or folder; expected a video, a folder of images, or a pattern of names"
-        )
+        raise BadInput(f"{uri}: no such file or folder; expected a video, a folder of images, or a pattern of names")
     if not files:
         raise BadInput(f"{uri}: no image has a name of this pattern; expected files ending in {_suffixes()}")
     return files
@@ -265,9 +255,7 @@ def read_image(path: Path) -> np.ndarray:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
-        raise BadInput(
-            f"{path}: not a readable image, or truncated; replace the file, or remove it from the folder"
-        )
+        raise BadInput(f"{path}: not a readable image, or truncated; replace the file, or remove it from the folder")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -302,9 +290,7 @@ def _is_cut(path: Path) -> bool:
     """Tell whether an .avi, .mkv or .webm is shorter than its header says: FFmpeg may just stop there."""
     with path.open("rb") as file:
         head = file.read(4096)
-    segment = (
-        head.find(b"\x18\x53\x80\x67") + 4
-    )  # Matroska's element that holds everything; its length follows
+    segment = head.find(b"\x18\x53\x80\x67") + 4  # Matroska's element that holds everything; its length follows
     if head.startswith(b"RIFF"):
         length, start, unknown = int.from_bytes(head[4:8], "little"), 8, 0xFFFFFFFF
     elif head.startswith(b"\x1a\x45\xdf\xa3") and 4 < segment < len(head):

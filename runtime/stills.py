@@ -46,9 +46,7 @@ class Stills:
         files = sorted(root.rglob("*")) if root.is_dir() else [root]
         self._places = [place for file in files for place in _places_in(file)]
         if not self._places:
-            raise BadInput(
-                f"{root}: no images found; expected {', '.join(sorted(IMAGE_SUFFIXES))} or .tar shards"
-            )
+            raise BadInput(f"{root}: no images found; expected {', '.join(sorted(IMAGE_SUFFIXES))} or .tar shards")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -66,9 +64,7 @@ class Stills:
             encoded = os.pread(file.fileno(), place.size, place.offset)
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
         if image is None:
-            raise BadInput(
-                f"{place.path} at byte {place.offset}: not a readable image; remove it or repair the shard"
-            )
+            raise BadInput(f"{place.path} at byte {place.offset}: not a readable image; remove it or repair the shard")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -254,9 +254,7 @@ def _nearer(
 
 
 @intrinsic
-def _gather(
-    _: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: Any, name: Any, out: Any
-) -> Any:
+def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: Any, name: Any, out: Any) -> Any:
     """Sums over a label in a column of 16-pixel blocks: count, row, three colours; 16 lanes each, to out."""
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
 
@@ -382,9 +380,7 @@ def _sum(
             for x in range(x0, x0 + window, LANES):
                 p0 = at_planes + y * padded + x
                 label = at_labels + 2 * (y * padded + x)
-                _gather(
-                    p0, p0 + size, p0 + 2 * size, label, step * padded, rows, np.uint16(k), lanes.ctypes.data
-                )
+                _gather(p0, p0 + size, p0 + 2 * size, label, step * padded, rows, np.uint16(k), lanes.ctypes.data)
                 n, xs, ys, c0, c1, c2 = 0, 0, 0, 0, 0, 0
                 for i in range(LANES):
                     n += lanes[0, i]
@@ -458,9 +454,7 @@ def _move(centres: np.ndarray, sums: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _measure(
-    planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, chunks: int
-) -> None:
+def _measure(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, chunks: int) -> None:
     """Move centres to the means of their labels, from every 4th row."""
     sums = np.zeros((chunks, len(centres), 6), np.int64)
     for chunk in prange(chunks):
@@ -498,9 +492,7 @@ def _close_down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> N
 
 
 @njit(cache=True, nogil=True)
-def _residual(
-    planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, dx: int, dy: int, width: int
-) -> float:
+def _residual(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, dx: int, dy: int, width: int) -> float:
     """Mean L1 colour difference between every 8th pixel and the superpixel that was at (dx, dy) before it."""
     total, n = 0, 0
     height = labels.shape[0]

@@ -134,10 +134,6 @@ def _check_tensors(path: Path, trt: Any, engine: Any, contract: Contract) -> Non
         contract.output: ("OUTPUT", (1, contract.dim, *cells)),
     }
     names = [engine.get_tensor_name(at) for at in range(engine.num_io_tensors)]
-    actual = {
-        name: (engine.get_tensor_mode(name).name, tuple(engine.get_tensor_shape(name))) for name in names
-    }
+    actual = {name: (engine.get_tensor_mode(name).name, tuple(engine.get_tensor_shape(name))) for name in names}
     if actual != expected or any(engine.get_tensor_dtype(name) != trt.float32 for name in names):
-        raise ContractMismatch(
-            f"{path}: has tensors {actual}, its contract says {expected} in float32; build it again"
-        )
+        raise ContractMismatch(f"{path}: has tensors {actual}, its contract says {expected} in float32; build it again")

@@ -42,9 +42,7 @@ def is_live(uri: str) -> bool:
     """Tell cameras and streams from what lies on the disk; a file that is called `0` is a file."""
     if scheme_of(uri) in STREAMS + CAMERAS:
         return True
-    return (
-        bool(re.fullmatch(r"/dev/video\d+|\d+", uri)) and not Path(uri).is_file() and not Path(uri).is_dir()
-    )
+    return bool(re.fullmatch(r"/dev/video\d+|\d+", uri)) and not Path(uri).is_file() and not Path(uri).is_dir()
 
 
 def scheme_of(uri: str) -> str:

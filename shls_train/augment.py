@@ -147,8 +147,8 @@ def _blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
     """A smooth random outline around the middle of a still, (H, W) uint8, 255 inside."""
     height, width = shape[:2]
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    waves = sum(
-        rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * np.pi)) for k in range(1, 6)
+    waves = np.sum(
+        [rng.uniform(-0.35, 0.35) / k * np.cos(k * angles + rng.uniform(0, 2 * np.pi)) for k in range(1, 6)], axis=0
     )
     radius = min(height, width) * rng.uniform(0.15, 0.38) * (1 + waves)
     centre = np.array([width, height]) * rng.uniform(0.35, 0.65, 2)

@@ -29,9 +29,7 @@ class Checkpoint(NamedTuple):
     meta: dict[str, Any]
 
 
-def save_checkpoint(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, meta: dict[str, Any]
-) -> Path:
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, meta: dict[str, Any]) -> Path:
     """Write a checkpoint whole, then drop all but the newest two.
 
     Raises
@@ -42,9 +40,7 @@ def save_checkpoint(
     stem = f"step-{meta['step']:06d}"
     tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous() for name, value in state.items()
-        }
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous() for name, value in state.items()}
     target = folder / f"{stem}.safetensors"
     temporary = folder / f".{stem}.tmp"
     try:
@@ -84,9 +80,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"{file}: not a whole checkpoint ({error}); use an older one") from error
     if meta.get("format") != FORMAT:
-        raise BadInput(
-            f"{file}: checkpoint format {meta.get('format')}, expected {FORMAT}; train again or convert it"
-        )
+        raise BadInput(f"{file}: checkpoint format {meta.get('format')}, expected {FORMAT}; train again or convert it")
     return Checkpoint(tensors, meta)
 
 

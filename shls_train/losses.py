@@ -49,4 +49,5 @@ def _neighbours(points: Tensor, margin: float) -> Tensor:
     """(B*P, B*P) bool: pairs of different points of one still that lie nearer than `margin`."""
     near = torch.cdist(points, points) < margin  # (B, P, P)
     near &= ~torch.eye(points.shape[1], dtype=torch.bool, device=points.device)
-    return torch.block_diag(*near).bool()
+    blocks: Tensor = torch.block_diag(*near)
+    return blocks.bool()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD
 from shls.runtime.errors import BadInput, ShlsError
+from shls.runtime.stills import Stills
 from shls_train.augment import make_pair
 from shls_train.checkpoint import (
     load_checkpoint,
@@ -29,7 +30,6 @@ from shls_train.checkpoint import (
 from shls_train.config import TrainConfig
 from shls_train.losses import Matching, dense_correspondence
 from shls_train.network import EdgeNet
-from shls.runtime.stills import Stills
 
 CHECKPOINT_EVERY = 200
 PREFETCHED = 4
@@ -75,7 +75,7 @@ def train(data: Path, out: Path, config: TrainConfig, report: Callable[[Progress
     out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(config.seed)
-    model = EdgeNet().to(device, memory_format=torch.channels_last)
+    model = EdgeNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(_parameter_groups(model), lr=config.lr)
     step = _resume(out, config, model, optimizer)
     log = _open_log(out / "log.csv", step)
@@ -83,9 +83,7 @@ def train(data: Path, out: Path, config: TrainConfig, report: Callable[[Progress
         writer = csv.writer(log)
         for step, batch in batches:
             progress = _optimise(model, optimizer, batch, step, config, device)
-            writer.writerow(
-                [progress.step, f"{progress.loss:.5f}", f"{progress.accuracy:.5f}", f"{progress.lr:.3e}"]
-            )
+            writer.writerow([progress.step, f"{progress.loss:.5f}", f"{progress.accuracy:.5f}", f"{progress.lr:.3e}"])
             report(progress)
             if progress.step % CHECKPOINT_EVERY == 0 or progress.step == config.steps:
                 log.flush()
@@ -124,9 +122,7 @@ def normalise(images: Tensor) -> Tensor:
 def sample_points(features: Tensor, points: Tensor, crop: int) -> Tensor:
     """Read a feature map at points of the view: (B, D, h, w), (B, P, 2) -> (B, P, D), unit length."""
     grid = (points + 0.5) / crop * 2 - 1
-    sampled = F.grid_sample(
-        features, grid[:, :, None], padding_mode="border", align_corners=False
-    )  # (B, D, P, 1)
+    sampled = F.grid_sample(features, grid[:, :, None], padding_mode="border", align_corners=False)  # (B, D, P, 1)
     return F.normalize(sampled[..., 0].transpose(1, 2), dim=2)
 
 
@@ -144,9 +140,7 @@ def _optimise(
     matching = _forward(model, batch, config, device)
     loss = matching.loss.item()
     if not math.isfinite(loss):
-        raise TrainingFailed(
-            f"step {step}: the loss is {loss}; resume from the last checkpoint with a smaller --lr"
-        )
+        raise TrainingFailed(f"step {step}: the loss is {loss}; resume from the last checkpoint with a smaller --lr")
     optimizer.zero_grad(set_to_none=True)
     matching.loss.backward()
     optimizer.step()

@@ -57,9 +57,7 @@ def test_the_tensorrt_placement(small_model: Path, int8: dict[str, Path]) -> Non
     convolutions = [node.name for node in Graph(onnx.load(small_model)).of_kind("Conv")]
     assert quantized_convolutions(model) == convolutions
     assert len(convolutions) == 20
-    types = {
-        tensor.data_type for tensor in model.graph.initializer if tensor.name.endswith("weight_quantized")
-    }
+    types = {tensor.data_type for tensor in model.graph.initializer if tensor.name.endswith("weight_quantized")}
     assert types == {TensorProto.INT8}
 
 
@@ -121,9 +119,7 @@ def spoil(model: ModelProto, where: str) -> None:
         source = convolution if where == "before relu" else graph.maker[addition.input[1]]
         taker, at = (relu, 0) if where == "before relu" else (addition, 1)
         grid = list(graph.of_kind("QuantizeLinear")[0].input[1:])
-        model.graph.node.append(
-            onnx.helper.make_node("QuantizeLinear", [source.output[0], *grid], ["q"], "q")
-        )
+        model.graph.node.append(onnx.helper.make_node("QuantizeLinear", [source.output[0], *grid], ["q"], "q"))
         model.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["q", *grid], ["dq"], "dq"))
         taker.input[at] = "dq"
 

@@ -94,9 +94,7 @@ def test_ranges_of_another_are_refused(tmp_path: Path, ranges: Ranges, field: st
         assert (side[:12] if isinstance(side, str) else str(side)) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{}", "[]", '{"key": {}, "tensors": {}}', '{"key": 1, "tensors": 2}']
-)
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"key": {}, "tensors": {}}', '{"key": 1, "tensors": 2}'])
 def test_what_is_no_ranges_file_is_refused(tmp_path: Path, ranges: Ranges, content: str) -> None:
     path = tmp_path / "ranges.json"
     path.write_text(content)

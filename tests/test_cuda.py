@@ -50,9 +50,7 @@ def test_a_failure_names_the_call_and_the_reason(cudart: Callable[..., Any]) -> 
     library = cudart()
     gpu = Cuda(library)
     library.fails["cudaStreamSynchronize"] = 700
-    with pytest.raises(
-        DeviceUnavailable, match=r"cudaStreamSynchronize failed: an illegal memory.*error 700"
-    ):
+    with pytest.raises(DeviceUnavailable, match=r"cudaStreamSynchronize failed: an illegal memory.*error 700"):
         gpu.synchronize(1)
 
 

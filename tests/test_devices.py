@@ -114,11 +114,7 @@ def test_nonsense_is_left_out(tmp_path: Path) -> None:
 
 def test_zones_of_one_type_and_a_card_that_states_watts(tmp_path: Path) -> None:
     thermal, chip = "sys/class/thermal/thermal_zone", "sys/class/hwmon/hwmon0"
-    files = {
-        f"{thermal}{at}/{what}": value
-        for at in (0, 1)
-        for what, value in [("type", "acpitz"), ("temp", "27800")]
-    }
+    files = {f"{thermal}{at}/{what}": value for at in (0, 1) for what, value in [("type", "acpitz"), ("temp", "27800")]}
     record(tmp_path, files | {f"{chip}/name": "amdgpu", f"{chip}/power1_average": "21500000"})
     sample = read_sysfs(tmp_path)
     assert sample.temperatures == {"acpitz": 27.8, "acpitz 1": 27.8}

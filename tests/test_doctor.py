@@ -24,9 +24,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 def test_this_machine() -> None:
     findings = examine()
     named = {finding.name: finding for finding in findings}
-    assert {"Python", "numpy", "numba cache", "OpenCV", "onnxruntime", "  CPU", "memory", "disk"} <= set(
-        named
-    )
+    assert {"Python", "numpy", "numba cache", "OpenCV", "onnxruntime", "  CPU", "memory", "disk"} <= set(named)
     assert named["  CPU"].status == "OK"
     assert all(finding.fix for finding in findings if finding.status != "OK"), "each lack with its fix"
     assert not any("\n" in finding.text + finding.fix for finding in findings)
@@ -47,9 +45,7 @@ def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_two_onnxruntimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = [
-        SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-gpu", "numpy")
-    ]
+    installed = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-gpu", "numpy")]
     monkeypatch.setattr(doctor, "distributions", lambda: installed)
     first = next(doctor.check_onnxruntime())
     assert first.status == "problem"
@@ -95,9 +91,7 @@ def test_a_jetson_in_a_slow_mode_hot_and_throttled(tmp_path: Path) -> None:
     assert found["throttling"].text == "slowed down now by gpu at 1 of ?"
 
 
-@pytest.mark.parametrize(
-    ("available", "status"), [(4_000_000, "OK"), (700_000, "warning"), (99_000, "problem")]
-)
+@pytest.mark.parametrize(("available", "status"), [(4_000_000, "OK"), (700_000, "warning"), (99_000, "problem")])
 def test_memory(available: int, status: str, tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -111,9 +111,7 @@ def test_the_description(model: Path) -> None:
     assert sidecar.onnx == "net.onnx"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("gpu", "Thor"), ("compute_capability", "11.0"), ("tensorrt", "10.3.0")]
-)
+@pytest.mark.parametrize(("field", "value"), [("gpu", "Thor"), ("compute_capability", "11.0"), ("tensorrt", "10.3.0")])
 def test_an_engine_of_another_machine_is_not_deserialised(model: Path, field: str, value: str) -> None:
     fakes = fake()
     engine = build(model, fakes)

@@ -21,9 +21,7 @@ from shls.export.to_fp16 import to_fp16
 from shls.runtime.errors import ExportFailed
 
 HINT = "TensorRT for RTX is not installed: pip install 'shls[rtx]'"
-LAYER = re.compile(
-    r"^(?:VERBOSE: )?Name: (\w+), LayerType: correlation, Inputs: \[ \{[^}]*Datatype: (\w+)", re.M
-)
+LAYER = re.compile(r"^(?:VERBOSE: )?Name: (\w+), LayerType: correlation, Inputs: \[ \{[^}]*Datatype: (\w+)", re.M)
 ASSETS = Path(__file__).parents[1] / "runtime" / "assets"
 
 

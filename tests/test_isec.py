@@ -25,9 +25,7 @@ def assert_partition(result: Superpixels, shape: tuple[int, int]) -> None:
     assert areas.min() > 0
     assert components(labels + 1, connectivity=1).max() == n
     x = np.broadcast_to(np.arange(shape[1]), shape)
-    np.testing.assert_allclose(
-        centres[:, 0], np.bincount(labels.ravel(), x.ravel()) / areas, rtol=1e-5, atol=1e-4
-    )
+    np.testing.assert_allclose(centres[:, 0], np.bincount(labels.ravel(), x.ravel()) / areas, rtol=1e-5, atol=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,9 +89,7 @@ def test_mean_colours_match_their_twin() -> None:
     )
     found = module._colours(planes, labels, 10, 30)
     for k in range(9):
-        assert np.array_equal(
-            found[k], planes[:, :, :30][:, labels[:, :30] == k].sum(1) // (labels[:, :30] == k).sum()
-        )
+        assert np.array_equal(found[k], planes[:, :, :30][:, labels[:, :30] == k].sum(1) // (labels[:, :30] == k).sum())
     assert (found[9] == 0).all()
 
 

@@ -70,9 +70,7 @@ def test_the_table_holds() -> None:
     files = [file for folder in PACKAGES for file in sorted((ROOT / folder).glob("**/*.py"))]
     assert len(files) > len(PACKAGES)
     assert not [
-        line
-        for file in files
-        for line in violations(file.read_text(), file.relative_to(ROOT).parts[0], file.name)
+        line for file in files for line in violations(file.read_text(), file.relative_to(ROOT).parts[0], file.name)
     ]
 
 

@@ -79,9 +79,7 @@ def test_mjpeg_with_halves_of_pictures() -> None:
         assert [next(source).image.shape for _ in range(5)] == [(48, 64, 3)] * 5
 
 
-@pytest.mark.parametrize(
-    ("path", "words"), [("closed", "refuses user or password"), ("other", "has no such stream")]
-)
+@pytest.mark.parametrize(("path", "words"), [("closed", "refuses user or password"), ("other", "has no such stream")])
 def test_a_server_that_refuses_and_no_password_is_shown(path: str, words: str) -> None:
     port = free_port()
     with mjpeg(port), pytest.raises(BadInput, match=words) as caught:

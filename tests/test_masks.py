@@ -218,9 +218,7 @@ def slow_overlay(image: np.ndarray, labels: np.ndarray, alpha: float) -> np.ndar
 
 @settings(deadline=None)  # the first call compiles
 @given(
-    arrays(
-        np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 22, 254])
-    ),
+    arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 22, 254])),
     st.sampled_from([0.0, 0.25, 0.5, 1.0]),
 )
 def test_overlay_equals_its_slow_twin(labels: np.ndarray, alpha: float) -> None:

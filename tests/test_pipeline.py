@@ -66,9 +66,7 @@ class Camera(RecordedSource):
         return frame.index / 10
 
 
-def run(
-    source: Source | Iterator[Frame], sink: Sink, segmenter: Counts | None = None, **options: object
-) -> Summary:
+def run(source: Source | Iterator[Frame], sink: Sink, segmenter: Counts | None = None, **options: object) -> Summary:
     follower = cast(VideoSegmenter, segmenter or Counts())
     return follow(source, follower, lambda image: (image[..., 0] > 0).astype(np.uint8), sink, **options)  # type: ignore[arg-type]
 

@@ -38,9 +38,7 @@ def slow_pool(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     count=st.integers(1, 12),
     seed=st.integers(0, 99),
 )
-def test_equals_the_slow_twin(
-    size: tuple[int, int], cells: tuple[int, int], dim: int, count: int, seed: int
-) -> None:
+def test_equals_the_slow_twin(size: tuple[int, int], cells: tuple[int, int], dim: int, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = np.unique(rng.integers(0, count, size), return_inverse=True)[1].reshape(size)
     features = rng.normal(size=(dim, *cells)).astype(np.float32)

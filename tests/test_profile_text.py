@@ -56,9 +56,7 @@ def with_power(found: dict[str, Any], watts: float) -> dict[str, Any]:
 def test_table() -> None:
     lines = table(made_up()).splitlines()
     assert lines[0] == "net fp32 32x16 on engine 1, 2 threads"
-    assert next(line for line in lines if line.startswith("network")).split() == ["network"] + [
-        "10.00"
-    ] * 7 + ["0.10"]
+    assert next(line for line in lines if line.startswith("network")).split() == ["network"] + ["10.00"] * 7 + ["0.10"]
     assert "100.00 frames per second, peak memory 200 MB" in lines
     assert "this system tells no clocks, temperatures or power" in lines
     assert lines[-1].split() == ["3.000", "ms", "75.0", "%", "Conv", "conv1"]

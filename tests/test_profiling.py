@@ -38,9 +38,7 @@ class Plays:
         return Mask(np.zeros(image.shape[:2], np.uint8), {1: 0.0})
 
 
-def measure(
-    frames: int = 5, readers: list[Callable[[], Sample]] | None = None, overlap: bool = True
-) -> dict[str, Any]:
+def measure(frames: int = 5, readers: list[Callable[[], Sample]] | None = None, overlap: bool = True) -> dict[str, Any]:
     with SyntheticSource(frames, (24, 32)) as source:
         follower = cast(VideoSegmenter, Plays())
         return profile(source, follower, threads=3, readers=readers or [], overlap=overlap)

@@ -30,9 +30,7 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("scale", [1, 3])  # the second is shrunk for GrabCut
 def test_box(scale: int) -> None:
     image, labels = scene((160, 120))
-    image, labels = (
-        cv2.resize(array, None, fx=scale, fy=scale, interpolation=0) for array in (image, labels)
-    )
+    image, labels = (cv2.resize(array, None, fx=scale, fy=scale, interpolation=0) for array in (image, labels))
     found = mask_from_box(image, (125 * scale, 85 * scale, 70 * scale, 70 * scale), object_id=9)
     assert set(np.unique(found)) == {0, 9}
     assert iou(found > 0, labels > 0) > 0.95
@@ -111,9 +109,7 @@ def test_nothing_or_too_much_is_marked() -> None:
         first_mask(image, points=[(1, 1)] * 255)
 
 
-@pytest.mark.parametrize(
-    "box", [(0, 0, 0, 5), (5, 5, -2, 5), (-1, 0, 5, 5), (300, 0, 30, 5), (400, 300, 5, 5)]
-)
+@pytest.mark.parametrize("box", [(0, 0, 0, 5), (5, 5, -2, 5), (-1, 0, 5, 5), (300, 0, 30, 5), (400, 300, 5, 5)])
 def test_box_outside(box: tuple[int, int, int, int]) -> None:
     with pytest.raises(BadInput, match="not inside the frame, which is 320x240; expected x,y,width,height"):
         mask_from_box(scene()[0], box)

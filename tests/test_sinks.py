@@ -120,9 +120,7 @@ for index in range(100000):
 
 def test_killed_at_any_time_leaves_a_playable_video(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), np.zeros((48, 64, 3), np.uint8))
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) == 70:

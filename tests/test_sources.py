@@ -35,9 +35,7 @@ def write_video(path: Path, count: int = 30, codec: str = "libx264", **options: 
         noise = np.random.default_rng(0)
         for at in range(count):
             image = picture(4 * at)
-            image[24:, 32:] += noise.integers(
-                0, 20, (24, 32, 3), np.uint8
-            )  # so that every packet has some bytes
+            image[24:, 32:] += noise.integers(0, 20, (24, 32, 3), np.uint8)  # so that every packet has some bytes
             image[:16, :16] = 255, 0, 0
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode(None))
@@ -112,9 +110,7 @@ def test_video(tmp_path: Path, suffix: str) -> None:
     assert [frame.index for frame in frames] == list(range(30))
     assert [frame.name for frame in frames[:2]] == ["00000", "00001"]
     assert [frame.time for frame in frames] == pytest.approx([at / 30 for at in range(30)], abs=2e-3)
-    assert [int(frame.image[10, 40, 1]) for frame in frames] == pytest.approx(
-        [4 * at for at in range(30)], abs=6
-    )
+    assert [int(frame.image[10, 40, 1]) for frame in frames] == pytest.approx([4 * at for at in range(30)], abs=6)
     assert np.abs(frames[0].image[4, 4].astype(int) - (255, 0, 0)).max() < 12
 
 
@@ -145,9 +141,7 @@ def test_rotation_of_phones(tmp_path: Path) -> None:
     path = write_video(tmp_path / "phone.mp4", count=2)
     data = bytearray(path.read_bytes())
     at = data.find(struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), data.find(b"tkhd"))
-    data[at : at + 36] = struct.pack(
-        ">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30
-    )  # a quarter, clockwise
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)  # a quarter, clockwise
     path.write_bytes(data)
     source = open_source(str(path))
     assert source.size == (64, 48)

@@ -17,7 +17,7 @@ def draw(path: Path, red: int) -> None:
     cv2.imwrite(str(path), np.full((8, 12, 3), (0, 0, red), np.uint8))
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for i in range(3):
         draw(tmp_path / f"{i}.png", 50 * i)
@@ -55,7 +55,7 @@ def test_folder_without_images(tmp_path: Path) -> None:
 
 def test_corrupt_image(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no jpeg")
-    with pytest.raises(BadInput, match="bad.jpg.*not a readable image"):
+    with pytest.raises(BadInput, match=r"bad\.jpg.*not a readable image"):
         Stills(tmp_path)[0]
 
 

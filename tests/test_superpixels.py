@@ -106,17 +106,13 @@ def test_planes_are_what_they_say() -> None:
     raw, out = np.zeros((3, 9, 48), np.uint8), np.zeros((3, 9, 48), np.uint8)
     planes.to_planes(image, raw, out, 1)
     r, g, b = np.moveaxis(image.astype(int), 2, 0)
-    expected = np.stack(
-        [(r + 2 * g + b) // 8, np.clip(r - b + 64, 0, 127), np.clip(2 * g - r - b + 64, 0, 127)]
-    )
+    expected = np.stack([(r + 2 * g + b) // 8, np.clip(r - b + 64, 0, 127), np.clip(2 * g - r - b + 64, 0, 127)])
     padded = np.pad(expected, ((0, 0), (1, 1), (1, 1)), mode="edge")
     down = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     assert np.array_equal(out[:, :, :37], (down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:] + 8) // 16)
 
 
-def twin_assign(
-    colours: np.ndarray, centres: np.ndarray, table: np.ndarray, window: int, reach: int
-) -> np.ndarray:
+def twin_assign(colours: np.ndarray, centres: np.ndarray, table: np.ndarray, window: int, reach: int) -> np.ndarray:
     _, height, width = colours.shape
     labels = np.zeros((height, width), int)
     for y, x in itertools.product(range(height), range(width)):
@@ -135,9 +131,7 @@ def test_assignment_and_sums_match_their_twins() -> None:
     rng = np.random.default_rng(2)
     height, width, window, reach = 37, 64, 32, 9
     colours = rng.integers(0, 128, (3, height, width)).astype(np.uint8)
-    centres = np.column_stack([rng.integers(0, m, 24) for m in (width, height, 128, 128, 128)]).astype(
-        np.int16
-    )
+    centres = np.column_stack([rng.integers(0, m, 24) for m in (width, height, 128, 128, 128)]).astype(np.int16)
     table = np.minimum((np.arange(-64, 64) * 3) ** 2, 8500).astype(np.uint16)
     labels, nearest = np.zeros((height, width), np.uint16), np.empty((height, width), np.uint16)
     for top in range(0, height, 16):
@@ -225,9 +219,7 @@ def test_cut_along_keeps_each_part_within_one_object() -> None:
     assert n == len(pairs)
     assert np.array_equal(np.unique(parts.labels), np.arange(n))
     assert np.array_equal(np.bincount(parts.labels.ravel()), parts.areas)
-    np.testing.assert_allclose(
-        parts.centres[:, 0] * parts.areas, np.bincount(parts.labels.ravel(), x.ravel())
-    )
+    np.testing.assert_allclose(parts.centres[:, 0] * parts.areas, np.bincount(parts.labels.ravel(), x.ravel()))
     for k in range(n):
         assert len(np.unique(mask[parts.labels == k])) == 1
         assert len(np.unique(whole.labels[parts.labels == k])) == 1

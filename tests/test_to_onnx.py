@@ -74,9 +74,7 @@ def test_the_session_computes_what_torch_does(checkpoint: Path, model: Path) -> 
 def test_training_and_runtime_normalise_alike(model: Path) -> None:
     contract = open_session(model, threads=1).contract
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    np.testing.assert_allclose(
-        normalise(torch.from_numpy(image[None])).numpy(), to_input(image, contract), atol=1e-6
-    )
+    np.testing.assert_allclose(normalise(torch.from_numpy(image[None])).numpy(), to_input(image, contract), atol=1e-6)
 
 
 def test_folding_changes_nothing(checkpoint: Path) -> None:
@@ -88,9 +86,7 @@ def test_folding_changes_nothing(checkpoint: Path) -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
 
 
-def test_a_wrong_export_is_refused(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_export_is_refused(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(to_onnx, "TOLERANCE", -1.0)
     with pytest.raises(ExportFailed, match="differs from torch"):
         export_onnx(checkpoint, tmp_path / "model.onnx", 32, 32, FRAMES)

@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file
 
 from shls.runtime.errors import BadInput
+from shls.runtime.stills import Stills
 from shls_train import train as training
 from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
 from shls_train.config import TrainConfig
-from shls.runtime.stills import Stills
 from shls_train.train import Progress, learning_rate, make_batch, sample_points, train
 
 SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
@@ -47,15 +47,15 @@ def losses(out: Path) -> list[str]:
 
 
 def test_a_killed_run_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -> None:
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill_at_five(at: Progress) -> None:
         if at.step == 5:
-            raise Killed
+            raise KilledError
 
     whole = train(stills, tmp_path / "whole", SMALL, lambda _: None)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(stills, tmp_path / "killed", SMALL, kill_at_five)
     assert newest_checkpoint(tmp_path / "killed").name == "step-000004.safetensors"  # type: ignore[union-attr]
     resumed = train(stills, tmp_path / "killed", SMALL, lambda _: None)
@@ -71,7 +71,8 @@ from pathlib import Path
 from shls_train import train
 from shls_train.config import TrainConfig
 train.CHECKPOINT_EVERY = 1
-train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), TrainConfig(1000, 2, 16, 64), lambda at: print(at.step, flush=True))
+config = TrainConfig(1000, 2, 16, 64)
+train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), config, lambda at: print(at.step, flush=True))
 """
     run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
@@ -97,19 +98,15 @@ def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
         train(stills, tmp_path, TrainConfig(steps=1), lambda _: None)
 
 
-def test_disk_full_keeps_the_old_checkpoint(
-    stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_full_keeps_the_old_checkpoint(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from shls_train import checkpoint
 
-    def full(tensors: object, path: Path) -> None:
+    def full(path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     save = checkpoint.save_file
-    monkeypatch.setattr(
-        checkpoint, "save_file", lambda t, p: full(t, p) if "000004" in str(p) else save(t, p)
-    )
+    monkeypatch.setattr(checkpoint, "save_file", lambda t, p: full(p) if "000004" in str(p) else save(t, p))
     with pytest.raises(BadInput, match="No space left"):
         train(stills, tmp_path, SMALL, lambda _: None)
     assert newest_checkpoint(tmp_path) == tmp_path / "step-000002.safetensors"

@@ -30,9 +30,7 @@ def test_live(uri: str) -> None:
     assert source_files(uri) == []
 
 
-@pytest.mark.parametrize(
-    "uri", ["clip.mp4", "frames/", "/dev/sda", "a/0", "image_%05d.jpg", "file:///a", "0.mp4"]
-)
+@pytest.mark.parametrize("uri", ["clip.mp4", "frames/", "/dev/sda", "a/0", "image_%05d.jpg", "file:///a", "0.mp4"])
 def test_not_live(uri: str) -> None:
     assert not is_live(uri)
 

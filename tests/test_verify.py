@@ -67,9 +67,7 @@ def test_a_model_does_what_it_does(small_model: Path, clip: list[np.ndarray], ma
     assert verdict.cosines.min() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_checkpoint_and_its_export(
-    small_checkpoint: Path, small_model: Path, clip: list[np.ndarray]
-) -> None:
+def test_a_checkpoint_and_its_export(small_checkpoint: Path, small_model: Path, clip: list[np.ndarray]) -> None:
     a, b = verify.open_either(small_checkpoint, small_model)
     assert (a.contract.width, a.contract.height) == (96, 64)
     verdict = verify.compare(a, b, clip, None, STRICT)
@@ -78,9 +76,7 @@ def test_a_checkpoint_and_its_export(
     assert verdict.ious == []
 
 
-def test_what_differs_is_found(
-    small_model: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path
-) -> None:
+def test_what_differs_is_found(small_model: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path) -> None:
     session = open_session(small_model)
     done: list[int] = []
     verdict = verify.compare(session, Turned(session), clip, mask, STRICT, tmp_path / "pictures", done.append)
@@ -128,9 +124,7 @@ def test_inputs_are_kept_and_replayed(tmp_path: Path, clip: list[np.ndarray], ma
         verify.load_inputs(path)
 
 
-def test_the_command(
-    small_model: Path, half: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path
-) -> None:
+def test_the_command(small_model: Path, half: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path) -> None:
     for index, image in enumerate(clip):
         cv2.imwrite(str(tmp_path / f"{index:05d}.png"), image)
     write_mask(tmp_path.parent / "mask.png", mask)
