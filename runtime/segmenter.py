@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.pooling import pool
@@ -47,13 +48,15 @@ class _Seen(NamedTuple):
 
     image: np.ndarray
     superpixels: Superpixels
+    map: np.ndarray  # (D, h, w), the network's
     features: np.ndarray
 
 
 class VideoSegmenter:
     """Objects in, masks out: `start` with the first mask, then `step` for each further frame.
 
-    It owns the session, the memory and nothing else. Not to be shared between threads.
+    Between frames, `add` and `remove` change what is followed. It owns the session, the memories and nothing else.
+    Not to be shared between threads.
 
     Attributes
     ----------
@@ -65,9 +68,8 @@ class VideoSegmenter:
         self.session = session
         self.stopwatch = Stopwatch()
         self._beside = ThreadPoolExecutor(1, "superpixels") if overlap else None
-        self._memory: Memory | None = None
+        self._memories: Memories | None = None
         self._size = (0, 0)
-        self._ids = np.zeros(0, np.uint8)
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
         """Mark the objects to follow; what was followed before is forgotten.
@@ -86,24 +88,63 @@ class VideoSegmenter:
             If the mask marks no object, or more than 254, or the arrays are not uint8.
         """
         _check_image(image)
-        if mask.shape != image.shape[:2]:
-            raise ShapeMismatch(f"mask of {_size(mask)} for a frame of {_size(image)}; make it the frame's size")
-        if mask.dtype != np.uint8:
-            raise BadInput(f"mask of {mask.dtype}; expected uint8 object ids, 0 for the background")
-        ids = np.unique(mask[mask > 0])
-        if not 1 <= len(ids) <= MAX_OBJECTS:
-            raise BadInput(f"the mask marks {len(ids)} objects; expected 1 to {MAX_OBJECTS}")
+        ids = _ids_of(mask, image.shape[:2])
         contract = self.session.contract
         self._size = image.shape[:2]
-        self._ids = np.concatenate([[0], ids]).astype(np.uint8)
         self._superpixels = SuperpixelTracker(contract.superpixels)
         self._motion = MotionTracker(contract.memory.recent)
         small = self._working_image(image)
-        memory = Memory(contract.memory, small.shape[:2], contract.dim, len(ids))
         nearest = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        seen = self._see(image, small, np.searchsorted(self._ids, nearest).astype(np.uint8))
-        memory.write(seen.features, seen.superpixels.centres, _shares(seen.superpixels, nearest, self._ids))
-        self._memory = memory
+        self._seen = self._see(image, small, nearest)
+        self._memories = Memories()
+        self._memories.add(self._remember(self._seen, nearest, ids), ids)
+        self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
+
+    def add(self, mask: np.ndarray) -> Mask:
+        """Mark further objects in the last frame, or mark some of them anew.
+
+        What is followed already goes on as it is; an object whose id is marked again is known by this mark only.
+        Each call costs one more reading of a memory per frame, until its objects are removed.
+
+        Parameters
+        ----------
+        mask : (H, W) uint8
+            Object id per pixel of the last frame; 0 where nothing is said.
+
+        Returns
+        -------
+        The last frame's mask with these objects in it.
+
+        Raises
+        ------
+        ShapeMismatch, BadInput
+            As `start`; and if there was no frame yet.
+        """
+        memories = self._started()
+        ids = _ids_of(mask, self._size)
+        if len(np.union1d(ids, memories.ids)) > MAX_OBJECTS + 1:
+            raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
+        nearest = cv2.resize(mask, self._seen.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        superpixels = cut_along(self._seen.superpixels, nearest)
+        features = pool(self._seen.map, superpixels)
+        cut = self._seen._replace(superpixels=superpixels, features=features)
+        memories.add(self._remember(cut, nearest, ids), ids)
+        kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
+        scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
+        self._last = Mask(np.where(mask > 0, mask, kept), scores)
+        return self._last
+
+    def remove(self, object_id: int) -> Mask:
+        """Follow an object no longer; give the last frame's mask without it. Raises BadInput if it is unknown."""
+        memories = self._started()
+        if object_id == 0 or object_id not in memories.ids:
+            known = ", ".join(map(str, memories.ids[1:])) or "none"
+            raise BadInput(f"object {object_id} is not followed; expected one of these: {known}")
+        memories.remove(object_id)
+        labels = np.where(self._last.labels == object_id, np.uint8(0), self._last.labels)
+        scores = {one: score for one, score in self._last.scores.items() if one != object_id}
+        self._last = Mask(labels, scores)
+        return self._last
 
     def step(self, image: np.ndarray) -> Mask:
         """Find the objects in the next frame.
@@ -120,18 +161,30 @@ class VideoSegmenter:
             If the image is of another size than the first.
         """
         _check_image(image)
-        if self._memory is None:
-            raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
+        memories = self._started()
         if image.shape[:2] != self._size:
             raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
-        seen = self._see(image, self._working_image(image))
+        self._seen = seen = self._see(image, self._working_image(image))
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres
-            readout = self._memory.read(seen.features, self._motion.trace(centres))
-            self._memory.write(seen.features, centres, readout.probabilities)
+            probabilities = memories.read(seen.features, self._motion.trace(centres))
+            memories.write(seen.features, centres, probabilities)
         with self.stopwatch.time("refine"):
-            mask = refine(readout.probabilities, seen.superpixels, seen.image, self._size)
-        return self._renumber(mask)
+            mask = refine(probabilities, seen.superpixels, seen.image, self._size)
+        self._last = _renumbered(mask, memories.ids)
+        return self._last
+
+    def _started(self) -> Memories:
+        if self._memories is None:
+            raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
+        return self._memories
+
+    def _remember(self, seen: _Seen, mask: np.ndarray, ids: np.ndarray) -> Memory:
+        """A new memory that holds what was marked in a frame; `mask` has the superpixels' size."""
+        contract = self.session.contract
+        memory = Memory(contract.memory, (mask.shape[0], mask.shape[1]), contract.dim, len(ids))
+        memory.write(seen.features, seen.superpixels.centres, _shares(seen.superpixels, mask, ids))
+        return memory
 
     def _see(self, image: np.ndarray, small: np.ndarray, cut: np.ndarray | None = None) -> _Seen:
         """Network, superpixels and flow; they do not depend on each other."""
@@ -140,7 +193,7 @@ class VideoSegmenter:
             features = self.session.run(to_input(image, self.session.contract))
         superpixels = waiting()
         with self.stopwatch.time("pool"):
-            return _Seen(small, superpixels, pool(features, superpixels))
+            return _Seen(small, superpixels, features, pool(features, superpixels))
 
     def _partition(self, small: np.ndarray, cut: np.ndarray | None) -> Superpixels:
         with self.stopwatch.time("superpixels"):
@@ -168,16 +221,30 @@ class VideoSegmenter:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
-    def _renumber(self, mask: Mask) -> Mask:
-        """From consecutive numbers to the user's object ids."""
-        return Mask(self._ids[mask.labels], {int(self._ids[k]): score for k, score in mask.scores.items()})
+
+def _renumbered(mask: Mask, ids: np.ndarray) -> Mask:
+    """From consecutive numbers to the user's object ids."""
+    return Mask(ids[mask.labels], {int(ids[k]): score for k, score in mask.scores.items()})
+
+
+def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Check a mask for a frame of a size, and list its objects."""
+    if mask.shape != size:
+        frame = f"{size[1]}x{size[0]}"
+        raise ShapeMismatch(f"mask of {_size(mask)} for a frame of {frame}; make it the frame's size")
+    if mask.dtype != np.uint8:
+        raise BadInput(f"mask of {mask.dtype}; expected uint8 object ids, 0 for the background")
+    ids = np.unique(mask[mask > 0])
+    if not 1 <= len(ids) <= MAX_OBJECTS:
+        raise BadInput(f"the mask marks {len(ids)} objects; expected 1 to {MAX_OBJECTS}")
+    return ids
 
 
 def _shares(superpixels: Superpixels, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """(N, K + 1) float32: which object each superpixel belongs to; each lies within one."""
     owner = np.zeros(len(superpixels.areas), np.intp)
-    owner[superpixels.labels.ravel()] = np.searchsorted(ids, mask.ravel())
-    return np.eye(len(ids), dtype=np.float32)[owner]
+    owner[superpixels.labels.ravel()] = np.searchsorted([0, *ids], mask.ravel())
+    return np.eye(len(ids) + 1, dtype=np.float32)[owner]
 
 
 def _check_image(image: np.ndarray) -> None:

@@ -134,3 +134,53 @@ def test_frames_that_change_their_size(segmenter: VideoSegmenter) -> None:
 def test_step_before_start() -> None:
     with pytest.raises(BadInput, match="mark the objects first"):
         open_segmenter(threads=1).step(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_an_object_is_added_midway_and_the_other_goes_on(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(14))
+    segmenter.start(frames[0][0], np.where(frames[0][1] == 1, frames[0][1], 0))
+    for image, _ in frames[1:5]:
+        assert segmenter.step(image).scores.keys() == {1}
+    image, truth = frames[5]
+    segmenter.step(image)
+    marked = segmenter.add(np.where(truth == 2, np.uint8(9), np.uint8(0)))
+    assert jaccard(marked.labels == 9, truth == 2) == 1
+    assert marked.scores.keys() == {1, 9}
+    for image, truth in frames[6:]:
+        mask = segmenter.step(image)
+        assert jaccard(mask.labels == 1, truth == 1) > 0.85
+        assert jaccard(mask.labels == 9, truth == 2) > 0.85
+
+
+def test_an_object_is_removed_and_all_are(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(5))
+    segmenter.start(*frames[0])
+    segmenter.step(frames[1][0])
+    assert set(np.unique(segmenter.remove(1).labels)) == {0, 2}
+    mask = segmenter.step(frames[2][0])
+    assert mask.scores.keys() == {2}
+    assert jaccard(mask.labels == 2, frames[2][1] == 2) > 0.85
+    segmenter.remove(2)
+    empty = segmenter.step(frames[3][0])
+    assert (empty.labels.max(), empty.scores) == (0, {})
+    segmenter.add(frames[3][1])
+    assert segmenter.step(frames[4][0]).scores.keys() == {1, 2}
+
+
+def test_an_object_is_marked_anew(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(6))
+    segmenter.start(frames[0][0], np.where(frames[0][1] == 1, frames[0][1], 0))  # 1 is the disk
+    segmenter.step(frames[1][0])
+    segmenter.add((frames[1][1] == 2).astype(np.uint8))  # and is the box from now on
+    for image, truth in frames[2:]:
+        mask = segmenter.step(image)
+        assert jaccard(mask.labels == 1, truth == 2) > 0.85
+
+
+def test_what_is_not_there_cannot_be_removed(segmenter: VideoSegmenter) -> None:
+    image, truth = next(clip(1))
+    segmenter.start(image, truth)
+    with pytest.raises(BadInput, match="object 5 is not followed; expected one of these: 1, 2"):
+        segmenter.remove(5)
+    with pytest.raises(ShapeMismatch, match="mask of 3x2 for a frame of 432x240"):
+        segmenter.add(np.ones((2, 3), np.uint8))

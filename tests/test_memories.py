@@ -1,0 +1,86 @@
+"""Several memories as one: the odds by hand, and that one alone changes nothing."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from shls.runtime.memories import Memories
+from shls.runtime.memory import Memory, Readout
+
+
+class Says:
+    """A memory that always says the same, and keeps what it was told."""
+
+    def __init__(self, *rows: list[float]) -> None:
+        self.rows = np.array(rows, np.float32)
+        self.told = np.zeros(0)
+
+    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:  # noqa: ARG002
+        return Readout(self.rows, np.zeros(len(self.rows), np.float32))
+
+    def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:  # noqa: ARG002
+        self.told = probabilities
+
+
+FEATURES = np.zeros((2, 4), np.float32)
+
+
+def memories(*groups: tuple[Says, list[int]]) -> Memories:
+    found = Memories()
+    for says, ids in groups:
+        found.add(cast(Memory, says), np.array(ids, np.uint8))
+    return found
+
+
+def read(found: Memories) -> np.ndarray:
+    return found.read(FEATURES, FEATURES)
+
+
+def test_one_alone_is_passed_on_as_it_is() -> None:
+    says = Says([0.3, 0.7], [0.9, 0.1])
+    found = memories((says, [7]))
+    assert read(found) is says.rows
+    found.write(FEATURES, FEATURES, says.rows)
+    assert says.told is says.rows
+    assert found.ids.tolist() == [0, 7]
+
+
+def test_odds_of_two_by_hand() -> None:
+    found = memories((Says([0.5, 0.5], [1.0, 0.0]), [1]), (Says([0.2, 0.8], [0.5, 0.5]), [2]))
+    # odds 1 and 4, so 1/6, 1/6, 4/6; odds 0 and 1
+    assert read(found) == pytest.approx(np.array([[1 / 6, 1 / 6, 4 / 6], [0.5, 0, 0.5]]), abs=1e-6)
+    assert found.ids.tolist() == [0, 1, 2]
+
+
+def test_two_that_are_certain_share() -> None:
+    rows = read(memories((Says([0.0, 1.0], [1.0, 0.0]), [1]), (Says([0.0, 1.0], [1.0, 0.0]), [2])))
+    assert rows == pytest.approx(np.array([[0, 0.5, 0.5], [1, 0, 0]]), abs=1e-3)
+
+
+def test_each_is_told_its_own_objects_and_the_rest_as_background() -> None:
+    first, second = Says([0.5, 0.2, 0.3], [1, 0, 0]), Says([0.5, 0.5], [1, 0])
+    found = memories((first, [1, 5]), (second, [2]))
+    found.write(FEATURES, FEATURES, np.array([[0.1, 0.2, 0.3, 0.4], [1, 0, 0, 0]], np.float32))
+    assert first.told == pytest.approx(np.array([[0.5, 0.2, 0.3], [1, 0, 0]]))
+    assert second.told == pytest.approx(np.array([[0.6, 0.4], [1, 0]]))
+
+
+def test_what_is_removed_becomes_background() -> None:
+    first = Says([0.5, 0.2, 0.3], [0.0, 1.0, 0.0])
+    found = memories((first, [1, 5]))
+    found.remove(1)
+    assert found.ids.tolist() == [0, 5]
+    assert read(found) == pytest.approx(np.array([[0.7, 0.3], [1, 0]]))
+    found.write(FEATURES, FEATURES, read(found))
+    assert first.told == pytest.approx(np.array([[0.7, 0, 0.3], [1, 0, 0]]))
+    found.remove(5)
+    assert read(found).tolist() == [[1.0], [1.0]]
+
+
+def test_an_id_that_comes_again_replaces_the_old_one() -> None:
+    found = memories((Says([0.5, 0.5], [1, 0]), [3]), (Says([0.1, 0.9], [1, 0]), [3]))
+    assert found.ids.tolist() == [0, 3]
+    assert read(found) == pytest.approx(np.array([[0.1, 0.9], [1, 0]]))
