@@ -45,6 +45,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
     json: Annotated[Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="JSON: objects to mark or remove in later frames, by number.")
+    ] = None,
     every: Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)] = 1,
     loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")] = False,
     duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.0)] = None,
@@ -65,7 +68,7 @@ def run(
 
     segmenter = open_segmenter(model, threads, device=device)
     play = Play(start, every, loop, duration, max_age)
-    _follow(segmenter, source, play, (mask, boxes, points), (out, masks, json))
+    _follow(segmenter, source, play, (mask, boxes, points), (out, masks, json), prompts)
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output")) -> None:
@@ -115,10 +118,12 @@ def _follow(
     play: Play,
     prompt: tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]],
     results: tuple[Path | None, Path | None, Path | None],
+    prompts: Path | None = None,
 ) -> None:
     """Run with a progress bar, and say what came of it."""
     from shls.runtime.pipeline import follow, warm_up
     from shls.runtime.playback import stopping
+    from shls.runtime.prompt_file import Prompter, read_prompts
     from shls.runtime.prompts import first_mask
     from shls.runtime.sinks import open_sinks
     from shls.runtime.synthetic import noise
@@ -126,7 +131,8 @@ def _follow(
     typer.echo(f"network: {segmenter.session.contract.network} on {segmenter.session.backend}", err=True)
     with _open(source, play) as frames:
         typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
-        protect = [prompt[0]] if prompt[0] else []
+        later = Prompter(read_prompts(prompts, play.start) if prompts else [], segmenter)
+        protect = [path for path in (prompt[0], prompts) if path]
         with (
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
             stopping(frames) as signals,
@@ -139,6 +145,7 @@ def _follow(
                 sink,
                 lambda count: bar.update(count - bar.pos),
                 max_age=play.max_age,
+                revise=later,
             )
     _say(done, results)
     if frames.live:

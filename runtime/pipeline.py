@@ -53,6 +53,7 @@ def follow(
     *,
     overlap: bool = True,
     max_age: float | None = None,
+    revise: Callable[[Frame, Mask], Mask] | None = None,
 ) -> Summary:
     """Mark the objects in the first frame and follow them through the others.
 
@@ -67,6 +68,7 @@ def follow(
     sink : takes each frame and its mask, in order; it is not closed
     progress : called with the number of frames done, from the thread that calls this
     overlap : read and write on threads beside; the masks are the same without
+    revise : called with each further frame and its mask, gives the mask to write; may change what is followed
     max_age : seconds since capture after which a live source's result is not written
 
     Raises
@@ -90,6 +92,8 @@ def follow(
         for frame in ahead:
             with watch.time("segment"):
                 result = segmenter.step(frame.image)
+                if revise:
+                    result = revise(frame, result)
             if live is not None and max_age is not None and live.age(frame) > max_age:
                 late += 1
             else:

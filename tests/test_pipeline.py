@@ -135,3 +135,15 @@ def test_warm_up_leaves_no_times() -> None:
     segmenter.stopwatch.add("network", 9.0)
     assert warm_up(cast(VideoSegmenter, segmenter), np.zeros((4, 6, 3), np.uint8)) > 0
     assert not segmenter.stopwatch.seconds
+
+
+def test_what_is_followed_may_be_revised() -> None:
+    sink, seen = Keeps(), list[int]()
+
+    def revise(frame: Frame, mask: Mask) -> Mask:
+        seen.append(frame.index)
+        return Mask(mask.labels * 0, {}) if frame.index == 2 else mask
+
+    run(frames(4), sink, revise=revise)
+    assert seen == [1, 2, 3], "the first is marked"
+    assert [bool(labels.any()) for _, labels in sink.results] == [True, True, False, True]
