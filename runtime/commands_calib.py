@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,6 +76,7 @@ def sensitivity(
         raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE, too")
     require("onnx", "export")
     from shls.calib.graph import Graph, load_float_model
+    from shls.calib.keep import keep_float
     from shls.calib.ranges import kept_ranges
     from shls.calib.samples import sample_frames
     from shls.calib.sensitivity import draw_chart, table
@@ -93,37 +94,18 @@ def sensitivity(
         draw_chart(losses, chart)
         typer.echo(f"  {chart}")
     if max_drop is not None and root is not None and set_file is not None:
-        _keep_for(model, known, target, losses, (root, set_file, max_drop))
+        exact, trials = keep_float(model, known, target, losses, max_drop, lambda path: _jf(path, root, set_file))
+        typer.echo(f"J&F {exact:.4f} in fp32")
+        for trial in trials:
+            typer.echo(f"J&F {trial.score:.4f} in int8-{target}, {len(trial.kept)} convolutions float")
+        typer.echo(" ".join(["keep:", *(f"--keep-float {name}" for name in trials[-1].kept)]))
 
 
-def _keep_for(
-    model: Path, ranges: Ranges, target: str, losses: list[Loss], goal: tuple[Path, Path, float]
-) -> None:
-    """Measure J&F with more and more convolutions float, and tell the options that are enough."""
-    import tempfile
+def _jf(model: Path, root: Path, set_file: Path) -> float:
     from functools import partial
 
-    from shls.calib.quantize import quantize
-    from shls.calib.sensitivity import convolutions_to_keep
     from shls.runtime.evaluation import evaluate
     from shls.runtime.segmenter import open_segmenter
 
-    root, set_file, max_drop = goal
-
-    def score(path: Path) -> float:
-        mean = evaluate(root, set_file, partial(open_segmenter, path)).mean()
-        return (mean.j + mean.f) / 2
-
-    with tempfile.TemporaryDirectory() as folder:
-        quantized = Path(folder) / "quantized.onnx"
-
-        def score_with(kept: list[str]) -> float:
-            quantize(model, ranges, target, quantized, kept)
-            reached = score(quantized)
-            typer.echo(f"{len(kept)} convolutions float: J&F {reached:.4f}", err=True)
-            return reached
-
-        exact = score(model)
-        kept, reached = convolutions_to_keep(losses, score_with, exact - max_drop)
-    typer.echo(f"J&F {exact:.4f} in fp32, {reached:.4f} in int8-{target} with {len(kept)} convolutions float")
-    typer.echo("shls calibrate " + " ".join(f"--keep-float {name}" for name in kept) if kept else "none needed")
+    mean = evaluate(root, set_file, partial(open_segmenter, model)).mean()
+    return (mean.j + mean.f) / 2
