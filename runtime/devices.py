@@ -7,6 +7,8 @@ there, or may not be read, is left out and never an error.
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -171,6 +173,36 @@ def parse_tegrastats(line: str) -> Sample:
     temperatures = {name: float(value) for name, value in TEGRASTATS_TEMPERATURE.findall(line) if float(value) > -40}
     power = {name: int(value) / 1000 for name, value in TEGRASTATS_POWER.findall(line)}
     return Sample(0.0, clocks, temperatures, power)
+
+
+class Tegrastats:
+    """Jetson's own monitor, for boards whose /sys does not tell power; `read` gives its newest line's sample.
+
+    A context manager: the program runs between entering and leaving.
+    """
+
+    def __init__(self) -> None:
+        self._newest = Sample()
+        self._process: subprocess.Popen[str] | None = None
+
+    def read(self) -> Sample:
+        return self._newest
+
+    def __enter__(self) -> Tegrastats:
+        if program := shutil.which("tegrastats"):
+            command = [program, "--interval", "1000"]
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            Thread(target=self._follow, args=(self._process,), name="tegrastats", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self._newest = parse_tegrastats(line)
 
 
 class Sampler:

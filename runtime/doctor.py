@@ -93,6 +93,8 @@ def check_numba() -> Iterator[Finding]:
 def check_opencv() -> Iterator[Finding]:
     import cv2
 
+    from shls.runtime.feeds import has_gstreamer
+
     built = {
         key.strip(): value.strip()
         for key, _, value in (line.partition(":") for line in cv2.getBuildInformation().splitlines())
@@ -103,7 +105,7 @@ def check_opencv() -> Iterator[Finding]:
         yield Finding("windows", "warning", "this OpenCV has none: no marking with the mouse", "install opencv-python")
     else:
         yield Finding("windows", "OK", f"{gui}, where there is a display")
-    if built.get("GStreamer", "NO").startswith("YES"):
+    if has_gstreamer():
         yield Finding("GStreamer", "OK", "in OpenCV: csi:// cameras work")
     else:
         jetson = l4t_release() is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -128,7 +129,7 @@ def _open_v4l2(camera: CameraUri) -> Any:
 
 
 def _open_csi(camera: CameraUri) -> Any:
-    if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+    if not has_gstreamer():
         raise MissingDependency(
             "csi:// needs an OpenCV with GStreamer, and pip's has none; on a Jetson use the system's: "
             "`apt install python3-opencv` and a venv made with --system-site-packages, without opencv-python"
@@ -137,6 +138,11 @@ def _open_csi(camera: CameraUri) -> Any:
     if not capture.isOpened():
         raise FeedError("cannot be opened; is the sensor in place, and `nvargus-daemon` running?")
     return capture
+
+
+def has_gstreamer() -> bool:
+    """Tell whether this OpenCV was built with GStreamer; its list of backends names it in any case."""
+    return bool(re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()))
 
 
 def csi_pipeline(camera: CameraUri) -> str:

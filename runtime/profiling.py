@@ -27,7 +27,8 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
@@ -35,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from shls.runtime.devices import Sample, Sampler, read_sysfs
+from shls.runtime.devices import Sample, Sampler, Tegrastats, read_sysfs
 from shls.runtime.errors import BadInput
 from shls.runtime.nvml import open_nvml
 from shls.runtime.pipeline import follow, warm_up
@@ -87,7 +88,7 @@ def profile(
     """
     warm = warm_up(segmenter, noise(source.size))
     segmenter.stopwatch = Stopwatch(keep=None)
-    with Sampler(device_readers() if readers is None else readers) as sampler:
+    with device_readers() if readers is None else nullcontext(readers) as found, Sampler(found) as sampler:
         begun = time.perf_counter()
         done = follow(source, segmenter, centre_mask, NullSink(), progress, overlap=overlap)
         seconds = time.perf_counter() - begun
@@ -117,10 +118,18 @@ def profile(
     }
 
 
-def device_readers() -> list[Callable[[], Sample]]:
+@contextmanager
+def device_readers() -> Iterator[list[Callable[[], Sample]]]:
     """Readers for all that this machine tells."""
     gpu = open_nvml()
-    return [read_sysfs] if gpu is None else [read_sysfs, gpu.read]
+    readers: list[Callable[[], Sample]] = [read_sysfs]
+    if gpu is not None:
+        readers.append(gpu.read)
+    if read_sysfs().power:
+        yield readers
+        return
+    with Tegrastats() as monitor:
+        yield [monitor.read, *readers]
 
 
 def statistics(milliseconds: list[float]) -> dict[str, float]:

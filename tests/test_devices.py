@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from shls.runtime.devices import (
     Sample,
     Sampler,
+    Tegrastats,
     jetpack_of,
     jetson_model,
     l4t_release,
@@ -158,3 +160,25 @@ def test_sampler_merges_readers_and_ends() -> None:
     assert sampler.samples[0].power == {"a": 1.0}
     assert sampler.samples[1].time > sampler.samples[0].time
     assert len(sampler.samples) == count, "none comes after the end"
+
+
+def test_tegrastats_runs_beside_and_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "tegrastats"
+    program.write_text(f"#!/bin/sh\necho '{NANO}'\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with Tegrastats() as monitor:
+        for _ in range(1000):
+            if monitor.read().watts:
+                break
+            time.sleep(0.01)
+        assert monitor.read().watts == 2.156
+        process = monitor._process
+    assert process is not None
+    assert process.returncode is not None
+
+
+def test_no_tegrastats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with Tegrastats() as monitor:
+        assert monitor.read() == Sample()

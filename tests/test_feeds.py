@@ -90,13 +90,13 @@ def test_a_camera_that_may_not_be_opened(camera: CameraUri, monkeypatch: pytest.
 
 
 def test_csi_without_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cv2.videoio_registry, "getBackends", lambda: [cv2.CAP_V4L2])
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    v4l2:  YES\n    GStreamer:   NO\n")
     with pytest.raises(MissingDependency, match="csi:// needs an OpenCV with GStreamer"):
         open_camera(parse_camera("csi://0"))
 
 
 def test_csi_with_gstreamer(camera: CameraUri, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    monkeypatch.setattr(cv2.videoio_registry, "getBackends", lambda: [cv2.CAP_GSTREAMER])
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GStreamer:   YES (1.20.3)\n")
     assert open_camera(parse_camera("csi://1?flip=180")).images is not None
     assert Capture.last.backend == cv2.CAP_GSTREAMER
     assert "sensor-id=1 " in Capture.last.device
