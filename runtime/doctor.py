@@ -93,8 +93,6 @@ def check_numba() -> Iterator[Finding]:
 def check_opencv() -> Iterator[Finding]:
     import cv2
 
-    from shls.runtime.feeds import has_gstreamer
-
     built = {
         key.strip(): value.strip()
         for key, _, value in (line.partition(":") for line in cv2.getBuildInformation().splitlines())
@@ -105,6 +103,8 @@ def check_opencv() -> Iterator[Finding]:
         yield Finding("windows", "warning", "this OpenCV has none: no marking with the mouse", "install opencv-python")
     else:
         yield Finding("windows", "OK", f"{gui}, where there is a display")
+    from shls.runtime.feeds import has_gstreamer  # needs more than OpenCV: the lines above must not
+
     if has_gstreamer():
         yield Finding("GStreamer", "OK", "in OpenCV: csi:// cameras work")
     else:
