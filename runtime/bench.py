@@ -112,7 +112,7 @@ def recommend(rows: list[Row]) -> str:
     for row in running:
         if row not in accurate:
             words.append(f"{row.name} is not accurate enough: IoU {row.iou:.3f} with {REFERENCE}.")
-        elif row.precision == "int8" and row is not best:
+        elif row.precision.startswith("int8") and not best.precision.startswith("int8"):
             words.append(f"INT8 is not faster here ({row.fps:.1f}): use {best.precision.upper()}.")
     if best.iou is None:
         words.append(f"There is no {REFERENCE} model to compare masks with.")
@@ -122,14 +122,14 @@ def recommend(rows: list[Row]) -> str:
 def table(rows: list[Row]) -> str:
     """Lay the rows out as text."""
     width = max(len(row.name) for row in rows)
-    lines = [f"{'model':<{width}}  precision      MB  frame ms  network ms     fps    IoU  backend"]
+    lines = [f"{'model':<{width}}  precision          MB  frame ms  network ms     fps    IoU  backend"]
     for row in rows:
         if not row.runs:
             lines.append(f"{row.name:<{width}}  {row.status}")
             continue
         iou = "     -" if row.iou is None else f"{row.iou:6.3f}"
         lines.append(
-            f"{row.name:<{width}}  {row.precision:<9} {row.megabytes:7.1f} {row.ms:9.1f} "
+            f"{row.name:<{width}}  {row.precision:<13} {row.megabytes:7.1f} {row.ms:9.1f} "
             f"{row.network_ms:11.1f} {row.fps:7.2f} {iou}  {row.backend}"
         )
     return "\n".join(lines)

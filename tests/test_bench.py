@@ -59,7 +59,7 @@ def test_models_are_measured_and_compared_with_fp32(tmp_path: Path, monkeypatch:
 
 FULL = Row("a.onnx", precision="fp32", megabytes=4.0, fps=5.0, iou=1.0)
 HALF = replace(FULL, name="b.onnx", precision="fp16", megabytes=2.0, fps=9.0, iou=0.99)
-EIGHTH = replace(FULL, name="c.onnx", precision="int8", megabytes=1.0, fps=8.0, iou=0.97)
+EIGHTH = replace(FULL, name="c.onnx", precision="int8-cpu", megabytes=1.0, fps=8.0, iou=0.97)
 
 
 @pytest.mark.parametrize(
