@@ -1,6 +1,6 @@
 """A camera for half an hour: memory, breaks, age.
 
-    python benchmarks/soak.py --seconds 1800
+    PYTHONPATH=. python benchmarks/soak.py --seconds 1800
 
 Serves RTSP on loopback, follows two objects with the shipped model, kills the server three times, and prints
 what became of memory, age and objects. Needs GStreamer's RTSP server (see tests/live_servers.py).
