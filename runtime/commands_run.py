@@ -128,7 +128,8 @@ def _follow(
     from shls.runtime.sinks import open_sinks
     from shls.runtime.synthetic import noise
 
-    typer.echo(f"network: {segmenter.session.contract.network} on {segmenter.session.backend}", err=True)
+    contract = segmenter.session.contract
+    typer.echo(f"network: {contract.network}, {contract.precision}, on {segmenter.session.backend}", err=True)
     with _open(source, play) as frames:
         typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
         later = Prompter(read_prompts(prompts, play.start) if prompts else [], segmenter)

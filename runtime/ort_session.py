@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import numpy as np
 
 from shls.runtime.contract import Contract
+from shls.runtime.cpu import has_vnni, is_x86
 from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
 
 try:
@@ -41,11 +41,18 @@ class OrtSession:
         return np.asarray(features[0])
 
 
+def offers_cuda() -> bool:
+    """Tell whether this onnxruntime was built for CUDA; that a GPU is there is not said."""
+    return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+
+
 def _create(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    if _sums_overflow():
+    # Without VNNI, sums of uint8 times int8 saturate at 16 bits. The option keeps them exact; with VNNI it would
+    # only make them half as fast.
+    if is_x86() and not has_vnni():
         options.add_session_config_entry("session.x64quantprecision", "1")
     providers = _providers(device)
     if device in PROVIDERS:
@@ -81,19 +88,6 @@ def _providers(device: str) -> list[str]:
             "install one for the GPU, `pip install 'shls[gpu]'`, or use --device cpu"
         )
     return [PROVIDERS[device]]
-
-
-def _sums_overflow(machine: str | None = None, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether sums of uint8 times int8 saturate at 16 bits, as they do on x86 without VNNI.
-
-    The option against it makes other CPUs half as fast, so it is not for all of them.
-    """
-    if (machine or platform.machine()).lower() not in ("x86_64", "amd64"):
-        return False
-    try:
-        return "vnni" not in cpuinfo.read_text()
-    except OSError:  # not Linux: right before fast
-        return True
 
 
 def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract:

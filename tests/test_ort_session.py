@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from shls.runtime import ort_session
 from shls.runtime.errors import BadInput, DeviceUnavailable
-from shls.runtime.ort_session import OrtSession, _sums_overflow
+from shls.runtime.ort_session import OrtSession
 from shls.runtime.session import open_session
 
 REAL = onnxruntime.InferenceSession
@@ -61,14 +62,20 @@ def test_auto_may_fall_back_and_says_so(small_model: Path, monkeypatch: pytest.M
     assert seen[0][1] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
-def test_exact_sums_where_the_cpu_saturates(tmp_path: Path) -> None:
-    info = tmp_path / "cpuinfo"
-    info.write_text("flags : fpu avx2\n")
-    assert _sums_overflow("x86_64", info)
-    assert not _sums_overflow("aarch64", info)
-    info.write_text("flags : fpu avx512_vnni avx2\n")
-    assert not _sums_overflow("AMD64", info)
-    assert _sums_overflow("x86_64", tmp_path / "none")
+@pytest.mark.parametrize(("x86", "vnni", "entry"), [(True, False, "1"), (True, True, ""), (False, False, "")])
+def test_exact_sums_where_the_cpu_saturates(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, x86: bool, vnni: bool, entry: str
+) -> None:
+    seen = pretend(monkeypatch)
+    monkeypatch.setattr(ort_session, "is_x86", lambda: x86)
+    monkeypatch.setattr(ort_session, "has_vnni", lambda: vnni)
+    OrtSession(small_model)
+    name = "session.x64quantprecision"
+    if entry:
+        assert seen[0][0].get_session_config_entry(name) == entry
+    else:
+        with pytest.raises(RuntimeError, match=name):
+            seen[0][0].get_session_config_entry(name)
 
 
 def test_an_unknown_device_is_named(small_model: Path) -> None:

@@ -1,0 +1,55 @@
+"""Which shipped model runs where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shls.runtime import shipped
+from shls.runtime.cpu import has_vnni, is_x86
+from shls.runtime.onnx_metadata import read_contract
+from shls.runtime.shipped import ASSETS, EXACT, INT8_CPU, shipped_model
+
+
+@pytest.mark.parametrize(
+    ("device", "vnni", "gpu", "name"),
+    [
+        ("auto", True, False, INT8_CPU),
+        ("auto", True, True, EXACT),
+        ("auto", False, False, EXACT),
+        ("cpu", True, True, INT8_CPU),
+        ("cuda", True, True, EXACT),
+        ("tensorrt", True, True, EXACT),
+    ],
+)
+def test_the_fastest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, vnni: bool, gpu: bool, name: str
+) -> None:
+    monkeypatch.setattr(shipped, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(shipped, "_gpu_provider", lambda: gpu)
+    (tmp_path / INT8_CPU).touch()
+    assert shipped_model(device, tmp_path).name == name
+
+
+def test_fp32_where_int8_was_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "has_vnni", lambda: True)
+    assert shipped_model("cpu", tmp_path).name == EXACT
+
+
+def test_what_the_cpu_can_do(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags : fpu avx2\n")
+    assert not has_vnni(info)
+    info.write_text("flags : fpu avx512_vnni avx2\n")
+    assert has_vnni(info)
+    assert not has_vnni(tmp_path / "none")
+    assert [is_x86(name) for name in ("x86_64", "AMD64", "aarch64")] == [True, True, False]
+
+
+@pytest.mark.parametrize("model", sorted(ASSETS.glob("*.int8-*.onnx")), ids=lambda path: path.name)
+def test_shipped_int8_is_of_the_shipped_weights(model: Path) -> None:
+    quantized, exact = read_contract(model), read_contract(ASSETS / EXACT)
+    assert quantized.precision == model.name.split(".")[1]
+    assert replace(quantized, precision="fp32", tools=exact.tools) == exact
