@@ -61,17 +61,19 @@ def profile(
         return
     from shls.runtime.layer_times import layer_times
     from shls.runtime.report import check_report_path, write_report
-    from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
+    from shls.runtime.segmenter import open_segmenter
+    from shls.runtime.shipped import shipped_model
 
     if report:
         check_report_path(report)
     if json:
         write_json(json, {})  # what cannot be written must fail before the work
     limits = Limits(duration, frames)
-    segmenter = open_segmenter(model, threads, not sequential, device)
+    path = model or shipped_model(device)
+    segmenter = open_segmenter(path, threads, not sequential, device)
     found = _measure(source, limits, segmenter, threads, overlap=not sequential)
     if "CPU" in segmenter.session.backend:  # a GPU works on while its profiler's clock has stopped
-        found["layers"] = layer_times(model or SHIPPED_MODEL, segmenter.session.contract, threads)
+        found["layers"] = layer_times(path, segmenter.session.contract, threads)
     if json:
         write_json(json, found)
     if report:
