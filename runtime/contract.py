@@ -28,7 +28,7 @@ class SuperpixelSettings:
     iterations : assignment and update rounds of a cold start
     """
 
-    count: int = 1000
+    count: int = 1500
     compactness: float = 10.0
     iterations: int = 4
 
@@ -49,8 +49,8 @@ class MemorySettings:
     recent: int = 7
     clusters: int = 32
     neighbours: int = 10
-    radius: float = 0.2
-    temperature: float = 0.05
+    radius: float = 0.25
+    temperature: float = 0.06
 
 
 @dataclass(frozen=True)

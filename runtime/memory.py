@@ -24,7 +24,7 @@ BUCKET = 32
 FIRST_REACH = 3.0
 """Reach of the first frame's entries, as a multiple of a recent frame's."""
 
-CENTROID_HANDICAP = 0.1
+CENTROID_HANDICAP = 0.03
 """Subtracted from a centroid's cosine similarity: what is known without a place convinces less."""
 
 CONFIDENT = 0.9
@@ -73,7 +73,7 @@ class Memory:
         self._counts = np.zeros(slots, np.int64)
         self._starts = np.zeros((slots, self._buckets[0] * self._buckets[1] + 1), np.int32)
         self._features = np.zeros((slots, 0, dim), np.int8)
-        self._centres = np.zeros((slots, 0, 2), np.float32)
+        self._centres = np.zeros((slots, 0, 2), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.float32)
         self._centroids = np.zeros((objects + 1, settings.clusters, dim), np.float32)
         self._weights = np.zeros((objects + 1, settings.clusters), np.float32)
@@ -148,7 +148,7 @@ class Memory:
         order = np.argsort(bucket, kind="stable")
         count = len(order)
         self._features[slot, :count] = _to_bytes(features[order])
-        self._centres[slot, :count] = centres[order]
+        self._centres[slot, :count] = np.rint(centres[order])
         self._probabilities[slot, :count] = probabilities[order]
         self._starts[slot] = np.searchsorted(bucket[order], np.arange(self._starts.shape[1]))
         self._counts[slot] = count
@@ -157,7 +157,7 @@ class Memory:
         capacity = self._features.shape[1]
         if count <= capacity:
             return
-        room = ((0, 0), (0, count + count // 8 - capacity), (0, 0))
+        room = ((0, 0), (0, count + count // 16 - capacity), (0, 0))
         self._features = np.pad(self._features, room)
         self._centres = np.pad(self._centres, room)
         self._probabilities = np.pad(self._probabilities, room)

@@ -11,7 +11,7 @@ from shls.runtime.errors import ShapeMismatch
 from shls.runtime.memory import Memory
 
 SIZE = (96, 128)
-DIM = 8
+DIM = 32
 
 
 def unit(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -20,7 +20,7 @@ def unit(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def places(rng: np.random.Generator, count: int) -> np.ndarray:
-    return (rng.random((count, 2)) * [SIZE[1], SIZE[0]]).astype(np.float32)
+    return np.rint(rng.random((count, 2)) * [SIZE[1] - 1, SIZE[0] - 1]).astype(np.float32)
 
 
 def shares(rng: np.random.Generator, count: int, objects: int) -> np.ndarray:

@@ -1,0 +1,53 @@
+"""Picture of a training log: loss and matching accuracy over the steps.
+
+    python benchmarks/curve.py docs/train-log.csv docs/loss.png
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import cv2
+import numpy as np
+
+SIZE = (900, 360)  # width, height
+LEFT, RIGHT, TOP, BOTTOM = 60, 60, 30, 40
+LOSS, ACCURACY, INK, GRID = (180, 90, 20), (40, 110, 30), (60, 60, 60), (225, 225, 225)  # BGR
+
+
+def main(log: str, picture: str) -> None:
+    """Draw the log."""
+    with open(log) as file:
+        rows = list(csv.DictReader(file))
+    steps = np.array([int(row["step"]) for row in rows])
+    canvas = np.full((SIZE[1], SIZE[0], 3), 255, np.uint8)
+    top_loss = float(np.ceil(max(float(row["loss"]) for row in rows)))
+    for i in range(6):
+        y = round(TOP + (SIZE[1] - TOP - BOTTOM) * (1 - i / 5))
+        cv2.line(canvas, (LEFT, y), (SIZE[0] - RIGHT, y), GRID)
+        _text(canvas, f"{top_loss * i / 5:.1f}", (18, y + 5), LOSS)
+        _text(canvas, f"{20 * i}%", (SIZE[0] - RIGHT + 8, y + 5), ACCURACY)
+        _text(canvas, str(round(steps[-1] * i / 5)), (round(LEFT - 15 + (SIZE[0] - LEFT - RIGHT) * i / 5), SIZE[1] - 18))
+    _curve(canvas, steps, np.array([float(row["loss"]) for row in rows]) / top_loss, LOSS)
+    _curve(canvas, steps, np.array([float(row["accuracy"]) for row in rows]), ACCURACY)
+    _text(canvas, "InfoNCE loss", (LEFT, 20), LOSS)
+    _text(canvas, "matching accuracy, mean of 50 steps", (LEFT + 130, 20), ACCURACY)
+    _text(canvas, "step", (SIZE[0] // 2, SIZE[1] - 4))
+    cv2.imwrite(picture, canvas)
+
+
+def _curve(canvas: np.ndarray, steps: np.ndarray, values: np.ndarray, colour: tuple[int, int, int]) -> None:
+    window = min(50, len(values))
+    smooth = np.convolve(values, np.full(window, 1 / window), "valid")
+    x = LEFT + (SIZE[0] - LEFT - RIGHT) * steps[window - 1 :] / steps[-1]
+    y = TOP + (SIZE[1] - TOP - BOTTOM) * (1 - smooth)
+    cv2.polylines(canvas, [np.stack([x, y], axis=1).round().astype(np.int32)], False, colour, 2, cv2.LINE_AA)
+
+
+def _text(canvas: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int, int, int] = INK) -> None:
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
