@@ -1,0 +1,55 @@
+"""Whether everything that `shls run` needs on a board comes as a wheel, so that nothing is compiled there.
+
+python benchmarks/wheels.py [--extra cpu]
+
+Asks the package index what pip would install on aarch64 for the Pythons of JetPack 6 (3.10) and 7 (3.12); installs
+nothing. Ends with 1 if a package has no wheel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PYTHONS = ("3.10", "3.12")
+PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--extra", default="cpu", help="of pyproject.toml, besides the dependencies")
+    wanted = requirements(parser.parse_args().extra)
+    missing = [python for python in PYTHONS if not resolves(python, wanted)]
+    sys.exit(1 if missing else 0)
+
+
+def requirements(extra: str) -> list[str]:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *project["optional-dependencies"][extra]]
+
+
+def resolves(python: str, wanted: list[str]) -> bool:
+    """Print what pip would install for one Python, or why it cannot."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        command += ["--target", folder, "--only-binary=:all:", "--python-version", python]
+        command += [f"--platform={name}" for name in PLATFORMS]
+        run = subprocess.run([*command, "--report", str(report), *wanted], capture_output=True, text=True)
+        if run.returncode != 0:
+            print(f"Python {python} on aarch64: no\n{run.stderr}")
+            return False
+        packages = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
+    print(f"Python {python} on aarch64: " + ", ".join(sorted(f"{p['name']} {p['version']}" for p in packages)))
+    return True
+
+
+if __name__ == "__main__":
+    main()
