@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,16 +130,20 @@ def count_macs(model: onnx.ModelProto) -> int:
 
 def _write(network: nn.Module, contract: Contract, path: Path) -> None:
     example = torch.zeros(1, 3, contract.height, contract.width)
-    program = torch.onnx.export(
-        network,
-        (example,),
-        input_names=[contract.input],
-        output_names=[contract.output],
-        opset_version=OPSET,
-        dynamo=True,
-        optimize=True,
-        verbose=False,
-    )
+    # Of torchvision, which is not needed, and of torch's own deprecations the user can do nothing.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=[contract.input],
+            output_names=[contract.output],
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     _drop_traces(model)
