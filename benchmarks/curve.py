@@ -1,6 +1,6 @@
 """Picture of a training log: loss and matching accuracy over the steps.
 
-    python benchmarks/curve.py docs/train-log.csv docs/loss.png
+python benchmarks/curve.py docs/train-log.csv docs/loss.png
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def main(log: str, picture: str) -> None:
         cv2.line(canvas, (LEFT, y), (SIZE[0] - RIGHT, y), GRID)
         _text(canvas, f"{top_loss * i / 5:.1f}", (18, y + 5), LOSS)
         _text(canvas, f"{20 * i}%", (SIZE[0] - RIGHT + 8, y + 5), ACCURACY)
-        _text(canvas, str(round(steps[-1] * i / 5)), (round(LEFT - 15 + (SIZE[0] - LEFT - RIGHT) * i / 5), SIZE[1] - 18))
+        _text(
+            canvas, str(round(steps[-1] * i / 5)), (round(LEFT - 15 + (SIZE[0] - LEFT - RIGHT) * i / 5), SIZE[1] - 18)
+        )
     _curve(canvas, steps, np.array([float(row["loss"]) for row in rows]) / top_loss, LOSS)
     _curve(canvas, steps, np.array([float(row["accuracy"]) for row in rows]), ACCURACY)
     _text(canvas, "InfoNCE loss", (LEFT, 20), LOSS)

@@ -8,6 +8,9 @@ from numba import njit, prange
 from shls.runtime.errors import ShapeMismatch
 from shls.runtime.types import Superpixels
 
+BANDS = 4
+"""Parts of the map that are summed at the same time; fixed, so that the sums do not depend on the machine's threads."""
+
 
 def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     """Average a feature map over each superpixel.
@@ -35,9 +38,10 @@ def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
         raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
     rows = _cells(labels.shape[0], features.shape[1])
     columns = _cells(labels.shape[1], features.shape[2])
-    cell, label, weight = _shares(labels, rows, columns, features.shape[2])
-    flat = np.ascontiguousarray(features, np.float32).reshape(features.shape[0], -1)
-    sums = _weighted_sums(flat, cell, label, weight, len(superpixels.areas))
+    firsts = np.searchsorted(rows, np.arange(features.shape[1] + 1)).astype(np.int32)
+    sums = _band_sums(
+        np.ascontiguousarray(features, np.float32), labels, columns, firsts, len(superpixels.areas), BANDS
+    )
     return _unit_rows(sums)
 
 
@@ -46,61 +50,55 @@ def _cells(pixels: int, cells: int) -> np.ndarray:
     return ((np.arange(pixels) + 0.5) * cells / pixels).astype(np.int32)
 
 
-@njit(cache=True, nogil=True)
-def _shares(
-    labels: np.ndarray, rows: np.ndarray, columns: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs of pixels in one row that share a cell and a superpixel, merged over the rows of a cell.
-
-    Returns cell index, label and pixel count of each share, (S,) int32, int32, float32.
-    """
-    H, W = labels.shape
-    cell = np.empty(H * W, np.int32)
-    label = np.empty(H * W, np.int32)
-    weight = np.empty(H * W, np.float32)
-    newest = np.full(width, -1, np.int32)  # the last share of each cell in this row of cells
-    count = 0
-    for y in range(H):
-        if y > 0 and rows[y] != rows[y - 1]:
-            newest[:] = -1
-        base = rows[y] * width
-        for x in range(W):
-            column = columns[x]
-            share = newest[column]
-            if share >= 0 and label[share] == labels[y, x]:
-                weight[share] += 1
-            else:
-                cell[count] = base + column
-                label[count] = labels[y, x]
-                weight[count] = 1
-                newest[column] = count
-                count += 1
-    return cell[:count], label[:count], weight[:count]
-
-
 @njit(cache=True, nogil=True, parallel=True)
-def _weighted_sums(
-    features: np.ndarray, cell: np.ndarray, label: np.ndarray, weight: np.ndarray, count: int
+def _band_sums(
+    features: np.ndarray, labels: np.ndarray, columns: np.ndarray, firsts: np.ndarray, count: int, bands: int
 ) -> np.ndarray:
-    """(D, h*w) map and (S,) shares -> (D, N) sums. One channel's sums fit the first-level cache."""
-    D = features.shape[0]
-    sums = np.zeros((D, count), np.float32)
-    for d in prange(D):
-        for s in range(cell.size):
-            sums[d, label[s]] += features[d, cell[s]] * weight[s]
+    """Sums of the cells over each superpixel, per band of map rows, (bands, N, D).
+
+    columns : (W,) map column of each pixel column
+    firsts : (h + 1,) first pixel row of each map row
+    """
+    D, h, w = features.shape
+    W = labels.shape[1]
+    sums = np.zeros((bands, count, D), np.float32)
+    for band in prange(bands):
+        across = np.empty((w, D), np.float32)  # one row of the map, its channels side by side
+        newest = np.empty(w, np.int32)  # the last share of each cell
+        most = 0
+        for row in range(band * h // bands, (band + 1) * h // bands):
+            most = max(most, firsts[row + 1] - firsts[row])
+        column = np.empty(most * W, np.int32)  # shares: pixels of one cell that lie in one superpixel
+        label = np.empty(most * W, np.int32)
+        weight = np.empty(most * W, np.float32)
+        for row in range(band * h // bands, (band + 1) * h // bands):
+            for d in range(D):
+                for x in range(w):
+                    across[x, d] = features[d, row, x]
+            newest[:] = -1
+            shares = 0
+            for y in range(firsts[row], firsts[row + 1]):
+                for x in range(W):
+                    share = newest[columns[x]]
+                    if share >= 0 and label[share] == labels[y, x]:
+                        weight[share] += 1
+                    else:
+                        column[shares], label[shares], weight[shares] = columns[x], labels[y, x], 1
+                        newest[columns[x]] = shares
+                        shares += 1
+            for share in range(shares):
+                source, target, pixels = across[column[share]], sums[band, label[share]], weight[share]
+                for d in range(D):
+                    target[d] += pixels * source[d]
     return sums
 
 
 @njit(cache=True, nogil=True)
 def _unit_rows(sums: np.ndarray) -> np.ndarray:
-    """(D, N) -> (N, D) of unit length, zeros kept."""
-    D, N = sums.shape
-    unit = np.empty((N, D), np.float32)
-    for n in range(N):
-        square = np.float32(0)
-        for d in range(D):
-            square += sums[d, n] * sums[d, n]
-        scale = np.float32(1) / np.sqrt(square) if square > 0 else np.float32(0)
-        for d in range(D):
-            unit[n, d] = sums[d, n] * scale
+    """(bands, N, D) -> (N, D) of unit length, zeros kept."""
+    unit = sums.sum(0)
+    for n in range(len(unit)):
+        length = np.sqrt(np.sum(unit[n] * unit[n]))
+        if length > 0:
+            unit[n] /= length
     return unit

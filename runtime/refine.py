@@ -68,7 +68,7 @@ def _planes(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarr
     planes = _ask(
         labels, colours, superpixels.centres, _mean_colours(colours, labels, len(superpixels.areas)), probabilities,
         disputed, order, starts, columns, side, width / w, height / h,
-        0.5 / COLOUR_SIGMA**2, 0.5 / (SPACE_SIGMA * spacing) ** 2,
+        np.float32(0.5 / COLOUR_SIGMA**2), np.float32(0.5 / (SPACE_SIGMA * spacing) ** 2),
     )  # fmt: skip
     return _smooth(planes, labels, disputed)
 
@@ -150,15 +150,18 @@ def _ask(
     rows = (len(starts) - 1) // columns
     planes = np.zeros((h, w, classes), np.float32)
     for y in prange(h):
-        place_y = (y + 0.5) * step_y - 0.5
+        place_y = np.float32((y + 0.5) * step_y - 0.5)
         row = int(place_y / side)
         for x in range(w):
             n = labels[y, x]
             if not disputed[n]:
                 planes[y, x] = probabilities[n]
                 continue
-            place_x = (x + 0.5) * step_x - 0.5
+            place_x = np.float32((x + 0.5) * step_x - 0.5)
             column = int(place_x / side)
+            colour0 = np.float32(colours[y, x, 0])
+            colour1 = np.float32(colours[y, x, 1])
+            colour2 = np.float32(colours[y, x, 2])
             total = np.float32(1e-6)  # where nobody is alike, the pixel's own superpixel decides
             for c in range(classes):
                 planes[y, x, c] = total * probabilities[n, c]
@@ -168,15 +171,14 @@ def _ask(
                 for b in range(first, behind):
                     m = order[b]
                     dx, dy = centres[m, 0] - place_x, centres[m, 1] - place_y
-                    d0, d1, d2 = (
-                        means[m, 0] - colours[y, x, 0],
-                        means[m, 1] - colours[y, x, 1],
-                        means[m, 2] - colours[y, x, 2],
-                    )
+                    d0, d1, d2 = means[m, 0] - colour0, means[m, 1] - colour1, means[m, 2] - colour2
                     far = (dx * dx + dy * dy) * space_scale + (d0 * d0 + d1 * d1 + d2 * d2) * colour_scale
-                    if far > 12:
+                    weight = max(np.float32(0), np.float32(1) - far / np.float32(8))  # exp(-far) as (1 - far / 8)^8
+                    if weight == 0:
                         continue
-                    weight = np.float32(np.exp(-far))
+                    weight *= weight
+                    weight *= weight
+                    weight *= weight
                     total += weight
                     for c in range(classes):
                         planes[y, x, c] += weight * probabilities[m, c]

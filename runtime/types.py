@@ -21,7 +21,7 @@ class Frame(NamedTuple):
     """
 
     image: np.ndarray
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     time: float
     name: str
 

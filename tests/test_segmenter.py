@@ -90,15 +90,17 @@ def test_tiny_frames(segmenter: VideoSegmenter, size: tuple[int, int]) -> None:
 
 
 def test_254_objects(segmenter: VideoSegmenter) -> None:
-    image, _ = next(clip(1))
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    image, mask = np.full((480, 854, 3), 128, np.uint8), np.zeros((480, 854), np.uint8)
+    colours = np.random.default_rng(0).choice([20, 90, 165, 235], (255, 3))
     for k in range(254):
         row, column = divmod(k, 20)
-        mask[row * 18 : row * 18 + 14, column * 21 : column * 21 + 17] = k + 1
+        place = slice(6 + row * 36, 30 + row * 36), slice(6 + column * 42, 36 + column * 42)
+        mask[place], image[place] = k + 1, colours[k]
     segmenter.start(image, mask)
     found = segmenter.step(image)
-    assert jaccard(found.labels > 0, mask > 0) > 0.8
     assert len(found.scores) == 254
+    assert jaccard(found.labels > 0, mask > 0) > 0.8
+    assert (found.labels == mask)[mask > 0].mean() > 0.8
 
 
 @pytest.mark.parametrize(
