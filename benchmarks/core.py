@@ -2,10 +2,10 @@
 
     python benchmarks/core.py [--json FILE] [--source VIDEO --mask FILE] [--rounds 20]
 
-Medians in milliseconds over frames of the clip (the shipped one: 854x480, N as the model's contract says), on one thread
-and on all; ratio is the fastest peer over ours, on all threads. The floor is what the stage cannot go below here: the bytes
-that it must touch over the bandwidth of a large copy, or its multiplications over the rate of a large matrix product,
-whichever is longer.
+Medians in milliseconds over frames of the clip (the shipped one: 854x480, N as the model's contract says), on one
+thread and on all; ratio is the fastest peer over ours, on all threads. The floor is what the stage cannot go below
+here: the bytes that it must touch over the bandwidth of a large copy, or its multiplications over the rate of a large
+matrix product, whichever is longer.
 """
 
 from __future__ import annotations

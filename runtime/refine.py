@@ -141,8 +141,8 @@ def _ask(
     side: float,
     step_x: float,
     step_y: float,
-    colour_scale: float,
-    space_scale: float,
+    colour_scale: np.float32,
+    space_scale: np.float32,
 ) -> np.ndarray:
     """(h, w, K + 1): each pixel's weighted mean of the superpixels around it, where these disagree."""
     h, w = labels.shape
