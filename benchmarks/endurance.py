@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 from shls.runtime.masks import read_mask
 from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
 from shls.runtime.sources import open_source
-from shls.runtime.types import Frame
 
 ALLOWED_MB = 5.0
 
@@ -30,24 +28,18 @@ def main() -> None:
     args = parser.parse_args()
 
     segmenter = open_segmenter()
-    frames = _loop(args.source)
-    first = next(frames)
-    segmenter.start(first.image, read_mask(args.mask, (first.image.shape[0], first.image.shape[1])))
+    with open_source(args.source) as source:
+        images = [frame.image for frame in source]
+    segmenter.start(images[0], read_mask(args.mask, (images[0].shape[0], images[0].shape[1])))
     readings = []
-    for count, frame in enumerate(itertools.islice(frames, args.frames - 1), 2):
-        segmenter.step(frame.image)
+    for count, image in enumerate(itertools.islice(itertools.cycle(images), 1, args.frames), 2):
+        segmenter.step(image)
         if count % 100 == 0:
             readings.append(_resident_mb())
             print(f"{count:6d} frames  {readings[-1]:8.1f} MB", flush=True)
     growth = max(readings) - readings[0]
     print(f"growth after the first 100 frames: {growth:.1f} MB (allowed {ALLOWED_MB:.0f})")
     raise SystemExit(growth > ALLOWED_MB)
-
-
-def _loop(uri: str) -> Iterator[Frame]:
-    while True:
-        with open_source(uri) as source:
-            yield from source
 
 
 def _resident_mb() -> float:
