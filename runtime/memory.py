@@ -283,7 +283,7 @@ def _seed(
     weights: np.ndarray,
 ) -> None:
     """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
-    N = len(features)
+    N, D = features.shape
     classes, clusters = weights.shape
     for c in range(classes):
         likeness = np.full(N, -2, np.float32)
@@ -297,7 +297,10 @@ def _seed(
             centroids[c, i] = features[chosen]
             weights[c, i] = 1
             for n in range(N):
-                likeness[n] = max(likeness[n], np.dot(features[n], features[chosen]))
+                cosine = np.float32(0)
+                for d in range(D):
+                    cosine += features[n, d] * features[chosen, d]
+                likeness[n] = max(likeness[n], cosine)
 
 
 @njit(cache=True, nogil=True)
