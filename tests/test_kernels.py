@@ -17,7 +17,7 @@ def kernels(source: str) -> list[tuple[ast.FunctionDef, dict[str, bool]]]:
     found = []
     for node in ast.walk(ast.parse(source)):
         for decorator in getattr(node, "decorator_list", []):
-            if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "njit":
+            if isinstance(decorator, ast.Call) and "njit" in ast.unparse(decorator.func):
                 assert isinstance(node, ast.FunctionDef)
                 options = {k.arg or "": bool(getattr(k.value, "value", False)) for k in decorator.keywords}
                 found.append((node, options))
