@@ -189,7 +189,7 @@ def _to_bytes(features: np.ndarray) -> np.ndarray:
 
 @intrinsic
 def _dot(_: Any, one: Any, two: Any) -> Any:
-    """Dot product of 64 signed bytes at two addresses. The same as a loop takes three times as long: 3.2 against 1 ns."""
+    """Dot product of 64 signed bytes at two addresses; with a loop in its place the search takes 1.5 times as long."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(32), LANES)
