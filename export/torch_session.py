@@ -33,6 +33,7 @@ class TorchSession:
             stride=STRIDE,
         )
         self.backend = f"torch {torch.__version__}"
+        self.on_gpu = False
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""

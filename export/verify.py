@@ -207,7 +207,7 @@ class _Follower:
     """A segmenter that is handed the features instead of computing them a second time."""
 
     def __init__(self, session: Session, mask: np.ndarray | None) -> None:
-        self.contract, self.backend = session.contract, session.backend
+        self.contract, self.backend, self.on_gpu = session.contract, session.backend, session.on_gpu
         self._mask, self._features = mask, np.zeros(0, np.float32)
         self._segmenter: VideoSegmenter | None = None
 

@@ -70,7 +70,7 @@ def profile(
         write_json(json, {})  # what cannot be written must fail before the work
     limits = Limits(duration, frames)
     path = model or shipped_model(device)
-    segmenter = open_segmenter(path, threads, not sequential, device)
+    segmenter = open_segmenter(path, threads, False if sequential else None, device)
     found = _measure(source, limits, segmenter, threads, overlap=not sequential)
     if "CPU" in segmenter.session.backend:  # a GPU works on while its profiler's clock has stopped
         found["layers"] = layer_times(path, segmenter.session.contract, threads)

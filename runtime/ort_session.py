@@ -34,6 +34,7 @@ class OrtSession:
         self.contract = _contract_of(model, self._session)
         # What was asked for and what runs are two things; only the latter is told.
         self.backend = f"onnxruntime {onnxruntime.__version__}, {self._session.get_providers()[0]}"
+        self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""

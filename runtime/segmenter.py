@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def open_segmenter(
-    model: Path | None = None, threads: int = 0, overlap: bool = True, device: str = "auto"
+    model: Path | None = None, threads: int = 0, overlap: bool | None = None, device: str = "auto"
 ) -> VideoSegmenter:
     """Load a model, by default the fastest shipped one, and make a segmenter of it.
 
@@ -39,7 +39,9 @@ def open_segmenter(
     ----------
     model : path of an ONNX file written by `shls export`
     threads : CPU threads of the network, 0 for all cores
-    overlap : run superpixels and flow while the network runs; the masks are the same without
+    overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
+        beside a GPU: a network that has all cores is slowed by more than is gained, 78 ms a frame against 69
+        (`benchmarks/core.py`)
     device : what the network runs on, see `shls.runtime.session.open_session`
     """
     return VideoSegmenter(open_session(model or shipped_model(device), threads, device), overlap)
@@ -66,10 +68,11 @@ class VideoSegmenter:
     stopwatch : time per stage of every frame so far
     """
 
-    def __init__(self, session: Session, overlap: bool = True) -> None:
+    def __init__(self, session: Session, overlap: bool | None = None) -> None:
         self.session = session
         self.stopwatch = Stopwatch()
-        self._beside = ThreadPoolExecutor(1, "superpixels") if overlap else None
+        beside = session.on_gpu if overlap is None else overlap
+        self._beside = ThreadPoolExecutor(1, "superpixels") if beside else None
         self._memories: Memories | None = None
         self._size = (0, 0)
 

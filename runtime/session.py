@@ -22,10 +22,12 @@ class Session(Protocol):
     ----------
     contract : what the model promises
     backend : what really runs it, in words
+    on_gpu : whether the CPU is free while it runs
     """
 
     contract: Contract
     backend: str
+    on_gpu: bool
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""

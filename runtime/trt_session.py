@@ -46,6 +46,7 @@ class TrtSession:
         machine = this_machine(self._trt, self._cuda)
         self.contract = check_engine(engine, machine).contract
         self.backend = f"TensorRT {machine.tensorrt} on {machine.gpu}"
+        self.on_gpu = True
         self._messages: list[str] = []
         self._logger = make_logger(self._trt, self._messages)  # TensorRT keeps no reference of its own
         self._runtime = self._trt.Runtime(self._logger)

@@ -23,7 +23,8 @@ class Turned:
     """A session whose features are those of another, turned around from its second frame on."""
 
     def __init__(self, session: Session) -> None:
-        self.contract, self.backend, self._session, self._runs = session.contract, "turned", session, 0
+        self.contract, self.backend, self.on_gpu = session.contract, "turned", session.on_gpu
+        self._session, self._runs = session, 0
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         self._runs += 1
