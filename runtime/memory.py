@@ -256,6 +256,27 @@ def _search(
                 similarity[n, j] = best[j] / np.float32(unit * unit)
 
 
+@njit(cache=True, nogil=True, fastmath=True)
+def _cosine(one: np.ndarray, two: np.ndarray) -> np.float32:
+    """Dot product of two (D,) float32; numba's own needs SciPy."""
+    cosine = np.float32(0)
+    for d in range(len(one)):
+        cosine += one[d] * two[d]
+    return cosine
+
+
+@njit(cache=True, nogil=True)
+def _nearest(feature: np.ndarray, centroids: np.ndarray, weights: np.ndarray) -> tuple[int, np.float32]:
+    """Index and cosine of the nearest of an object's centroids; -1 and -2 if it has none."""
+    nearest, best = -1, np.float32(-2)
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            cosine = _cosine(feature, centroids[i])
+            if cosine > best:
+                nearest, best = i, cosine
+    return nearest, best
+
+
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def _vote(
     features: np.ndarray,
@@ -269,17 +290,11 @@ def _vote(
     probabilities: np.ndarray,
 ) -> None:
     """Softmax-weighted vote of the neighbours and of each object's nearest centroid, into `probabilities`."""
-    N, D = features.shape
-    classes, clusters = weights.shape
+    N, classes = probabilities.shape
     for n in prange(N):
-        nearest = np.full(classes, -2, np.float32)
+        nearest = np.empty(classes, np.float32)
         for c in range(classes):
-            for i in range(clusters):
-                if weights[c, i] > 0:
-                    cosine = np.float32(-handicap)
-                    for d in range(D):
-                        cosine += features[n, d] * centroids[c, i, d]
-                    nearest[c] = max(nearest[c], cosine)
+            nearest[c] = _nearest(features[n], centroids[c], weights[c])[1] - np.float32(handicap)
         best = max(similarity[n, 0], nearest.max())
         total = np.float32(0)
         for c in range(classes):
@@ -305,7 +320,7 @@ def _seed(
     weights: np.ndarray,
 ) -> None:
     """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
-    N, D = features.shape
+    N = len(features)
     classes, clusters = weights.shape
     for c in range(classes):
         likeness = np.full(N, -2, np.float32)
@@ -319,10 +334,7 @@ def _seed(
             centroids[c, i] = features[chosen]
             weights[c, i] = 1
             for n in range(N):
-                cosine = np.float32(0)
-                for d in range(D):
-                    cosine += features[n, d] * features[chosen, d]
-                likeness[n] = max(likeness[n], cosine)
+                likeness[n] = max(likeness[n], _cosine(features[n], features[chosen]))
 
 
 @njit(cache=True, nogil=True)
@@ -335,21 +347,14 @@ def _cluster(
     weights: np.ndarray,
 ) -> None:
     """One step of spherical k-means per object: each confident entry pulls its nearest centroid."""
-    N, D = features.shape
+    N = len(features)
     classes, clusters = weights.shape
     for c in range(classes):
         sums = centroids[c] * weights[c].reshape(-1, 1)
         for n in range(N):
             if probabilities[n, c] <= confident:
                 continue
-            nearest, best = -1, np.float32(-2)
-            for i in range(clusters):
-                if weights[c, i] > 0:
-                    cosine = np.float32(0)
-                    for d in range(D):
-                        cosine += features[n, d] * centroids[c, i, d]
-                    if cosine > best:
-                        nearest, best = i, cosine
+            nearest = _nearest(features[n], centroids[c], weights[c])[0]
             if nearest >= 0:
                 sums[nearest] += features[n]
                 weights[c, nearest] = min(weights[c, nearest] + 1, inertia)
