@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from shls.runtime.errors import BadInput, MissingDependency
+from shls.runtime.errors import MissingDependency
 
 Model = Annotated[Path | None, typer.Option(help="ONNX model; the shipped one by default.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 takes all cores.", min=0)]
@@ -27,12 +27,7 @@ def require(package: str, extra: str) -> None:
 
 def write_json(path: Path, content: object) -> None:
     import json
-    import os
 
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    from shls.runtime.files import replace_file
+
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())

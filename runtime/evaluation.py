@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from shls.runtime.errors import BadInput
+from shls.runtime.files import replace_file
 from shls.runtime.masks import read_mask, write_mask
 from shls.runtime.metrics import Score, sequence_scores
 from shls.runtime.sources import Source, open_source, source_files
@@ -281,13 +281,8 @@ def _scores_file(folder: Path) -> Path:
 
 def _keep(result: Result, folder: Path, digest: str) -> None:
     """Write scores beside the folder of predictions, whole."""
-    path = _scores_file(folder)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(json.dumps({"digest": digest, "fps": result.fps, "objects": result.scores}))
-        os.replace(part, path)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+    kept = {"digest": digest, "fps": result.fps, "objects": result.scores}
+    replace_file(_scores_file(folder), json.dumps(kept).encode())
 
 
 def _kept(sequence: SequenceFiles, out: Path | None, key: str) -> Result | None:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from shls.runtime.errors import BadInput
 
+ADVICE = "choose another place"
+
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it; raises BadInput where that is not possible."""
-    temporary = path.with_name(f".{path.name}.part")
+    """Write a file as `replace_file` does, and make its folder where there is none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error, ADVICE) from error
+    replace_file(path, data)
+
+
+def replace_file(path: Path, data: bytes, advice: str = ADVICE) -> None:
+    """Write a file under a temporary name, then rename it; raises BadInput, with advice, where that is not possible."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+        raise _unwritable(path, error, advice) from error
     finally:
-        if temporary.exists():  # an error or Ctrl-C came between
-            temporary.unlink()
+        with suppress(OSError):  # an error or Ctrl-C came between
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError, advice: str) -> BadInput:
+    return BadInput(f"{path}: cannot be written ({error.strerror}); {advice}")
 
 
 def sha256_of(path: Path) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,6 +12,7 @@ import numba
 import numpy as np
 
 from shls.runtime.errors import BadInput
+from shls.runtime.files import replace_file
 from shls.runtime.sources import natural_key
 
 MAX_OBJECTS = 254  # ids 1..254 in a byte; 255 is the datasets' "void"
@@ -88,14 +87,7 @@ def write_mask(path: str | Path, labels: np.ndarray) -> None:
             _chunk(b"IEND", b""),
         )
     )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); masks before it are complete") from error
+    replace_file(path, content, "masks before it are complete")
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.5) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shls.runtime.errors import BadInput
+from shls.runtime.files import replace_file
 from shls.runtime.profile_text import COLUMNS
 from shls.runtime.profiling import Profile, warnings_of
 
@@ -35,13 +36,7 @@ svg { width: 100%; height: auto } text { font: 12px system-ui, sans-serif; fill:
 def write_report(found: Profile, path: Path) -> None:
     """Write a profile as HTML; raises BadInput if the name does not end in .html, or cannot be written."""
     check_report_path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(to_html(found))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    replace_file(path, to_html(found).encode())
 
 
 def check_report_path(path: Path) -> None:
