@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoSegmenter", "open_segmenter"]
 
-# Idle OpenMP threads spin by default: beside another busy process a frame's superpixels then take 130 ms, not 6.
+# Idle OpenMP threads spin by default, which slows every kernel many times over beside another busy process.
 # OpenMP reads this once, so it must stand before numba loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

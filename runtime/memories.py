@@ -44,7 +44,7 @@ class Memories:
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """(N, K + 1) float32: probabilities of the ids; see `Memory.read` for the parameters."""
-        read = [memory.read(features, expected).probabilities for memory, _, _ in self._groups]
+        read = [memory.read(features, expected) for memory, _, _ in self._groups]
         if not read:
             return np.ones((len(features), 1), np.float32)
         if self._one_whole:

@@ -10,7 +10,7 @@ Differs from the published SHLS, whose bank grows with the video and is read wit
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -37,22 +37,10 @@ INERTIA = 512.0
 """Entries after which a centroid stops getting heavier."""
 
 UNIT = 127
-"""Length 1 in the stored features: 8 bits are enough for unit vectors, a quarter of the bytes, and 1.7 times faster."""
-
+"""Length 1 in the stored features: 8 bits are enough for unit vectors, and a quarter of the bytes."""
 
 LANES = 64
 """Numbers of a stored feature, the most that a superfeature may have: one SIMD step compares two."""
-
-
-class Readout(NamedTuple):
-    """What the memory says of a frame's superpixels.
-
-    probabilities : (N, K + 1) float32, rows sum to 1; column 0 is the background
-    similarity : (N,) float32, cosine similarity of the nearest entry, -1 where there was none within reach
-    """
-
-    probabilities: np.ndarray
-    similarity: np.ndarray
 
 
 class Memory:
@@ -112,7 +100,7 @@ class Memory:
         self._store(slot, features, centres, probabilities)
         self._written += 1
 
-    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
+    def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """Let the nearest entries vote for each superpixel.
 
         Parameters
@@ -121,6 +109,10 @@ class Memory:
         expected : (A, N, 2) float32
             Where each superpixel was 0, 1, 2, ... frames ago, x and y in pixels; ages beyond A are taken as A - 1.
             The first frame is looked up at the present place.
+
+        Returns
+        -------
+        (N, K + 1) float32, probabilities; rows sum to 1, column 0 is the background.
         """
         slots = self._slot_positions(expected)
         neighbours = self._settings.neighbours
@@ -138,7 +130,7 @@ class Memory:
             features, similarity, entry, flat, self._centroids, self._weights, self._settings.temperature,
             CENTROID_HANDICAP, probabilities,
         )  # fmt: skip
-        return Readout(probabilities, similarity[:, 0])
+        return probabilities
 
     def _slot_positions(self, expected: np.ndarray) -> np.ndarray:
         """(S, N, 2): where to look in each slot."""
@@ -189,7 +181,7 @@ def _to_bytes(features: np.ndarray) -> np.ndarray:
 
 @intrinsic
 def _dot(_: Any, one: Any, two: Any) -> Any:
-    """Dot product of 64 signed bytes at two addresses; with a loop in its place the search takes 1.5 times as long."""
+    """Dot product of 64 signed bytes at two addresses; numba makes a slower loop of the same."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(32), LANES)

@@ -4,10 +4,9 @@ Where neighbouring superpixels disagree, each pixel asks those around it, weight
 distance (a bilateral filter whose support is superpixels), on a grid of half the resolution; a binomial filter removes
 the speckle. The mask itself is decided at the frame's own resolution, between bilinearly interpolated probabilities.
 
-Measured on DAVIS frames with one set of features, J&F: superpixels painted as they are 0.783, smoothed by a Gaussian
-0.801, guided filter on grey 0.809, on colour 0.816 (and 20 times slower), this 0.821. Writing the refined
-probabilities back into the memory loses 0.06: smoothing leaks over the outline, frame by frame. The memory keeps what
-it read.
+Tried with one set of features on DAVIS frames and dropped, worst first: superpixels painted as they are, a Gaussian, a
+guided filter on grey, one on colour (nearly as good, far slower). Writing the refined probabilities back into the
+memory is worse than all: smoothing leaks over the outline, frame by frame. The memory keeps what it read.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def open_segmenter(
     model : path of an ONNX file written by `shls export`
     threads : CPU threads of the network, 0 for all cores
     overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
-        beside a GPU: a network that has all cores is slowed by more than is gained, 78 ms a frame against 69
-        (`benchmarks/core.py`)
+        beside a GPU: a network that has all cores is slowed by more than is gained (`benchmarks/core.py`
+        prints both)
     device : what the network runs on, see `shls.runtime.session.open_session`
     """
     return VideoSegmenter(open_session(model or shipped_model(device), threads, device), overlap)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.memories import Memories
-from shls.runtime.memory import Memory, Readout
+from shls.runtime.memory import Memory
 
 
 class Says:
@@ -18,8 +18,8 @@ class Says:
         self.rows = np.array(rows, np.float32)
         self.told = np.zeros(0)
 
-    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:  # noqa: ARG002
-        return Readout(self.rows, np.zeros(len(self.rows), np.float32))
+    def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:  # noqa: ARG002
+        return self.rows
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:  # noqa: ARG002
         self.told = probabilities
