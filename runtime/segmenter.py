@@ -40,7 +40,7 @@ def open_segmenter(
     model : path of an ONNX file written by `shls export`
     threads : CPU threads of the network, 0 for all cores
     overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
-        beside a GPU: a network that has all cores is slowed by more than is gained (`benchmarks/core.py`
+        beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/core.py`
         prints both)
     device : what the network runs on, see `shls.runtime.session.open_session`
     """
