@@ -62,7 +62,7 @@ def make_pair(still: np.ndarray, other: np.ndarray, rng: Rng, size: int, points:
     back = _layer(still, np.full(still.shape[:2], 255, np.uint8), rng, size)
     first, second, partner, seen = back.first, back.second, back.partner, back.seen
     if rng.random() < 0.75:
-        front = _layer(other, _blob(other.shape[:2], rng), rng, size)
+        front = _layer(other, blob(other.shape[:2], rng), rng, size)
         first, second = (
             _paste(front.first, front.first_mask, first),
             _paste(front.second, front.second_mask, second),
@@ -143,7 +143,7 @@ def _sample(mask: np.ndarray, xy: np.ndarray) -> np.ndarray:
     return cv2.remap(mask, xy, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
 
 
-def _blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
+def blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
     """A smooth random outline around the middle of a still, (H, W) uint8, 255 inside."""
     height, width = shape[:2]
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -191,9 +191,14 @@ def _photograph(view: np.ndarray, rng: Rng) -> np.ndarray:
 def _blur(image: np.ndarray, rng: Rng) -> np.ndarray:
     if rng.random() < 0.5:
         return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.8))
+    return cv2.filter2D(image, -1, streak(rng))
+
+
+def streak(rng: Rng) -> np.ndarray:
+    """Kernel of a motion blur: a line of some length and direction, whose values sum to 1."""
     length = int(rng.integers(3, 10))
     kernel = np.zeros((length, length), np.float32)
     middle, reach = (length - 1) / 2, np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * length / 2
     ends = np.round([middle - reach, middle + reach]).astype(int).tolist()
     cv2.line(kernel, ends[0], ends[1], 1.0)
-    return cv2.filter2D(image, -1, kernel / kernel.sum())
+    return kernel / kernel.sum()
