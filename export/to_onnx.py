@@ -24,7 +24,7 @@ from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.network import SIZE_MULTIPLE, STRIDE
+from shls_train.network import SIZE_MULTIPLE, STRIDE, Embedding
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -85,12 +85,12 @@ def export_onnx(
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or min(height, width) < SIZE_MULTIPLE:
         raise BadInput(f"size {width}x{height}: both must be multiples of {SIZE_MULTIPLE}, as in 864x480")
     loaded = load_checkpoint(checkpoint)
-    network = fold_batch_norm(restore_network(loaded))
+    network = fold_batch_norm(restore_network(loaded, Embedding))
     contract = Contract(
         network=str(loaded.meta["network"]),
         height=height,
         width=width,
-        dim=network.head.out_channels,
+        dim=network.dim,
         stride=STRIDE,
         checkpoint_sha256=_digest(network),
         opset=OPSET,

@@ -9,7 +9,7 @@ import torch
 
 from shls.runtime.contract import Contract
 from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.network import STRIDE
+from shls_train.network import STRIDE, Embedding
 
 
 class TorchSession:
@@ -23,12 +23,12 @@ class TorchSession:
 
     def __init__(self, checkpoint: Path, height: int, width: int) -> None:
         loaded = load_checkpoint(checkpoint)
-        self._network = restore_network(loaded)
+        self._network = restore_network(loaded, Embedding)
         self.contract = Contract(
             network=str(loaded.meta["network"]),
             height=height,
             width=width,
-            dim=self._network.head.out_channels,
+            dim=self._network.dim,
             checkpoint_sha256="",
             stride=STRIDE,
         )

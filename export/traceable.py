@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from shls_train.network import EdgeNet
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def fold_batch_norm(network: EdgeNet) -> EdgeNet:
+def fold_batch_norm(network: Network) -> Network:
     """A copy of a network without batch normalisation; its outputs are the same within rounding."""
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():

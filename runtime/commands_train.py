@@ -25,14 +25,16 @@ def train(
     """Train the embedding network on unlabelled stills."""
     require("torch", "train")
     from shls_train.config import TrainConfig
-    from shls_train.train import Progress
+    from shls_train.loop import Progress
     from shls_train.train import train as train_network
 
-    config = TrainConfig(steps, batch, points, crop, lr, temperature, margin, seed)
+    config = TrainConfig(
+        steps=steps, batch=batch, points=points, crop=crop, lr=lr, temperature=temperature, margin=margin, seed=seed
+    )
     with typer.progressbar(length=steps, label="training") as bar:
 
         def tell(at: Progress) -> None:
-            bar.label = f"loss {at.loss:.3f}, matching {at.accuracy:.1%}"
+            bar.label = f"loss {at.loss:.3f}, matching {at.scalars['accuracy']:.1%}"
             bar.update(at.step - bar.pos)
 
         last = train_network(data, out, config, tell)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +20,10 @@ from shls.runtime.errors import BadInput
 from shls_train.network import EdgeNet
 
 FORMAT = 1
+NETWORKS: dict[str, type[nn.Module]] = {"shls-edge": EdgeNet}
+"""Every kind of network, by the name that its checkpoints carry."""
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class Checkpoint(NamedTuple):
@@ -29,8 +33,15 @@ class Checkpoint(NamedTuple):
     meta: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, meta: dict[str, Any]) -> Path:
+def save_checkpoint(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, meta: dict[str, Any]) -> Path:
     """Write a checkpoint whole, then drop all but the newest two.
+
+    Parameters
+    ----------
+    folder : of the run
+    network : one of `NETWORKS`
+    optimizer : whose state is kept, too
+    meta : "step" at least; the network's name and the format are added
 
     Raises
     ------
@@ -38,7 +49,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         If the disk does not take it; the older checkpoints stay as they are.
     """
     stem = f"step-{meta['step']:06d}"
-    tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
+    tensors = {f"model.{name}": t.contiguous() for name, t in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous() for name, value in state.items()}
     target = folder / f"{stem}.safetensors"
@@ -46,7 +57,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     try:
         save_file(tensors, temporary)
         os.replace(temporary, target)
-        temporary.write_text(json.dumps({"format": FORMAT, "network": "shls-edge"} | meta, indent=2))
+        temporary.write_text(json.dumps({"format": FORMAT, "network": network_name(network)} | meta, indent=2))
         os.replace(temporary, target.with_suffix(".json"))
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -84,21 +95,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors, meta)
 
 
-def restore_network(checkpoint: Checkpoint) -> EdgeNet:
+def restore_network(checkpoint: Checkpoint, kind: type[Kind]) -> Kind:
     """The network of a checkpoint, in evaluation mode.
+
+    Parameters
+    ----------
+    kind : class that it must be of
 
     Raises
     ------
     BadInput
-        If the weights are those of another network.
+        If it is another network, or the weights are another's.
     """
-    network = EdgeNet()
+    name = checkpoint.meta.get("network")
+    network = NETWORKS[name]() if name in NETWORKS else None
+    if not isinstance(network, kind):
+        fitting = ", ".join(known for known, one in NETWORKS.items() if issubclass(one, kind))
+        raise BadInput(f"checkpoint of the network {name}; expected {fitting}")
     load_weights(network, checkpoint)
     return network.eval()
 
 
+def network_name(network: nn.Module) -> str:
+    """The name of a network's kind."""
+    return next(name for name, kind in NETWORKS.items() if type(network) is kind)
+
+
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's weights into a network; raises BadInput if they are another network's."""
+    if checkpoint.meta.get("network") != network_name(network):
+        raise BadInput(f"checkpoint of the network {checkpoint.meta.get('network')}; expected {network_name(network)}")
     weights = {n.removeprefix("model."): t for n, t in checkpoint.tensors.items() if n.startswith("model.")}
     try:
         network.load_state_dict(weights)

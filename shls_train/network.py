@@ -17,7 +17,18 @@ SIZE_MULTIPLE = 16
 """Input height and width must be multiples of this: the coarsest stage has stride 16."""
 
 
-class EdgeNet(nn.Module):
+class Embedding(nn.Module):
+    """Any network that gives a dense map of features; all share strides and the normalisation of images.
+
+    Attributes
+    ----------
+    dim : D, length of a superfeature
+    """
+
+    dim: int
+
+
+class EdgeNet(Embedding):
     """Three stages (strides 4, 8, 16), fused top-down into one map at stride 4.
 
     Parameters
@@ -35,6 +46,7 @@ class EdgeNet(nn.Module):
         blocks: tuple[int, int, int] = (2, 2, 1),
     ) -> None:
         super().__init__()
+        self.dim = dim
         stem, c4, c8, c16 = widths
         self.stem = _conv(3, stem, stride=2)
         self.stage4 = _stage(stem, c4, blocks[0])

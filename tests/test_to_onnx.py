@@ -61,7 +61,7 @@ def test_only_what_builders_like(model: Path) -> None:
 
 def test_the_session_computes_what_torch_does(checkpoint: Path, model: Path) -> None:
     session = open_session(model, threads=1)
-    network = restore_network(load_checkpoint(checkpoint))
+    network = restore_network(load_checkpoint(checkpoint), EdgeNet)
     tensor = to_input(FRAMES[0], session.contract)
     with torch.inference_mode():
         expected = network(torch.from_numpy(tensor))[0].numpy()
@@ -78,7 +78,7 @@ def test_training_and_runtime_normalise_alike(model: Path) -> None:
 
 
 def test_folding_changes_nothing(checkpoint: Path) -> None:
-    network = restore_network(load_checkpoint(checkpoint))
+    network = restore_network(load_checkpoint(checkpoint), EdgeNet)
     folded = fold_batch_norm(network)
     x = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():

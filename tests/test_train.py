@@ -19,10 +19,12 @@ from safetensors.torch import load_file
 
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
-from shls_train import train as training
+from shls_train import loop
 from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
 from shls_train.config import TrainConfig
-from shls_train.train import Progress, learning_rate, make_batch, sample_points, train
+from shls_train.loop import Progress, learning_rate
+from shls_train.network import EdgeNet
+from shls_train.train import make_batch, sample_points, train
 
 SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
 
@@ -39,7 +41,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
 
 
 def losses(out: Path) -> list[str]:
@@ -68,10 +70,10 @@ def test_a_killed_run_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -> None:
 def test_kill_9_leaves_whole_checkpoints(stills: Path, tmp_path: Path) -> None:
     script = f"""
 from pathlib import Path
-from shls_train import train
+from shls_train import loop, train
 from shls_train.config import TrainConfig
-train.CHECKPOINT_EVERY = 1
-config = TrainConfig(1000, 2, 16, 64)
+loop.CHECKPOINT_EVERY = 1
+config = TrainConfig(steps=1000, batch=2, points=16, crop=64)
 train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), config, lambda at: print(at.step, flush=True))
 """
     run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -84,7 +86,7 @@ train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), config, lambda at: p
     run.wait()
     checkpoint = load_checkpoint(tmp_path)
     assert checkpoint.meta["step"] >= 2
-    restore_network(checkpoint)
+    restore_network(checkpoint, EdgeNet)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_checkpoint_of_another_version_or_network(stills: Path, tmp_path: Path) 
     checkpoint = load_checkpoint(path)
     other = checkpoint.tensors | {"model.stem.0.weight": torch.zeros(8, 3, 3, 3)}
     with pytest.raises(BadInput, match="another network"):
-        restore_network(checkpoint._replace(tensors=other))
+        restore_network(checkpoint._replace(tensors=other), EdgeNet)
     described = path.with_suffix(".json")
     described.write_text(json.dumps(json.loads(described.read_text()) | {"format": 99}))
     with pytest.raises(BadInput, match="checkpoint format 99, expected 1"):

@@ -1,0 +1,106 @@
+"""The loop with a tiny task: what it does with any stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shls.runtime.errors import BadInput
+from shls_train import checkpoint, loop
+from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
+from shls_train.config import Schedule
+from shls_train.loop import Losses, Progress, TrainingFailed, fit
+from shls_train.network import EdgeNet
+
+RECIPE = Schedule(steps=6, lr=0.1)
+
+
+class Slope(nn.Module):
+    """One number that should become 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.zeros(1))
+
+
+class SlopeTask:
+    """Data come from the step alone; from `bad_from` on the loss is no number."""
+
+    def __init__(self, bad_from: int = 99) -> None:
+        self.network = Slope()
+        self.inputs: dict[str, Any] = {"points": 4}
+        self._bad_from = bad_from
+
+    def batch(self, step: int) -> tuple[int, Tensor]:
+        return step, torch.randn(4, generator=torch.Generator().manual_seed(step))
+
+    def loss(self, batch: tuple[int, Tensor]) -> Losses:
+        step, x = batch
+        loss = ((self.network.slope * x - 3 * x) ** 2).mean()
+        return Losses(loss / 0 if step >= self._bad_from else loss, {"slope": self.network.slope.item()})
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setitem(checkpoint.NETWORKS, "slope", Slope)
+
+
+def quiet(_: Progress) -> None:
+    pass
+
+
+def test_any_task_learns_and_is_logged(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    path = fit(SlopeTask(), tmp_path / "deep" / "run", RECIPE, told.append)
+    assert told[-1].loss < told[0].loss
+    assert restore_network(load_checkpoint(path), Slope).slope.item() > 0
+    rows = (tmp_path / "deep" / "run" / "log.csv").read_text().splitlines()
+    assert rows[0] == "step,loss,slope,lr"
+    assert rows[1] == f"1,{told[0].loss:.5f},0.00000,1.000e-01"
+    assert len(rows) == 7
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    path = fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    before = path.read_bytes(), (tmp_path / "log.csv").read_bytes()
+    told: list[Progress] = []
+    assert fit(SlopeTask(), tmp_path, RECIPE, told.append) == path
+    assert not told
+    assert before == (path.read_bytes(), (tmp_path / "log.csv").read_bytes())
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match=r"step 5: the loss is inf; resume from the last checkpoint"):
+        fit(SlopeTask(bad_from=5), tmp_path, RECIPE, quiet)
+    assert newest_checkpoint(tmp_path) == tmp_path / "step-000004.safetensors"
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 6
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    whole = [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert whole == ["step", "1", "2", "3", "4", "5", "6"], "cut back to the checkpoint, then gone on"
+
+
+def test_other_inputs_are_refused(tmp_path: Path) -> None:
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    other = SlopeTask()
+    other.inputs = {"points": 5}
+    with pytest.raises(BadInput, match=r"holds a run with \{'points': 4\}.*choose another --out"):
+        fit(other, tmp_path, RECIPE, quiet)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    loaded = load_checkpoint(fit(SlopeTask(), tmp_path, RECIPE, quiet))
+    with pytest.raises(BadInput, match="checkpoint of the network slope; expected shls-edge"):
+        restore_network(loaded, EdgeNet)
+    with pytest.raises(BadInput, match="checkpoint of the network unheard; expected slope"):
+        restore_network(loaded._replace(meta=loaded.meta | {"network": "unheard"}), Slope)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be a training folder"):
+        fit(SlopeTask(), tmp_path / "file" / "run", RECIPE, quiet)
