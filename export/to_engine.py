@@ -9,7 +9,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from shls.runtime.contract import Contract
 from shls.runtime.cuda import Cuda
@@ -17,7 +17,10 @@ from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.files import sha256_of, write_whole
 from shls.runtime.onnx_metadata import read_contract
 from shls.runtime.sidecar import Machine, Sidecar, write_sidecar
-from shls.runtime.tensorrt_api import load_tensorrt, make_logger, this_machine
+from shls.runtime.tensorrt_api import TensorRT, load_tensorrt, make_logger, this_machine
+
+if TYPE_CHECKING:
+    import tensorrt
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase's name, the steps done in it, and all its steps."""
@@ -29,7 +32,7 @@ def to_engine(
     onnx: Path,
     out: Path,
     *,
-    trt: Any = None,
+    trt: TensorRT | None = None,
     cuda: Cuda | None = None,
     progress: Progress | None = None,
 ) -> Sidecar:
@@ -73,7 +76,7 @@ def contract_for_tensorrt(onnx: Path) -> Contract:
 
 
 def build_plan(
-    trt: Any,
+    trt: TensorRT,
     onnx: Path,
     contract: Contract,
     workspace: int,
@@ -151,22 +154,24 @@ def trtexec_line(onnx: Path, out: Path) -> str:
     )
 
 
-def _creation_flags(trt: Any, typed: bool) -> int:
+def _creation_flags(trt: TensorRT, typed: bool) -> int:
     flags = trt.NetworkDefinitionCreationFlag.__members__
     return 1 << int(flags["STRONGLY_TYPED"]) if typed and "STRONGLY_TYPED" in flags else 0
 
 
-def _has_weak_typing(trt: Any) -> bool:
+def _has_weak_typing(trt: TensorRT) -> bool:
     return "FP16" in trt.BuilderFlag.__members__
 
 
-def _allow_precisions(trt: Any, config: Any, precision: str) -> None:
+def _allow_precisions(trt: TensorRT, config: tensorrt.IBuilderConfig, precision: str) -> None:
     """Without strong typing, on TensorRT 10 alone, reduced precisions have to be allowed."""
     for name in {"fp16": ["FP16"], "int8-tensorrt": ["FP16", "INT8"]}.get(precision, []):
         config.set_flag(trt.BuilderFlag.__members__[name])
 
 
-def _config(trt: Any, builder: Any, workspace: int, progress: Progress | None) -> Any:
+def _config(
+    trt: TensorRT, builder: tensorrt.Builder, workspace: int, progress: Progress | None
+) -> tensorrt.IBuilderConfig:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace * 2**20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names layers for profiles; costs no time
@@ -175,7 +180,7 @@ def _config(trt: Any, builder: Any, workspace: int, progress: Progress | None) -
     return config
 
 
-def _monitor(trt: Any, progress: Progress) -> Any:
+def _monitor(trt: TensorRT, progress: Progress) -> tensorrt.IProgressMonitor:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
@@ -194,7 +199,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     return Monitor()
 
 
-def _load_timings(config: Any, cache: Path | None) -> Any:
+def _load_timings(config: tensorrt.IBuilderConfig, cache: Path | None) -> tensorrt.ITimingCache | None:
     """Give the builder the timings of earlier builds; a file that it refuses is left unused and replaced."""
     if cache is None:
         return None
@@ -205,7 +210,7 @@ def _load_timings(config: Any, cache: Path | None) -> Any:
     return timings
 
 
-def _keep_timings(timings: Any, cache: Path | None) -> None:
+def _keep_timings(timings: tensorrt.ITimingCache | None, cache: Path | None) -> None:
     if cache is not None and timings is not None:
         write_whole(cache, bytes(timings.serialize()))
 

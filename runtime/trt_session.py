@@ -7,7 +7,7 @@ for libcudart and TensorRT that record the calls.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from shls.runtime.contract import Contract
 from shls.runtime.cuda import TO_DEVICE, TO_HOST, Cuda
 from shls.runtime.errors import ContractMismatch, DeviceUnavailable
 from shls.runtime.sidecar import check_engine
-from shls.runtime.tensorrt_api import load_tensorrt, make_logger, this_machine
+from shls.runtime.tensorrt_api import TensorRT, load_tensorrt, make_logger, this_machine
+
+if TYPE_CHECKING:
+    import tensorrt
 
 
 class TrtSession:
@@ -40,7 +43,7 @@ class TrtSession:
         If TensorRT or the CUDA runtime is not installed.
     """
 
-    def __init__(self, engine: Path, trt: Any = None, cuda: Cuda | None = None) -> None:
+    def __init__(self, engine: Path, trt: TensorRT | None = None, cuda: Cuda | None = None) -> None:
         self._trt = trt or load_tensorrt()
         self._cuda = cuda or Cuda()
         machine = this_machine(self._trt, self._cuda)
@@ -84,7 +87,7 @@ class TrtSession:
         cuda.destroy_event(self._end)
         cuda.destroy_stream(self._stream)
         # The context first, then the memory that it reads; the runtime last.
-        self._context = self._engine = self._runtime = None
+        del self._context, self._engine, self._runtime
         for address in self._device_memory:
             cuda.free(address)
         del self._input, self._output
@@ -127,7 +130,7 @@ class TrtSession:
         return self._messages[-1] if self._messages else "it gave no reason"
 
 
-def _check_tensors(path: Path, trt: Any, engine: Any, contract: Contract) -> None:
+def _check_tensors(path: Path, trt: TensorRT, engine: tensorrt.ICudaEngine, contract: Contract) -> None:
     """Compare the engine's inputs and outputs with the contract; raises ContractMismatch."""
     cells = contract.height // contract.stride, contract.width // contract.stride
     expected = {
@@ -135,6 +138,6 @@ def _check_tensors(path: Path, trt: Any, engine: Any, contract: Contract) -> Non
         contract.output: ("OUTPUT", (1, contract.dim, *cells)),
     }
     names = [engine.get_tensor_name(at) for at in range(engine.num_io_tensors)]
-    actual = {name: (engine.get_tensor_mode(name).name, tuple(engine.get_tensor_shape(name))) for name in names}
+    actual = {name: (engine.get_tensor_mode(name).name, engine.get_tensor_shape(name)[:]) for name in names}
     if actual != expected or any(engine.get_tensor_dtype(name) != trt.float32 for name in names):
         raise ContractMismatch(f"{path}: has tensors {actual}, its contract says {expected} in float32; build it again")
