@@ -2,8 +2,8 @@
 
 python benchmarks/wheels.py [--extra cpu]
 
-Asks the package index what pip would install on aarch64 for the Pythons of JetPack 6 (3.10) and 7 (3.12); installs
-nothing. Ends with 1 if a package has no wheel.
+Asks the package index what pip would install on aarch64 for the Pythons of JetPack 6 (3.10) and 7 (3.12), with the
+versions of constraints.txt as the Dockerfiles have them; installs nothing. Ends with 1 if a package has no wheel.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 PYTHONS = ("3.10", "3.12")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
@@ -35,13 +37,22 @@ def requirements(extra: str) -> list[str]:
     return [*project["dependencies"], *project["optional-dependencies"][extra]]
 
 
+def constraints(python: str) -> str:
+    """What constraints.txt says for one Python: pip reads the markers as of the Python that it runs under."""
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pins = [Requirement(line) for line in lines]
+    ours = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]
+    return "".join(f"{pin.name}{pin.specifier}\n" for pin in ours)
+
+
 def resolves(python: str, wanted: list[str]) -> bool:
     """Print what pip would install for one Python, or why it cannot."""
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
+        report, pins = Path(folder) / "report.json", Path(folder) / "constraints.txt"
+        pins.write_text(constraints(python))
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
         command += ["--target", folder, "--only-binary=:all:", "--python-version", python]
-        command += [f"--platform={name}" for name in PLATFORMS]
+        command += [f"--platform={name}" for name in PLATFORMS] + ["--constraint", str(pins)]
         run = subprocess.run([*command, "--report", str(report), *wanted], capture_output=True, text=True)
         if run.returncode != 0:
             print(f"Python {python} on aarch64: no\n{run.stderr}")

@@ -2,6 +2,12 @@
 
 After the vendor's "Working with quantized types", Q/DQ placement recommendations; a violation is no error
 to the parser, it only loses fusions or whole INT8 kernels without a word.
+
+Compared once with what nvidia-modelopt 0.47 does to `shls-edge` (`modelopt.onnx.quantization.quantize`, int8, max, its
+own high precision set to fp32): it quantises the same 20 convolutions, no bias, no pair before a ReLU, and of the five
+residual additions the same branch. It differs in two points: it puts the pair of an upsampled branch before the Resize
+(once behind it, too), ours lies behind it, which for nearest neighbours gives the same numbers; and it keeps weights in
+float with a QuantizeLinear of their own, 4.1 MB against 1.1, in opset 19.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from shls.calib.graph import Graph, load_float_model, save_model
+from shls.calib.half import halved_model
 from shls.calib.placement import tensorrt_faults
 from shls.calib.ranges import Ranges
 from shls.runtime.contract import Contract
@@ -38,7 +39,8 @@ def quantize(path: Path, ranges: Ranges, target: str, out: Path, keep_float: Col
     ranges : of that model
     target : tensorrt or cpu
     out : ONNX file to write; it appears whole or not at all
-    keep_float : names of convolution nodes that stay float, with the additions that end them
+    keep_float : names of convolution nodes that stay float, with the additions that end them: FP16 for TensorRT,
+        which has kernels for it; fp32 for the CPU
 
     Returns
     -------
@@ -68,10 +70,12 @@ def quantized_model(model: ModelProto, ranges: Ranges, target: str, keep_float: 
     chosen = [node for node in convolutions if node.name not in keep_float]
     writer = _Writer(graph, ranges, unsigned=target == CPU)
     (_place_for_cpu if target == CPU else _place_for_tensorrt)(graph, writer, chosen)
+    stays = {node.name for node in convolutions if node.name in keep_float}
+    half = _followed(graph, stays) if target == TENSORRT else set()
     writer.finish()
     if target == TENSORRT and (faults := tensorrt_faults(copy)):
         raise AssertionError("; ".join(faults))
-    return copy
+    return halved_model(copy, half) if half else copy
 
 
 def _place_for_tensorrt(graph: Graph, writer: _Writer, chosen: list[NodeProto]) -> None:
@@ -106,6 +110,17 @@ def _computes_in_int8(graph: Graph, addition: NodeProto, chosen: list[NodeProto]
     takers = graph.takers.get(graph.activation(addition.output[0]), [])
     neighbours = makers[-1:] or [node for node in takers if node.op_type == "Conv"]
     return bool(neighbours) and all(node in chosen for node in neighbours)
+
+
+def _followed(graph: Graph, convolutions: set[str]) -> set[str]:
+    """Names of convolutions and of what follows them at once: ReLU, the addition that ends them, Resize."""
+    names = set(convolutions)
+    for node in graph.of_kind("Relu", "Resize", "Add"):
+        makers = [graph.maker[name] for name in node.input if name in graph.maker]
+        ended = [maker for maker in makers if maker.op_type == "Conv"][-1:] if node.op_type == "Add" else makers
+        if any(maker.name in names for maker in ended):
+            names.add(node.name)
+    return names
 
 
 class _Writer:

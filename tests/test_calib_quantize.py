@@ -93,7 +93,27 @@ def test_convolutions_that_stay_float(small_model: Path, ranges: Ranges, target:
     assert quantized_convolutions(some) == names[1:-1]
     onnx.checker.check_model(some, full_check=True)
     none = quantized_model(model, ranges, target, names)
-    assert none.graph.node == model.graph.node
+    assert not Graph(none).of_kind("QuantizeLinear", "DequantizeLinear")
+
+
+def test_float_means_half_for_tensorrt_and_single_for_the_cpu(
+    small_model: Path, ranges: Ranges, frames_folder: Path, tmp_path: Path
+) -> None:
+    names = [node.name for node in Graph(onnx.load(small_model)).of_kind("Conv")]
+    kept = [names[0], names[3], names[-1]]  # before a ReLU, before an addition, before the normalisation
+    exact = open_session(small_model)
+    tensor = to_input(sample_frames(str(frames_folder), 1, 1).images[0], exact.contract)
+    for target, kind in (("tensorrt", TensorProto.FLOAT16), ("cpu", TensorProto.FLOAT)):
+        quantize(small_model, ranges, target, tmp_path / f"{target}.onnx", kept)
+        model = onnx.load(tmp_path / f"{target}.onnx")
+        constants = {constant.name: constant.data_type for constant in model.graph.initializer}
+        taken = {node.name: constants.get(node.input[1]) for node in Graph(model).of_kind("Conv")}
+        assert {name for name, found in taken.items() if found == kind} == set(kept)
+        assert (exact.run(tensor) * open_session(tmp_path / f"{target}.onnx").run(tensor)).sum(axis=0).mean() > 0.99
+    half = Graph(onnx.load(tmp_path / "tensorrt.onnx"))
+    assert len(half.of_kind("Cast")) == 7  # of three inputs and the skip branch; of two ReLU's outputs and the features
+    behind = {node.name: [taker.op_type for taker in half.takers[node.output[0]]] for node in half.of_kind("Conv")}
+    assert [behind[name] for name in kept] == [["Relu"], ["Add"], ["Cast"]]
 
 
 def spoil(model: ModelProto, where: str) -> None:

@@ -61,11 +61,11 @@ def test_fp32_runs_in_fp32(trt: Any, small_model: Path) -> None:
     assert Counter(convolutions(trt, small_model).values()) == {"Float": 20}
 
 
-def test_what_stays_float_is_float(trt: Any, small_model: Path, frames_folder: Path, tmp_path: Path) -> None:
+def test_what_stays_float_is_half(trt: Any, small_model: Path, frames_folder: Path, tmp_path: Path) -> None:
     ranges = collect_ranges(small_model, sample_frames(str(frames_folder), 4, 0), "minmax")
     quantize(small_model, ranges, "tensorrt", tmp_path / "some.onnx", ["node_conv2d", "node_conv2d_19"])
     types = convolutions(trt, tmp_path / "some.onnx")
-    assert Counter(types.values()) == {"Int8": 18, "Float": 2}
+    assert Counter(types.values()) == {"Int8": 18, "Half": 2}
 
 
 def test_the_cpu_graph_is_refused_with_a_reason(trt: Any, int8: dict[str, Path]) -> None:

@@ -9,8 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from shls.calib.half import halved_model
 from shls.export.model_file import read_model
-from shls.export.to_fp16 import halved_model, to_fp16
+from shls.export.to_fp16 import to_fp16
 from shls.runtime.errors import BadInput
 from shls.runtime.preprocess import to_input
 from shls.runtime.session import open_session
@@ -62,7 +63,7 @@ def test_a_weight_beyond_fp16_is_refused(small_model: Path) -> None:
     weight = model.graph.initializer[0]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1e5, weight.name))
     with pytest.raises(BadInput, match="FP16 ends at 65504"):
-        halved_model(model)
+        halved_model(model, {node.name for node in model.graph.node})
 
 
 def test_fp16_again_is_refused(half: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,15 @@ def test_wheel_is_typed_and_has_the_assets(wheel: set[str]) -> None:
 def test_wheel_carries_the_licences(wheel: set[str]) -> None:
     licences = {name.partition("/licenses/")[2] for name in wheel if "/licenses/" in name}
     assert licences == {"LICENSE", "runtime/assets/NOTICE.md"}
+
+
+@pytest.mark.parametrize("jetpack", ["6", "7"])
+def test_the_images_install_the_runtime_alone(jetpack: str) -> None:
+    text = (ROOT / "docker" / f"jetpack{jetpack}.Dockerfile").read_text()
+    assert re.findall(r"/opt/shls\[([a-z,]+)\]", text) == ["cpu"]
+    assert "--only-binary=:all:" in text
+    shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert shown == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", *FOLDERS}
 
 
 def test_sdist_has_the_sources(dist: Path) -> None:

@@ -1,0 +1,82 @@
+"""Half precision for chosen nodes of a graph: their weights, and casts where it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+
+from shls.runtime.errors import BadInput
+
+HALF_MAX = 65504.0
+FLOAT_INPUTS = {"Resize": (1, 2)}
+"""Inputs that ONNX wants in float32 whatever the others are: a Resize's region and scales."""
+
+
+def halved_model(model: ModelProto, chosen: Collection[str]) -> ModelProto:
+    """Return a copy in which some nodes compute in FP16, nodes in topological order.
+
+    Parameters
+    ----------
+    model : in float32, but for what is quantised
+    chosen : names of the nodes
+
+    Raises
+    ------
+    BadInput
+        If a weight does not fit FP16.
+    """
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    writer = _Writer(copy, chosen)
+    ordered = [made for node in copy.graph.node for made in writer.rewrite(node)]
+    del copy.graph.node[:], copy.graph.value_info[:]
+    copy.graph.node.extend(ordered)
+    writer.halve_constants()
+    return onnx.shape_inference.infer_shapes(copy, strict_mode=True)
+
+
+class _Writer:
+    """Rewires node after node to halved weights and to casts, each made once."""
+
+    def __init__(self, model: ModelProto, chosen: Collection[str]) -> None:
+        self._graph, self._chosen = model.graph, chosen
+        self._constants = {tensor.name for tensor in model.graph.initializer}
+        self._half = {name for node in model.graph.node if node.name in chosen for name in node.output}
+        self._cast: dict[str, str] = {}  # tensor -> its cast
+        self._halved: dict[str, str] = {}  # constant -> its half
+
+    def rewrite(self, node: NodeProto) -> list[NodeProto]:
+        """The node, after the casts that it is the first to need."""
+        casts = []
+        wants_half = node.name in self._chosen
+        for at, name in enumerate(node.input):
+            if name in self._constants:
+                if wants_half and at not in FLOAT_INPUTS.get(node.op_type, ()):
+                    node.input[at] = self._halved.setdefault(name, f"{name}_half")
+            elif name and (name in self._half) != wants_half:
+                if name not in self._cast:
+                    self._cast[name] = f"{name}_cast"
+                    kind = TensorProto.FLOAT16 if wants_half else TensorProto.FLOAT
+                    casts.append(onnx.helper.make_node("Cast", [name], [f"{name}_cast"], f"{name}_cast", to=kind))
+                node.input[at] = self._cast[name]
+        return [*casts, node]
+
+    def halve_constants(self) -> None:
+        """Add the halves, drop the constants that nobody takes any more."""
+        constants = {tensor.name: tensor for tensor in self._graph.initializer}
+        used = {name for node in self._graph.node for name in node.input}
+        kept = [tensor for name, tensor in constants.items() if name in used]
+        kept += [_half(constants[name], half) for name, half in self._halved.items()]
+        del self._graph.initializer[:]
+        self._graph.initializer.extend(kept)
+
+
+def _half(constant: TensorProto, name: str) -> TensorProto:
+    values = numpy_helper.to_array(constant)
+    largest = float(np.abs(values).max(initial=0))
+    if largest > HALF_MAX:
+        raise BadInput(f"weight {constant.name} holds {largest:.3g}, FP16 ends at {HALF_MAX:.0f}; keep this model fp32")
+    return numpy_helper.from_array(values.astype(np.float16), name)
