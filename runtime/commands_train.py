@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,13 +13,21 @@ from shls.runtime.commands_common import require
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
     out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    loss: Annotated[
+        Literal["dense", "nt-xent", "both"],
+        typer.Option(help="Dense correspondence between views, the published loss between objects, or their sum."),
+    ] = "dense",
     steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 4500,
-    batch: Annotated[int, typer.Option(help="Pairs of views per step.", min=1)] = 12,
-    points: Annotated[int, typer.Option(help="Corresponding points per pair.", min=1)] = 128,
-    crop: Annotated[int, typer.Option(help="Side of a view, pixels; a multiple of 16.", min=32)] = 192,
+    crop: Annotated[int, typer.Option(help="Side of a view or frame, pixels; a multiple of 16.", min=32)] = 192,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    temperature: Annotated[float, typer.Option(help="Of the InfoNCE loss.")] = 0.07,
-    margin: Annotated[float, typer.Option(help="Pixels around the right partner not counted as wrong.")] = 10.0,
+    temperature: Annotated[float, typer.Option(help="Of the losses.")] = 0.07,
+    batch: Annotated[int, typer.Option(help="dense: pairs of views per step.", min=1)] = 12,
+    points: Annotated[int, typer.Option(help="dense: corresponding points per pair.", min=1)] = 128,
+    margin: Annotated[float, typer.Option(help="dense: pixels around the right partner not counted as wrong.")] = 10.0,
+    clips: Annotated[int, typer.Option(help="nt-xent: synthetic clips per step.", min=1)] = 4,
+    frames: Annotated[int, typer.Option(help="nt-xent: frames per clip.", min=1)] = 3,
+    superpixels: Annotated[int, typer.Option(help="nt-xent: superpixels per frame.", min=2)] = 300,
+    triplets: Annotated[int, typer.Option(help="nt-xent: triplets per superpixel.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
 ) -> None:
     """Train the embedding network on unlabelled stills."""
@@ -29,12 +37,24 @@ def train(
     from shls_train.train import train as train_network
 
     config = TrainConfig(
-        steps=steps, batch=batch, points=points, crop=crop, lr=lr, temperature=temperature, margin=margin, seed=seed
+        loss=loss,
+        steps=steps,
+        crop=crop,
+        lr=lr,
+        temperature=temperature,
+        batch=batch,
+        points=points,
+        margin=margin,
+        clips=clips,
+        frames=frames,
+        superpixels=superpixels,
+        triplets=triplets,
+        seed=seed,
     )
     with typer.progressbar(length=steps, label="training") as bar:
 
         def tell(at: Progress) -> None:
-            bar.label = f"loss {at.loss:.3f}, matching {at.scalars['accuracy']:.1%}"
+            bar.label = ", ".join([f"loss {at.loss:.3f}", *(f"{n} {v:.3f}" for n, v in at.scalars.items())])
             bar.update(at.step - bar.pos)
 
         last = train_network(data, out, config, tell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +28,27 @@ class TrainConfig(Schedule):
 
     Attributes
     ----------
-    batch : pairs of views per step
-    points : corresponding points per pair
-    crop : side of a view, pixels
-    temperature : of the InfoNCE loss
-    margin : pixels around the right partner that are not counted as wrong
+    loss : dense correspondence between views, the published NT-Xent between objects, or the sum of both
+    crop : side of a view and of a clip's frame, pixels
+    temperature : of both losses
+    batch : dense: pairs of views per step
+    points : dense: corresponding points per pair
+    margin : dense: pixels around the right partner that are not counted as wrong
+    clips : nt-xent: synthetic clips per step
+    frames : nt-xent: frames per clip
+    superpixels : nt-xent: per frame
+    triplets : nt-xent: per superpixel
     """
 
+    loss: Literal["dense", "nt-xent", "both"] = "dense"
     steps: int = 4500
-    batch: int = 12
-    points: int = 128
     crop: int = 192
     lr: float = 2e-3
     temperature: float = 0.07
+    batch: int = 12
+    points: int = 128
     margin: float = 10.0
+    clips: int = 4
+    frames: int = 3
+    superpixels: int = 300
+    triplets: int = 16

@@ -1,8 +1,9 @@
-"""Stage 1: the embedding network learns dense correspondence from unlabelled stills."""
+"""Stage 1: the embedding network learns from unlabelled stills what belongs together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,18 +15,31 @@ from torch import Tensor
 from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
-from shls_train.augment import make_pair
+from shls_train.augment import Pair, blob, make_pair
+from shls_train.clips import MOST_OBJECTS, Clip, ClipSize, Piece, make_clip
 from shls_train.config import TrainConfig
 from shls_train.loop import Losses, Progress, fit, training_device
-from shls_train.losses import dense_correspondence
+from shls_train.losses import Matching, dense_correspondence
+from shls_train.losses_nt_xent import nt_xent
 from shls_train.network import EdgeNet
+from shls_train.objects import Objects, find_objects
+from shls_train.pooling import pool
+
+CLIPS = 1
+"""Tells the random numbers of clips from those of pairs."""
 
 
 class Batch(NamedTuple):
-    """B pairs of views: images (2B, 3, S, S) float32 normalised, first views first; points (2B, P, 2) pixels."""
+    """What the losses of a step see; what a loss that is off would see is None.
+
+    images : (2B + F, 3, S, S) float32 normalised: the first views of B pairs, their second ones, the clips' frames
+    points : (2B, P, 2) pixels
+    objects : in the F frames
+    """
 
     images: Tensor
-    points: Tensor
+    points: Tensor | None
+    objects: Objects | None
 
 
 def train(data: Path, out: Path, config: TrainConfig, report: Callable[[Progress], None]) -> Path:
@@ -45,10 +59,9 @@ class EmbeddingTask:
     """See `shls_train.loop.Task`; raises BadInput where the stills are too few for a batch."""
 
     def __init__(self, stills: Stills, config: TrainConfig) -> None:
-        if len(stills) < 2 * config.batch:
-            raise BadInput(
-                f"{len(stills)} stills, at least {2 * config.batch} needed for a batch of {config.batch} pairs"
-            )
+        needed = stills_per_step(config)
+        if len(stills) < needed:
+            raise BadInput(f"{len(stills)} stills, at least {needed} needed for a step of this recipe")
         self._stills, self._config = stills, config
         self._device = training_device()
         torch.manual_seed(config.seed)
@@ -56,30 +69,58 @@ class EmbeddingTask:
         self.inputs = {"stills": len(stills)}
 
     def batch(self, step: int) -> Batch:
-        """Draw the pairs of a step."""
+        """Draw the views and clips of a step."""
         return make_batch(self._stills, self._config, step)
 
     def loss(self, batch: Batch) -> Losses:
-        """Match points of the first views with those of the second."""
+        """One pass over all images, then the losses that are on."""
         images = batch.images.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16):
             features = self.network(images)
-        config, points = self._config, batch.points.to(self._device)
-        first, second = sample_points(features.float(), points, config.crop).chunk(2)
-        matching = dense_correspondence(first, second, points.chunk(2)[1], config.temperature, config.margin)
-        return Losses(matching.loss, {"accuracy": matching.accuracy.item()})
+        features = features.float()  # (2B + F, D, h, w)
+        views = 0 if batch.points is None else len(batch.points)
+        losses, scalars = [], {}
+        if batch.points is not None:
+            dense = self._match_points(features[:views], batch.points.to(self._device))
+            losses.append(dense.loss)
+            scalars["accuracy"] = dense.accuracy.item()
+        if batch.objects is not None:
+            objects = self._match_objects(features[views:], batch.objects)
+            losses.append(objects.loss)
+            scalars["objects"] = objects.accuracy.item()
+        return Losses(sum(losses[1:], losses[0]), scalars)
+
+    def _match_points(self, features: Tensor, points: Tensor) -> Matching:
+        config = self._config
+        first, second = sample_points(features, points, config.crop).chunk(2)
+        return dense_correspondence(first, second, points.chunk(2)[1], config.temperature, config.margin)
+
+    def _match_objects(self, features: Tensor, objects: Objects) -> Matching:
+        pooled = pool(features, objects.labels.to(self._device), objects.number)  # (F, N, D)
+        superfeatures = F.normalize(pooled, dim=2).flatten(0, 1)
+        return nt_xent(superfeatures, objects.triplets.to(self._device), self._config.temperature)
+
+
+def stills_per_step(config: TrainConfig) -> int:
+    """Different stills that the views and clips of one step may show."""
+    pairs = 0 if config.loss == "nt-xent" else config.batch
+    clips = 0 if config.loss == "dense" else config.clips
+    return max(2 * pairs, (1 + MOST_OBJECTS) * clips)
 
 
 def make_batch(stills: Stills, config: TrainConfig, step: int) -> Batch:
     """The batch of one step."""
-    order = _epoch_order(len(stills), config, step)
-    pairs = []
-    for i, (still, other) in enumerate(order):
-        rng = np.random.default_rng([config.seed, step, i])
-        pairs.append(make_pair(stills[still], stills[other], rng, config.crop, config.points))
-    images = np.stack([p.first for p in pairs] + [p.second for p in pairs])  # (2B, S, S, 3)
-    points = np.stack([p.points_first for p in pairs] + [p.points_second for p in pairs])  # (2B, P, 2)
-    return Batch(normalise(torch.from_numpy(images)), torch.from_numpy(points))
+    images, points, objects = [], None, None
+    if config.loss != "nt-xent":
+        pairs = [_pair(stills, config, step, i) for i in range(config.batch)]
+        images += [p.first for p in pairs] + [p.second for p in pairs]
+        points = torch.from_numpy(np.stack([p.points_first for p in pairs] + [p.points_second for p in pairs]))
+    if config.loss != "dense":
+        clips = [_clip(stills, config, step, i) for i in range(config.clips)]
+        images += [frame for clip in clips for frame in clip.frames]
+        rng = np.random.default_rng([config.seed, step, config.clips, CLIPS])
+        objects = find_objects(clips, config.superpixels, config.triplets, rng)
+    return Batch(normalise(torch.from_numpy(np.stack(images))), points, objects)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -95,11 +136,27 @@ def sample_points(features: Tensor, points: Tensor, crop: int) -> Tensor:
     return F.normalize(sampled[..., 0].transpose(1, 2), dim=2)
 
 
-def _epoch_order(count: int, config: TrainConfig, step: int) -> list[tuple[int, int]]:
-    """The stills of one step: each epoch visits every still once, as the subject, in its own order."""
-    chosen = []
-    for position in range(step * config.batch, (step + 1) * config.batch):
-        epoch, index = divmod(position, count)
-        order = np.random.default_rng([config.seed, epoch]).permutation(count)
-        chosen.append((int(order[index]), int(order[index - 1])))
-    return chosen
+def _pair(stills: Stills, config: TrainConfig, step: int, i: int) -> Pair:
+    still, other = _draw(len(stills), config.seed, step * config.batch + i, 2)
+    rng = np.random.default_rng([config.seed, step, i])
+    return make_pair(stills[still], stills[other], rng, config.crop, config.points)
+
+
+def _clip(stills: Stills, config: TrainConfig, step: int, i: int) -> Clip:
+    rng = np.random.default_rng([config.seed, step, i, CLIPS])
+    chosen = _draw(len(stills), config.seed, step * config.clips + i, 2 + int(rng.integers(MOST_OBJECTS)))
+    background, *others = (stills[still] for still in chosen)
+    pieces = [Piece(other, blob(other.shape[:2], rng)) for other in others]
+    return make_clip(background, pieces, rng, ClipSize(config.frames, config.crop, config.crop))
+
+
+def _draw(count: int, seed: int, position: int, many: int) -> list[int]:
+    """The still at a position and those before it: each epoch comes to every still once, in its own order."""
+    epoch, index = divmod(position, count)
+    order = _order(count, seed, epoch)
+    return [int(order[index - back]) for back in range(many)]
+
+
+@lru_cache(2)
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(count)

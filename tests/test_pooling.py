@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shls.runtime.errors import ShapeMismatch
 from shls.runtime.pooling import pool
 from shls.runtime.types import Superpixels
+from shls_train.pooling import pool as pool_in_training
 
 
 def partition(labels: np.ndarray) -> Superpixels:
@@ -45,14 +46,32 @@ def test_equals_the_slow_twin(size: tuple[int, int], cells: tuple[int, int], dim
     np.testing.assert_allclose(pool(features, partition(labels)), slow_pool(features, labels), atol=1e-5)
 
 
-def test_equals_torch() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 40, (48, 64))
-    features = rng.normal(size=(16, 12, 16)).astype(np.float32)
-    painted = F.interpolate(torch.from_numpy(features)[None], (48, 64), mode="nearest")[0].flatten(1)
-    members = F.one_hot(torch.from_numpy(labels).flatten(), 40).float()
-    expected = F.normalize((painted @ members).T, dim=1)
-    np.testing.assert_allclose(pool(features, partition(labels)), expected.numpy(), atol=1e-5)
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    cells=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    count=st.integers(1, 12),
+    seed=st.integers(0, 99),
+)
+def test_equals_the_one_of_training(size: tuple[int, int], cells: tuple[int, int], count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, count, (2, *size))
+    features = rng.normal(size=(2, 5, *cells)).astype(np.float32)
+    trained = pool_in_training(torch.from_numpy(features), torch.from_numpy(labels), count)
+    for frame in range(2):
+        whole = Superpixels(labels[frame].astype(np.int32), np.zeros((count, 2), np.float32), np.ones(count, np.int32))
+        expected = F.normalize(trained[frame], dim=1)
+        np.testing.assert_allclose(pool(features[frame], whole), expected.numpy(), atol=1e-5)
+
+
+def test_training_gets_means_and_gradients() -> None:
+    labels = torch.tensor([[[0, 0, 0, 1]]])
+    features = torch.tensor([[[[1.0, 5.0]]]], requires_grad=True)  # two cells of two pixels
+    means = pool_in_training(features, labels, 3)
+    assert means[0, :, 0].tolist() == pytest.approx([(1 + 1 + 5) / 3, 5, 0])
+    means[0, 0, 0].backward()
+    assert features.grad is not None
+    assert features.grad.flatten().tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_a_superpixel_of_zeros_stays_zero() -> None:

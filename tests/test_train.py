@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -98,6 +100,8 @@ def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Pa
 def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="6 stills, at least 24 needed"):
         train(stills, tmp_path, TrainConfig(steps=1), lambda _: None)
+    with pytest.raises(BadInput, match="6 stills, at least 20 needed"):
+        train(stills, tmp_path, TrainConfig(steps=1, loss="nt-xent"), lambda _: None)
 
 
 def test_disk_full_keeps_the_old_checkpoint(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +144,28 @@ def test_a_batch_depends_on_seed_and_step_alone(stills: Path) -> None:
     assert torch.equal(one.images, two.images)
     assert torch.equal(one.points, two.points)
     assert not torch.equal(one.images, make_batch(Stills(stills), SMALL, 5).images)
+
+
+@pytest.mark.parametrize("loss", ["nt-xent", "both"])
+def test_the_published_loss_learns_and_resumes(stills: Path, tmp_path: Path, loss: Literal["nt-xent", "both"]) -> None:
+    config = replace(SMALL, loss=loss, clips=1, frames=2, superpixels=20, triplets=4)
+    told: list[Progress] = []
+    whole = load_file(train(stills, tmp_path, config, told.append))
+    assert set(told[0].scalars) == ({"objects"} if loss == "nt-xent" else {"accuracy", "objects"})
+    assert all(at.scalars["objects"] > 0 for at in told)
+    for suffix in ("json", "safetensors"):
+        (tmp_path / f"step-000006.{suffix}").unlink()
+    resumed = load_file(train(stills, tmp_path, config, lambda _: None))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_losses_are_summed_over_one_pass(stills: Path) -> None:
+    config = replace(SMALL, loss="both", clips=1, frames=2, superpixels=20)
+    batch = make_batch(Stills(stills), config, 0)
+    assert batch.images.shape == (2 * 2 + 2, 3, 64, 64)
+    assert batch.objects is not None
+    assert make_batch(Stills(stills), replace(config, loss="nt-xent"), 0).images.equal(batch.images[4:])
+    assert make_batch(Stills(stills), replace(config, loss="dense"), 0).images.equal(batch.images[:4])
 
 
 def test_points_are_read_where_the_runtime_pools() -> None:

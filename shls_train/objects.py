@@ -1,0 +1,61 @@
+"""What the published loss sees: frames of synthetic clips, cut into superpixels that belong to objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shls.runtime.contract import SuperpixelSettings
+from shls.runtime.superpixels import cut_along, slic
+from shls.runtime.types import Superpixels
+from shls_train.augment import Rng
+from shls_train.clips import Clip
+from shls_train.losses_nt_xent import draw_triplets
+
+COMPACTNESS = 20.0
+"""Of the superpixels in training, as published."""
+
+
+class Objects(NamedTuple):
+    """Superpixels of F frames, N in each, and triplets of them; frames with fewer superpixels leave the last ones out.
+
+    labels : (F, H, W) int64, 0..N-1 in each frame
+    triplets : (A, 1 + 2 T) int64, indices of superpixels over all frames, f * N + n; see `draw_triplets`
+    number : N
+    """
+
+    labels: Tensor
+    triplets: Tensor
+    number: int
+
+
+def find_objects(clips: Sequence[Clip], superpixels: int, triplets: int, rng: Rng) -> Objects:
+    """Cut every frame of the clips into superpixels and draw triplets within it.
+
+    Superpixels are cut along the objects' outlines, so that each belongs to one object.
+
+    Parameters
+    ----------
+    clips : of frames of one size
+    superpixels : wanted number per frame, before they are cut
+    triplets : T, per anchor
+    """
+    settings = SuperpixelSettings(superpixels, COMPACTNESS)
+    frames = [frame for clip in clips for frame in zip(clip.frames, clip.labels, strict=True)]
+    cuts = [cut_along(slic(frame, settings), objects) for frame, objects in frames]
+    number = max(len(cut.areas) for cut in cuts)
+    drawn = [draw_triplets(_owners(cut, at[1]), triplets, rng) for cut, at in zip(cuts, frames, strict=True)]
+    shifted = np.concatenate([one + frame * number for frame, one in enumerate(drawn)])
+    labels = np.stack([cut.labels for cut in cuts]).astype(np.int64)
+    return Objects(torch.from_numpy(labels), torch.from_numpy(shifted), number)
+
+
+def _owners(superpixels: Superpixels, objects: np.ndarray) -> np.ndarray:
+    """(N,) the object of each superpixel, which lies within one."""
+    owners = np.zeros(len(superpixels.areas), np.int64)
+    owners[superpixels.labels.ravel()] = objects.ravel()
+    return owners
