@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from shls.runtime import commands_calib, commands_measure, commands_model, commands_run, commands_train
+from shls.runtime import (
+    commands_calib,
+    commands_measure,
+    commands_model,
+    commands_pseudo,
+    commands_run,
+    commands_train,
+)
 from shls.runtime.errors import ShlsError
 
 app = typer.Typer(
@@ -18,6 +25,7 @@ app = typer.Typer(
 app.command()(commands_run.run)
 app.command()(commands_run.demo)
 app.command("eval")(commands_run.evaluate)
+app.command()(commands_pseudo.pseudo)
 app.command()(commands_train.train)
 app.command()(commands_model.export)
 app.command()(commands_calib.calibrate)

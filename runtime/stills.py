@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -17,11 +19,12 @@ from shls.runtime.sources import IMAGE_SUFFIXES
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the bytes of one still lie."""
+    """Where the bytes of one still lie, and what it is called there."""
 
     path: Path
     offset: int
     size: int
+    member: str = ""
 
 
 class Stills:
@@ -43,6 +46,7 @@ class Stills:
     def __init__(self, root: Path) -> None:
         if not root.exists():
             raise BadInput(f"{root}: no such folder or file; give a folder of images or of .tar shards")
+        self._root = root if root.is_dir() else root.parent
         files = sorted(root.rglob("*")) if root.is_dir() else [root]
         self._places = [place for file in files for place in _places_in(file)]
         if not self._places:
@@ -67,6 +71,26 @@ class Stills:
             raise BadInput(f"{place.path} at byte {place.offset}: not a readable image; remove it or repair the shard")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """What each still is called wherever its folder lies: path below the root, shard and member, no suffixes.
+
+        Raises
+        ------
+        BadInput
+            If two stills have one name.
+        """
+        names = [self._name(place) for place in self._places]
+        name, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise BadInput(f"{self._root}: {times} stills are called {name}; names must differ in more than the suffix")
+        return names
+
+    def _name(self, place: _Place) -> str:
+        below = PurePosixPath(place.path.relative_to(self._root).with_suffix("").as_posix())
+        member = PurePosixPath(place.member).with_suffix("") if place.member else PurePosixPath()
+        return str(below.joinpath(*(part for part in member.parts if part not in ("/", ".."))))
+
 
 def _places_in(file: Path) -> Iterable[_Place]:
     if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -82,4 +106,4 @@ def _places_in_shard(shard: Path) -> list[_Place]:
         raise BadInput(f"{shard}: not a whole tar file ({error}); copy it again") from error
     if members and members[-1].offset_data + members[-1].size > shard.stat().st_size:
         raise BadInput(f"{shard}: cut short inside {members[-1].name}; copy it again")
-    return [_Place(shard, m.offset_data, m.size) for m in members]
+    return [_Place(shard, m.offset_data, m.size, m.name) for m in members]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KERNEL_FILES = sorted(path for path in (ROOT / "runtime").glob("*.py") if "njit" in path.read_text())
+FOLDERS = "runtime", "shls_train"
+KERNEL_FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py") if "njit" in path.read_text())
 NEEDS_SCIPY = {"dot", "vdot", "linalg", "inner", "outer"}
 
 

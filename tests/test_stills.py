@@ -64,3 +64,29 @@ def test_shard_cut_short(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[: 512 + 512 + 512 + 20])
     with pytest.raises(BadInput, match=r"shard\.tar.*copy it again"):
         Stills(folder)
+
+
+def test_names_are_paths_without_suffixes(folder: Path) -> None:
+    (folder / "more").mkdir()
+    draw(folder / "more" / "a.b.png", 10)
+    assert Stills(folder).names == ["0", "1", "2", "more/a.b"]
+    assert Stills(folder / "1.png").names == ["1"]
+
+
+def test_names_in_a_shard_begin_with_it_wherever_it_lies(folder: Path) -> None:
+    path = shard(folder)
+    assert Stills(folder).names == Stills(path).names == ["shard/0", "shard/1", "shard/2"]
+
+
+def test_a_name_never_leads_out_of_the_folder(tmp_path: Path) -> None:
+    draw(tmp_path / "0.png", 0)
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        tar.add(tmp_path / "0.png", "../../etc/0.png")
+        tar.add(tmp_path / "0.png", "/1.png")
+    assert Stills(tmp_path / "shard.tar").names == ["shard/etc/0", "shard/1"]
+
+
+def test_two_stills_of_one_name(folder: Path) -> None:
+    draw(folder / "1.jpg", 0)
+    with pytest.raises(BadInput, match="2 stills are called 1"):
+        _ = Stills(folder).names

@@ -1,0 +1,108 @@
+"""Pseudo-masks against human masks of the salient object: each cue alone, and fused.
+
+    python benchmarks/saliency.py --root ECSSD
+
+ECSSD is a folder with images/NAME.jpg and masks/NAME.png (white is the object). Columns: max F-measure (beta^2 = 0.3;
+256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean intersection over
+union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what the confidence is
+worth: mean IoU of the images in four parts, from the least to the most confident, and its rank correlation with IoU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cv2
+import numba
+import numpy as np
+
+from shls.runtime.sources import read_image
+from shls_train.saliency import CUES
+from shls_train.saliency_fusion import find_object
+from shls_train.saliency_graph import build_graph, to_lab
+
+BETA2 = 0.3
+
+
+class Score:
+    """Sums over images of what the table shows."""
+
+    def __init__(self) -> None:
+        self.precision, self.recall = np.zeros(256), np.zeros(256)
+        self.mae: list[float] = []
+        self.iou: list[float] = []
+        self.seconds: list[float] = []
+
+    def add(self, mask: np.ndarray, truth: np.ndarray, seconds: float) -> None:
+        """Compare (H, W) uint8 with (H, W) bool."""
+        hits = np.bincount(mask[truth], minlength=256)[::-1].cumsum()  # at thresholds 255, 254 .. 0
+        marked = np.bincount(mask.ravel(), minlength=256)[::-1].cumsum()
+        self.precision += hits / np.maximum(marked, 1)
+        self.recall += hits / max(1, truth.sum())
+        self.mae.append(float(np.abs(mask / 255 - truth).mean()))
+        found = mask > 127
+        self.iou.append(float((found & truth).sum() / max(1, (found | truth).sum())))
+        self.seconds.append(seconds)
+
+    def row(self) -> str:
+        precision, recall = self.precision / len(self.iou), self.recall / len(self.iou)
+        f = (1 + BETA2) * precision * recall / np.maximum(BETA2 * precision + recall, 1e-9)
+        ms = 1e3 * float(np.median(self.seconds))
+        return f"{f.max():9.3f}{np.mean(self.mae):9.3f}{np.mean(self.iou):9.3f}{ms:9.1f}"
+
+
+def to_byte(mask: np.ndarray) -> np.ndarray:
+    return np.rint(255 * mask).astype(np.uint8)
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    ranks = [np.argsort(np.argsort(x)) for x in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def measure_cues(image: np.ndarray, truth: np.ndarray, scores: dict[str, Score]) -> None:
+    start = time.perf_counter()
+    lab = to_lab(image)
+    graph = build_graph(image, lab)
+    shared = time.perf_counter() - start
+    for name, cue in CUES.items():
+        start = time.perf_counter()
+        mask = graph.paint(cue(graph, lab))
+        scores[name].add(to_byte(mask), truth, time.perf_counter() - start + shared)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="folder with images/ and masks/")
+    options = parser.parse_args()
+    numba.set_num_threads(1)
+    cv2.setNumThreads(1)
+    files = sorted((options.root / "images").glob("*.jpg"))
+    scores: dict[str, Score] = defaultdict(Score)
+    trusted: dict[str, list[float]] = defaultdict(list)
+    for file in files:
+        image = read_image(file)
+        truth = cv2.imread(str(options.root / "masks" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE) > 127
+        measure_cues(image, truth, scores)
+        start = time.perf_counter()
+        found = find_object(image)
+        scores["fused"].add(found.mask, truth, time.perf_counter() - start)
+        trusted["fused"].append(found.confidence)
+    print(f"{len(files)} images, one thread")
+    print(f"{'':10}{'max F':>9}{'MAE':>9}{'IoU':>9}{'ms':>9}")
+    for name, score in scores.items():
+        print(f"{name:10}{score.row()}")
+    for name, confidences in trusted.items():
+        worth, iou = np.array(confidences), np.array(scores[name].iou)
+        parts = " ".join(f"{iou[part].mean():.3f}" for part in np.array_split(np.argsort(worth), 4))
+        print(f"confidence of {name}: IoU {parts}, rank correlation {rank_correlation(worth, iou):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Four cues made one mask, and how far to trust it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from shls_train.saliency import CUES, to_unit
+from shls_train.saliency_graph import Graph, build_graph, to_lab
+
+LONGEST = 320  # pixels of the longer side, at most, at which cues are computed
+SANE = 0.02, 0.7  # share of the image that an object takes
+
+
+class Saliency(NamedTuple):
+    """What stands out in one image.
+
+    mask : (H, W) uint8, 0 background .. 255 object; above 127 is the object
+    confidence : 0..1, how far to trust the mask
+    """
+
+    mask: np.ndarray
+    confidence: float
+
+
+def find_object(image: np.ndarray) -> Saliency:
+    """Find what stands out in an image, (H, W, 3) uint8 RGB, without having been taught anything."""
+    small = _shrink(image)
+    lab = to_lab(small)
+    graph = build_graph(small, lab)
+    cues = np.stack([cue(graph, lab) for cue in CUES.values()])
+    fused = centre_threshold(graph, fuse(graph, cues))
+    mask = np.rint(255 * graph.paint(fused)).astype(np.uint8)
+    size = image.shape[1], image.shape[0]
+    return Saliency(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), confidence(graph, cues, fused))
+
+
+def fuse(graph: Graph, cues: np.ndarray) -> np.ndarray:
+    """Cues, (4, N), to one saliency, (N,) in 0..1: their mean, pulled to 0 on the background, evened out.
+
+    The least squares of Zhu et al., 2014, equation 9: every superpixel wants 1 as much as the mean of the cues says, 0
+    as much as it is probably background, and what its like-coloured neighbours have.
+    """
+    wanted, unwanted = to_unit(cues.mean(0)), graph.background
+    alike = np.exp(graph.colour_distances**2 / np.float32(-2 * 10.0**2)) + 0.1
+    weights = np.where(graph.neighbourhood, alike, 0).astype(np.float64)
+    system = np.diag(weights.sum(1) + wanted + unwanted + 1e-6) - weights
+    return to_unit(np.linalg.solve(system, wanted.astype(np.float64)))
+
+
+def centre_threshold(graph: Graph, fused: np.ndarray) -> np.ndarray:
+    """Stretch a saliency, (N,) in 0..1: the threshold that parts it best (Otsu, 1979) comes to lie at a half."""
+    pixels = np.rint(255 * graph.paint(fused)).astype(np.uint8)
+    best = cv2.threshold(pixels, 0, 255, cv2.THRESH_OTSU)[0]
+    return np.interp(fused, [0, min(max((best + 0.5) / 255, 0.05), 0.95), 1], [0, 0.5, 1])
+
+
+def confidence(graph: Graph, cues: np.ndarray, fused: np.ndarray) -> float:
+    """How far to trust a fused saliency: cues agree, it is decided, of a sane size, and not cut by the border."""
+    inside = fused > 0.5
+    area = float(graph.areas[inside].sum())
+    if not SANE[0] < area < SANE[1]:
+        return 0.0
+    decided = np.average(np.abs(2 * fused - 1), weights=graph.areas)
+    cut = float(inside[graph.border].mean())
+    return float(np.clip(_agreement(cues, graph.areas) * decided * (1 - cut), 0, 1))
+
+
+def _agreement(cues: np.ndarray, areas: np.ndarray) -> float:
+    """Mean correlation between pairs of cues over the image's pixels, not below 0."""
+    pixels = np.cov(cues, aweights=areas)
+    spread = np.sqrt(np.diag(pixels)) + 1e-6
+    pairs = np.triu_indices(len(cues), 1)
+    return max(0.0, float((pixels / np.outer(spread, spread))[pairs].mean()))
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = LONGEST / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

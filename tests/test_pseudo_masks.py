@@ -1,0 +1,138 @@
+"""Masks on disk: whole, resumable, read back; and the command."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from shls.runtime.cli import app
+from shls.runtime.errors import BadInput
+from shls.runtime.stills import Stills
+from shls_train import pseudo_masks
+from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
+from shls_train.saliency_fusion import Saliency, find_object
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three discs of different colours, and a file that is no image."""
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    for i in range(3):
+        image = np.full((60, 80, 3), (60, 120, 70), np.uint8)
+        cv2.circle(image, (30 + 10 * i, 30), 12, (40, 80 * i, 200), -1)
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    (folder / "bad.jpg").write_bytes(b"no jpeg")
+    return folder
+
+
+def count(found: list[int]):
+    """A cheap way to find objects that notes which stills it was asked for."""
+
+    def find(i: int, image: np.ndarray) -> Saliency:
+        found.append(i)
+        return Saliency(np.full(image.shape[:2], 10 * i, np.uint8), i / 10)
+
+    return find
+
+
+def ignore(_: Tally) -> None: ...
+
+
+def test_masks_are_read_back_by_name_and_position(folder: Path, tmp_path: Path) -> None:
+    tally = write_masks(Stills(folder), tmp_path / "out", count([]), ignore)
+    masks = PseudoMasks(tmp_path / "out")
+    assert masks.names == Stills(folder).names == ["0", "1", "2", "bad"]
+    for still in (2, "2", np.int64(2)):
+        mask, confidence = masks[still]
+        assert confidence == masks.confidence(still) == 0.2
+        np.testing.assert_array_equal(mask, np.full((60, 80), 20, np.uint8))
+    assert masks.confident(0.0) == [1, 2], "0 is never confident"
+    assert masks.confident(0.2) == [2]
+    assert masks.confidence("bad") == 0
+    with pytest.raises(BadInput, match=r"bad\.png.*cannot be read"):
+        masks["bad"]
+    assert len(tally.unreadable) == 1
+    assert "bad.jpg" in tally.unreadable[0]
+
+
+def test_the_second_run_only_does_what_is_missing(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_masks(Stills(folder), out, count([]), ignore)
+    (out / "1.png").unlink()
+    rows = (out / "index.csv").read_text().splitlines()
+    (out / "index.csv").write_text("\n".join(rows[:3]) + "\n")  # without the rows of 2 and bad
+    asked: list[int] = []
+    write_masks(Stills(folder), out, count(asked), ignore)
+    assert asked == [1, 2]
+    assert (out / "index.csv").read_text().splitlines() == rows
+
+
+def test_an_interrupted_run_leaves_whole_files(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    def find(i: int, image: np.ndarray) -> Saliency:
+        if i == 2:
+            raise KilledError
+        return find_object(image)
+
+    monkeypatch.setattr(pseudo_masks, "INDEX_EVERY", 0.0)
+    out = tmp_path / "out"
+    with pytest.raises(KilledError):
+        write_masks(Stills(folder), out, find, ignore)
+    assert sorted(p.name for p in out.iterdir()) == ["0.png", "1.png", "index.csv"]
+    masks = PseudoMasks(out)
+    assert [masks[name][0].shape for name in masks.names] == [(60, 80)] * 2
+    write_masks(Stills(folder), out, lambda _, image: find_object(image), ignore)
+    assert len(PseudoMasks(out)) == 4
+
+
+def test_out_is_a_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(BadInput, match=r"cannot be written|not an index"):
+        write_masks(Stills(folder), tmp_path / "out", count([]), ignore)
+
+
+def test_no_masks_and_a_bad_index(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no masks"):
+        PseudoMasks(tmp_path)
+    (tmp_path / "index.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadInput, match="expected columns name and confidence"):
+        PseudoMasks(tmp_path)
+
+
+def test_a_damaged_or_unknown_mask(folder: Path, tmp_path: Path) -> None:
+    write_masks(Stills(folder), tmp_path, count([]), ignore)
+    (tmp_path / "1.png").write_bytes(b"no PNG")
+    masks = PseudoMasks(tmp_path)
+    with pytest.raises(BadInput, match=r"1\.png.*not a readable PNG"):
+        masks[1]
+    with pytest.raises(BadInput, match="no mask of elsewhere"):
+        masks["elsewhere"]
+
+
+def test_the_command(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    run = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out)])
+    assert run.exit_code == 0, run.output
+    assert "4 stills, 3 masks" in run.output
+    assert "bad.jpg" in run.output
+    with (out / "index.csv").open() as index:
+        assert [row["name"] for row in csv.DictReader(index)] == ["0", "1", "2", "bad"]
+    mask = cv2.imread(str(out / "1.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (60, 80)
+    assert mask[30, 40] > 200
+    assert mask[5, 5] < 50
+
+
+def test_masks_do_not_lie_among_the_stills(folder: Path) -> None:
+    run = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(folder / "masks")])
+    assert isinstance(run.exception, BadInput)
+    assert "choose another --out" in str(run.exception)
+    assert not (folder / "masks").exists()
