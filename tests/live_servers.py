@@ -82,10 +82,24 @@ def silent(port: int) -> Iterator[None]:
         yield
 
 
+def ball(width: int = 160, height: int = 120, codec: str = "jpegenc ! rtpjpegpay pt=26") -> str:
+    """GStreamer's words for a bouncing ball at 25 frames a second."""
+    size = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
+    return f"videotestsrc is-live=true pattern=ball ! {size} ! {codec} name=pay0"
+
+
+def looped(folder: Path, width: int, height: int, fps: float) -> str:
+    """GStreamer's words for a folder's 00000.jpg, 00001.jpg, ... for ever; sides are multiples of 8."""
+    caps = f"image/jpeg,width={width},height={height},framerate={round(fps * 100)}/100"
+    # decoded and encoded again, for only so do the pictures get times, and come at this pace
+    pictures = f"multifilesrc location={folder}/%05d.jpg loop=true caps={caps} ! jpegdec ! jpegenc quality=90"
+    return f"{pictures} ! rtpjpegpay name=pay0 pt=26"
+
+
 @contextmanager
-def rtsp(port: int, width: int = 160, height: int = 120) -> Iterator[None]:
-    """Serve rtsp://127.0.0.1:PORT/test, then die without a word."""
-    command = [str(SYSTEM_PYTHON), str(RTSP_SERVER), str(port), str(width), str(height)]
+def rtsp(port: int, launch: str | None = None, login: tuple[str, ...] = ()) -> Iterator[None]:
+    """Serve rtsp://127.0.0.1:PORT/test, then die without a word; `login` is a user and a password."""
+    command = [str(SYSTEM_PYTHON), str(RTSP_SERVER), str(port), launch or ball(), *login]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
