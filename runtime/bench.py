@@ -108,7 +108,7 @@ def recommend(rows: list[Row]) -> str:
         (row for row in accurate if row.fps * FASTER >= fastest),
         key=lambda row: (row.iou or 0.0, -row.megabytes),
     )
-    words = [f"Use {best.name}: {best.fps:.1f} frames per second."]
+    words = [_why(best, next((row for row in running if row.precision == REFERENCE), None))]
     for row in running:
         if row not in accurate:
             words.append(f"{row.name} is not accurate enough: IoU {row.iou:.3f} with {REFERENCE}.")
@@ -117,6 +117,16 @@ def recommend(rows: list[Row]) -> str:
     if best.iou is None:
         words.append(f"There is no {REFERENCE} model to compare masks with.")
     return " ".join(words)
+
+
+def _why(best: Row, reference: Row | None) -> str:
+    """The recommendation, with what it gains and costs beside the fp32 model."""
+    text = f"Use {best.name}: {best.fps:.1f} frames per second"
+    if reference is None:
+        return f"{text}."
+    if best is reference:
+        return f"{text}, and nothing that is as accurate is {FASTER - 1:.0%} faster."
+    return f"{text}, {best.fps / reference.fps:.1f} times those of {reference.name}; IoU with its masks {best.iou:.3f}."
 
 
 def table(rows: list[Row]) -> str:

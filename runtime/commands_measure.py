@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def doctor(json: Annotated[Path | None, typer.Option(help="Write the findings here.")] = None) -> None:
     """Look at what this machine has and lacks, with the fix for each lack; exit code 1 on a problem."""
     from shls.runtime.doctor import examine
+    from shls.runtime.files import check_writable
 
+    if json:
+        check_writable(json)
     findings = examine()
     for finding in findings:
         fix = f" -> {finding.fix}" if finding.fix else ""
@@ -55,10 +58,11 @@ def profile(
     from shls.runtime import profile_text
 
     if compare:
-        if source or duration or frames or json or report or model:
+        if any((source, duration, frames, json, report, sequential, model, threads, device != "auto")):
             raise BadInput("--compare measures nothing; leave the other arguments out")
         typer.echo(profile_text.compare(*map(profile_text.read_profile, compare)))
         return
+    from shls.runtime.files import check_writable
     from shls.runtime.layer_times import layer_times
     from shls.runtime.report import check_report_path, write_report
     from shls.runtime.segmenter import open_segmenter
@@ -67,7 +71,7 @@ def profile(
     if report:
         check_report_path(report)
     if json:
-        write_json(json, {})  # what cannot be written must fail before the work
+        check_writable(json)
     limits = Limits(duration, frames)
     path = model or shipped_model(device)
     segmenter = open_segmenter(path, threads, False if sequential else None, device)
@@ -120,11 +124,14 @@ def bench(
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure size, speed and accuracy of several models, and recommend one."""
+    """Measure size, speed and accuracy of several models, and recommend one; exit code 1 if none runs."""
     from dataclasses import asdict
 
     from shls.runtime import bench as benches
+    from shls.runtime.files import check_writable
 
+    if json:
+        check_writable(json)
     found = benches.find_models(models or [])
     rows = benches.bench(found, frames, threads, device, lambda model: typer.echo(f"measuring {model}", err=True))
     words = benches.recommend(rows)
@@ -132,3 +139,5 @@ def bench(
     typer.echo(words)
     if json:
         write_json(json, {"models": [asdict(row) for row in rows], "recommendation": words})
+    if not any(row.runs for row in rows):
+        raise typer.Exit(1)

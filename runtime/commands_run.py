@@ -35,7 +35,9 @@ def run(
         str,
         typer.Argument(
             help="Video file, folder of images, image_%05d.jpg or 'glob*.png'; or live: 0, /dev/video0, "
-            "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG)."
+            "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG). Cameras take options after a question "
+            "mark, '0?width=1280&height=720&fps=30&codec=mjpg&flip=180', streams after a number sign, "
+            "'rtsp://host/path#width=640&height=360&fps=10&flip=180&transport=udp'."
         ),
     ],
     mask: Annotated[Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")] = None,
@@ -50,7 +52,7 @@ def run(
     ] = None,
     every: Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)] = 1,
     loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")] = False,
-    duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.0)] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.1)] = None,
     max_age: Annotated[float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)] = None,
     model: Model = None,
     threads: Threads = 0,
@@ -63,6 +65,8 @@ def run(
     points = [parse_point(text) for text in point or []]
     if mask is None and not boxes and not points:
         raise BadInput("no objects marked; give --mask FILE, --box x,y,w,h or --point x,y")
+    if mask is not None and (boxes or points):
+        raise BadInput("--mask together with --box or --point; expected one or the other")
 
     from shls.runtime.segmenter import open_segmenter
 
@@ -131,23 +135,23 @@ def _follow(
     contract = segmenter.session.contract
     typer.echo(f"network: {contract.network}, {contract.precision}, on {segmenter.session.backend}", err=True)
     with _open(source, play) as frames:
-        typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
         later = Prompter(read_prompts(prompts, play.start) if prompts else [], segmenter)
         protect = [path for path in (prompt[0], prompts) if path]
         with (
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
             stopping(frames) as signals,
-            typer.progressbar(length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar,
         ):
-            done = follow(
-                frames,
-                segmenter,
-                lambda image: first_mask(image, *prompt),
-                sink,
-                lambda count: bar.update(count - bar.pos),
-                max_age=play.max_age,
-                revise=later,
-            )
+            typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
+            with typer.progressbar(length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar:
+                done = follow(
+                    frames,
+                    segmenter,
+                    lambda image: first_mask(image, *prompt),
+                    sink,
+                    lambda count: bar.update(count - bar.pos),
+                    max_age=play.max_age,
+                    revise=later,
+                )
     _say(done, results)
     if frames.live:
         _say_live(done, frames, segmenter)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ import cv2
 import numpy as np
 
 from shls.runtime.errors import MissingDependency
-from shls.runtime.uris import CameraUri, scheme_of
+from shls.runtime.uris import CameraUri, StreamUri, scheme_of
 
 OPEN_TIMEOUT = 10.0
 """Seconds in which a server must answer and say what it sends."""
@@ -43,14 +45,14 @@ class Feed(NamedTuple):
     images: Generator[np.ndarray, None, None]
 
 
-def open_stream(uri: str) -> Feed:
+def open_stream(uri: StreamUri) -> Feed:
     """Connect to an RTSP or HTTP stream; raises FeedError."""
     options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}  # microseconds
-    if scheme_of(uri).startswith("rtsp"):
-        options["rtsp_transport"] = "tcp"  # passes firewalls, and loses no packets
+    if scheme_of(uri.address).startswith("rtsp"):
+        options["rtsp_transport"] = uri.transport
     begun = time.monotonic()
     try:
-        container: Any = av.open(uri, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+        container: Any = av.open(uri.address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
     except (av.FFmpegError, OSError) as error:
         if time.monotonic() - begun >= OPEN_TIMEOUT:  # FFmpeg calls that by several names
             raise FeedError(SILENT) from None
@@ -61,10 +63,26 @@ def open_stream(uri: str) -> Feed:
     stream = container.streams.video[0]
     stream.thread_type = "SLICE"  # threads by frame would hold frames back
     fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
-    return Feed(fps if 1 <= fps <= 240 else USUAL_FPS, _decode(container, stream))
+    fps = fps if 1 <= fps <= 240 else USUAL_FPS
+    return Feed(min(fps, uri.fps or fps), _shaped(_decode(container, stream), uri))
 
 
-def _decode(container: Any, stream: Any) -> Generator[np.ndarray, None, None]:
+def _shaped(pictures: Generator[Any, None, None], uri: StreamUri) -> Generator[np.ndarray, None, None]:
+    """Take pictures at the rate that is asked for, and turn them into images as asked for."""
+    due = 0.0
+    with closing(pictures):
+        for picture in pictures:
+            if uri.fps:
+                now = time.monotonic()
+                if now < due:
+                    continue
+                due = max(due + 1 / uri.fps, now)  # counted from when it was due, or the rate would sink
+            size = {"width": uri.width, "height": uri.height} if uri.width else {}
+            image = picture.to_ndarray(format="rgb24", **size)
+            yield cv2.flip(image, FLIP_CODES[uri.flip]) if uri.flip in FLIP_CODES else image
+
+
+def _decode(container: Any, stream: Any) -> Generator[Any, None, None]:
     with container:
         try:
             for packet in container.demux(stream):
@@ -76,7 +94,7 @@ def _decode(container: Any, stream: Any) -> Generator[np.ndarray, None, None]:
                     continue
                 for picture in pictures:
                     if not picture.is_corrupt:
-                        yield picture.to_ndarray(format="rgb24")
+                        yield picture
         except (av.FFmpegError, OSError) as error:
             raise FeedError(_reason(error)) from None
 
@@ -93,6 +111,8 @@ def _reason(error: Exception) -> str:
         return "refuses the connection; is the server running, and the port right?"
     if isinstance(error, av.InvalidDataError):
         return "sends no video that FFmpeg reads; expected RTSP, or MJPEG over HTTP"
+    if getattr(error, "errno", None) == errno.EIO:  # what FFmpeg says where a name is unknown, among others
+        return "cannot be reached; is the host's name right, and the network up?"
     return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 

@@ -34,6 +34,18 @@ def replace_file(path: Path, data: bytes, advice: str = ADVICE) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Raise BadInput, before the work, if a file cannot be written there; what lies there stays as it is."""
+    if path.is_dir():
+        raise BadInput(f"{path}: is a folder; expected the name of a file")
+    probe = path.with_name(f".{path.name}.part")
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(path, error, ADVICE) from error
+
+
 def _unwritable(path: Path, error: OSError, advice: str) -> BadInput:
     return BadInput(f"{path}: cannot be written ({error.strerror}); {advice}")
 

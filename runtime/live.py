@@ -6,6 +6,7 @@ stream breaks it is opened again, with growing pauses; whoever iterates just wai
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,12 +19,14 @@ from shls.runtime.errors import BadInput
 from shls.runtime.feeds import Feed, FeedError, open_camera, open_stream
 from shls.runtime.sources import Source
 from shls.runtime.types import Frame
-from shls.runtime.uris import STREAMS, parse_camera, redact, scheme_of
+from shls.runtime.uris import STREAMS, parse_camera, parse_stream, redact, scheme_of
 
 FIRST_FRAME = 15.0
 """Seconds that a source may take to give its first frame."""
 PATIENCE = 60.0
 """Seconds for which a broken stream is opened again before the run ends."""
+STUCK = 90.0
+"""Seconds after which a reader that says nothing at all is given up: no time-out reaches into a driver that hangs."""
 PAUSES = (0.2, 5.0)
 """Seconds between two attempts, the first and the longest; each is twice the one before."""
 POLL = 0.1
@@ -67,7 +70,11 @@ class LiveSource(Source):
             )
 
     def __next__(self) -> Frame:
-        self._wait(None)
+        if not self._wait(STUCK):
+            raise BadInput(
+                f"{self._shown}: hangs, neither a frame nor an error for {STUCK:.0f} s; "
+                "plug it in again, or start its server again"
+            )
         with self._changed:
             self._taking = True  # what came before anybody asked was not dropped
             frame, self._latest = self._latest, None
@@ -88,14 +95,15 @@ class LiveSource(Source):
         self._latest = None
         self._thread.join(FIRST_FRAME)  # the feeds' own time-outs are shorter
 
-    def _wait(self, seconds: float | None) -> None:
-        """Wait for a frame, an end, or until the time is over."""
-        end = None if seconds is None else time.perf_counter() + seconds
+    def _wait(self, seconds: float) -> bool:
+        """Wait for a frame, or an end; False if neither came in time."""
+        end = time.perf_counter() + seconds
         with self._changed:
             while self._latest is None and self._failure is None and not self._stopped.is_set():
-                if end is not None and time.perf_counter() >= end:
-                    return
+                if time.perf_counter() >= end:
+                    return False
                 self._changed.wait(POLL)
+        return True
 
     def _guarded(self) -> None:
         try:
@@ -158,8 +166,9 @@ def open_live(uri: str) -> LiveSource:
     """Open a camera or a stream by its name; see `shls.runtime.uris` for the grammar."""
     if scheme_of(uri) in STREAMS:
         host = redact(uri).partition("://")[2].removeprefix("...@")
-        name = "".join(letter if letter.isalnum() else "-" for letter in host.partition("/")[0])
-        return LiveSource(name, redact(uri), lambda: open_stream(uri))
+        name = "".join(letter if letter.isalnum() else "-" for letter in re.split("[/?#]", host)[0])
+        stream = parse_stream(uri)
+        return LiveSource(name, redact(uri), lambda: open_stream(stream))
     camera = parse_camera(uri)
     name = f"csi{camera.device}" if camera.kind == "csi" else camera.device.rpartition("/")[2]
     return LiveSource(name, uri, lambda: open_camera(camera))

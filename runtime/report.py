@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from html import escape
 from itertools import accumulate
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from shls.runtime.errors import BadInput
-from shls.runtime.files import replace_file
+from shls.runtime.files import check_writable, replace_file
 from shls.runtime.profile_text import COLUMNS
 from shls.runtime.profiling import Profile, warnings_of
 
@@ -43,8 +42,7 @@ def check_report_path(path: Path) -> None:
     """Raise BadInput, before anything is measured, if no report can be written there."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise BadInput(f"{path}: the report is a web page; expected a name that ends in .html")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise BadInput(f"{path}: {path.parent} is not a folder that may be written; choose another place")
+    check_writable(path)
 
 
 def to_html(found: Profile) -> str:

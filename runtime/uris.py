@@ -2,14 +2,15 @@
 
 A file, a folder, a pattern of names; or, live: `0` or `/dev/video0` or `v4l2:///dev/video0`, `csi://0`,
 `rtsp://user:password@host/path`, `http://host/path`. Local cameras take options after a question mark, as in
-`v4l2:///dev/video0?width=1280&height=720&fps=30&codec=mjpg&flip=180`.
+`/dev/video0?width=1280&height=720&fps=30&codec=mjpg&flip=180`. A stream's question mark is its server's, so its options
+follow a number sign, which never leaves this machine: `rtsp://host/path#width=640&height=360&fps=10&flip=180`.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from shls.runtime.errors import BadInput
@@ -17,6 +18,8 @@ from shls.runtime.errors import BadInput
 STREAMS = ("rtsp", "rtsps", "http", "https")
 CAMERAS = ("v4l2", "csi")
 FLIPS = ("none", "180", "horizontal", "vertical")
+TRANSPORTS = ("tcp", "udp")
+"""TCP is the first: it passes firewalls, and loses no packets."""
 
 
 class CameraUri(NamedTuple):
@@ -38,11 +41,30 @@ class CameraUri(NamedTuple):
     flip: str = "none"
 
 
+class StreamUri(NamedTuple):
+    """A stream; its server chooses the codec.
+
+    address : what the server is asked for, with user and password
+    width, height : to which pictures are scaled, 0 where they stay as they are
+    fps : at most so many pictures are taken a second, 0 for all
+    flip : one of `FLIPS`
+    transport : how RTSP sends its packets, one of `TRANSPORTS`
+    """
+
+    address: str
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    flip: str = "none"
+    transport: str = "tcp"
+
+
 def is_live(uri: str) -> bool:
     """Tell cameras and streams from what lies on the disk; a file that is called `0` is a file."""
     if scheme_of(uri) in STREAMS + CAMERAS:
         return True
-    return bool(re.fullmatch(r"/dev/video\d+|\d+", uri)) and not Path(uri).is_file() and not Path(uri).is_dir()
+    camera = re.fullmatch(r"(/dev/video\d+|\d+)(\?\w+=.*)?", uri)
+    return bool(camera) and not Path(uri).is_file() and not Path(uri).is_dir()
 
 
 def scheme_of(uri: str) -> str:
@@ -68,18 +90,35 @@ def parse_camera(uri: str) -> CameraUri:
     pattern, example = (r"\d+", "csi://0") if kind == "csi" else (r"/dev/.+", "v4l2:///dev/video0")
     if not re.fullmatch(pattern, name):
         raise BadInput(f"{uri}: not the name of a camera; expected one such as {example}")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := options.keys() - set(CameraUri._fields[2:]):
-        known = ", ".join(CameraUri._fields[2:])
-        raise BadInput(f"{uri}: unknown option {min(unknown)}; expected some of {known}")
-    numbers = {}
-    for key in ("width", "height", "fps"):
-        value = options.pop(key, "0")
-        if not value.isdigit():
-            raise BadInput(f"{uri}: {key} is {value!r}; expected a whole number")
-        numbers[key] = int(value)
-    if options.get("flip", "none") not in FLIPS:
-        raise BadInput(f"{uri}: flip is {options['flip']!r}; expected {', '.join(FLIPS)}")
+    options = _options(uri, query, CameraUri._fields[2:])
     if len(options.get("codec", "mjpg")) != 4:
         raise BadInput(f"{uri}: codec is {options['codec']!r}; expected four letters, such as mjpg")
-    return CameraUri(kind, name, **numbers, **options)  # type: ignore[arg-type]  # strings by now
+    return CameraUri(kind, name, **options)
+
+
+def parse_stream(uri: str) -> StreamUri:
+    """Read a stream's name and options; raises BadInput, without the password, where they are not of the grammar."""
+    address, _, query = uri.rpartition("#")
+    if not address or re.search("[@/]", query):  # then it was part of a password or of a path
+        return StreamUri(uri)
+    options = _options(redact(uri), query, StreamUri._fields[1:])
+    if options.get("transport", TRANSPORTS[0]) not in TRANSPORTS:
+        raise BadInput(f"{redact(uri)}: transport is {options['transport']!r}; expected {', '.join(TRANSPORTS)}")
+    if ("width" in options) != ("height" in options):
+        raise BadInput(f"{redact(uri)}: only one of width and height; expected both, for pictures are scaled to them")
+    return StreamUri(address, **options)
+
+
+def _options(shown: str, query: str, known: tuple[str, ...]) -> dict[str, Any]:
+    """Read `key=value&...`; numbers become numbers."""
+    options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - set(known):
+        raise BadInput(f"{shown}: unknown option {min(unknown)}; expected some of {', '.join(known)}")
+    for key in ("width", "height", "fps"):
+        if key in options and not re.fullmatch("[1-9][0-9]*", options[key]):
+            raise BadInput(f"{shown}: {key} is {options[key]!r}; expected a whole number above 0")
+        if key in options:
+            options[key] = int(options[key])
+    if options.get("flip", "none") not in FLIPS:
+        raise BadInput(f"{shown}: flip is {options['flip']!r}; expected {', '.join(FLIPS)}")
+    return options

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,9 +26,12 @@ def free_port() -> int:
 
 
 class MjpegServer:
-    """Sends 100 frames a second, each of its number's grey, until it is stopped."""
+    """Sends 100 frames a second, each of its number's grey and black on the left, until it is stopped.
 
-    def __init__(self, port: int, size: tuple[int, int] = (48, 64), half: bool = False) -> None:
+    `stall_at` is the number of the frame at which a connection falls silent, without being closed.
+    """
+
+    def __init__(self, port: int, size: tuple[int, int] = (48, 64), half: bool = False, stall_at: int = 10_000) -> None:
         self.size, self.half, self.stopped = size, half, threading.Event()
         outer = self
 
@@ -41,10 +45,11 @@ class MjpegServer:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
                 self.end_headers()
                 with suppress(OSError):
-                    for at in range(10_000):
+                    for at in range(stall_at):
                         if outer.stopped.wait(0.01):
                             return
                         self.wfile.write(outer.part(at))
+                    outer.stopped.wait()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -55,6 +60,7 @@ class MjpegServer:
 
     def part(self, at: int) -> bytes:
         image = np.full((*self.size, 3), at % 200, np.uint8)
+        image[:, : self.size[1] // 2] = 0
         data = cv2.imencode(".jpg", image)[1].tobytes()
         if self.half and at % 3 == 1:
             data = data[: len(data) // 2]
@@ -67,8 +73,8 @@ class MjpegServer:
 
 
 @contextmanager
-def mjpeg(port: int, size: tuple[int, int] = (48, 64), half: bool = False) -> Iterator[MjpegServer]:
-    server = MjpegServer(port, size, half)
+def mjpeg(port: int, size: tuple[int, int] = (48, 64), **options: Any) -> Iterator[MjpegServer]:
+    server = MjpegServer(port, size, **options)
     try:
         yield server
     finally:
@@ -116,7 +122,7 @@ def why_no_rtsp() -> str:
         return f"there is no {SYSTEM_PYTHON}"
     lines = "import gi, sys; gi.require_version('GstRtspServer', '1.0');"
     lines += "from gi.repository import Gst; Gst.init(None);"
-    lines += "sys.exit(not all(map(Gst.ElementFactory.find, ('jpegenc', 'rtpjpegpay'))))"
+    lines += "sys.exit(not all(map(Gst.ElementFactory.find, ('jpegenc', 'rtpjpegpay', 'vp8enc'))))"
     if subprocess.run([str(SYSTEM_PYTHON), "-c", lines], capture_output=True, check=False).returncode:
         packages = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good"
         return f"needs GStreamer's RTSP server: apt-get install {packages}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from shls.runtime import bench
+from shls.runtime import bench, cli
 from shls.runtime.bench import Row, find_models, recommend, table
 from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
@@ -65,9 +67,12 @@ EIGHTH = replace(FULL, name="c.onnx", precision="int8-cpu", megabytes=1.0, fps=8
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([FULL, HALF], "Use b.onnx: 9.0 frames per second."),
+        ([FULL, HALF], "Use b.onnx: 9.0 frames per second, 1.8 times those of a.onnx; IoU with its masks 0.990."),
         ([FULL, HALF, EIGHTH], "INT8 is not faster here (8.0): use FP16."),
-        ([FULL, replace(HALF, fps=5.1)], "Use a.onnx: 5.0"),
+        (
+            [FULL, replace(HALF, fps=5.1)],
+            "Use a.onnx: 5.0 frames per second, and nothing that is as accurate is 5% f",
+        ),
         ([FULL, replace(EIGHTH, fps=20.0)], "Use c.onnx: 20.0"),
         ([FULL, replace(EIGHTH, fps=20.0, iou=0.8)], "c.onnx is not accurate enough: IoU 0.800 with fp32."),
         ([replace(HALF, iou=None)], "There is no fp32 model to compare masks with."),
@@ -88,3 +93,10 @@ def test_table_has_a_line_a_model() -> None:
 def test_a_folder_without_models(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no model there"):
         find_models([tmp_path])
+
+
+def test_no_model_runs_is_an_exit_code(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["bench", str(tmp_path / "absent.onnx"), "--json", str(tmp_path / "a.json")])
+    assert done.exit_code == 1
+    assert "No model runs here" in done.stdout
+    assert json.loads((tmp_path / "a.json").read_text())["models"][0]["status"].startswith(str(tmp_path))

@@ -106,5 +106,6 @@ def test_command_compares_files(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["profile", "--compare", *map(str, paths)])
     assert result.exit_code == 0
     assert "x 2.00" in result.stdout
-    clash = CliRunner().invoke(cli.app, ["profile", "clip.mp4", "--compare", *map(str, paths)])
-    assert isinstance(clash.exception, BadInput)
+    for other in (["clip.mp4"], ["--sequential"], ["--threads", "1"], ["--device", "cpu"]):
+        clash = CliRunner().invoke(cli.app, ["profile", *other, "--compare", *map(str, paths)])
+        assert isinstance(clash.exception, BadInput), other

@@ -64,5 +64,13 @@ def test_where_it_may_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     with pytest.raises(BadInput, match=r"ends in \.html"):
         check_report_path(tmp_path / "report.pdf")
-    with pytest.raises(BadInput, match="not a folder"):
+    with pytest.raises(BadInput, match="cannot be written"):
         check_report_path(tmp_path / "absent" / "report.html")
+
+
+def test_a_look_whether_it_can_be_written_changes_nothing(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("old")
+    check_report_path(report)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert report.read_text() == "old"

@@ -8,7 +8,7 @@ import pytest
 
 from shls.runtime.errors import BadInput
 from shls.runtime.sources import open_source, source_files
-from shls.runtime.uris import CameraUri, is_live, parse_camera, redact
+from shls.runtime.uris import CameraUri, StreamUri, is_live, parse_camera, parse_stream, redact
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from shls.runtime.uris import CameraUri, is_live, parse_camera, redact
         "12",
         "/dev/video0",
         "v4l2:///dev/video0",
+        "/dev/video0?width=640",
+        "1?flip=180&fps=5",
         "csi://0",
         "rtsp://a/b",
         "RTSP://a",
@@ -30,7 +32,9 @@ def test_live(uri: str) -> None:
     assert source_files(uri) == []
 
 
-@pytest.mark.parametrize("uri", ["clip.mp4", "frames/", "/dev/sda", "a/0", "image_%05d.jpg", "file:///a", "0.mp4"])
+@pytest.mark.parametrize(
+    "uri", ["clip.mp4", "frames/", "/dev/sda", "a/0", "image_%05d.jpg", "file:///a", "0.mp4", "0?.png"]
+)
 def test_not_live(uri: str) -> None:
     assert not is_live(uri)
 
@@ -62,6 +66,33 @@ def test_cameras() -> None:
         "csi", "1", 1920, 1080, 60, "", "180"
     )
     assert parse_camera("v4l2:///dev/video0?codec=mjpg").codec == "mjpg"
+    assert parse_camera("0?width=640&fps=5") == CameraUri("v4l2", "/dev/video0", 640, 0, 5)
+
+
+def test_streams() -> None:
+    assert parse_stream("rtsp://me:word@host/a?b=c") == StreamUri("rtsp://me:word@host/a?b=c")
+    assert parse_stream("http://host/a?b=c#width=640&height=360&fps=10&flip=vertical") == StreamUri(
+        "http://host/a?b=c", 640, 360, 10, "vertical"
+    )
+    assert parse_stream("rtsp://host/a#transport=udp").transport == "udp"
+    odd = "rtsp://me:pass#word@host/a"
+    assert parse_stream(odd).address == odd, "a password that somebody did not escape"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("codec=mjpg", "unknown option codec; expected some of width, height, fps, flip, transport"),
+        ("fps=0", "expected a whole number above 0"),
+        ("width=640", "only one of width and height"),
+        ("transport=pigeon", "expected tcp, udp"),
+        ("flip=up", "expected none, 180"),
+    ],
+)
+def test_bad_options_of_streams(options: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words) as caught:
+        parse_stream(f"rtsp://me:secret@host/a#{options}")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
