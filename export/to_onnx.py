@@ -24,7 +24,7 @@ from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.network import SIZE_MULTIPLE, STRIDE, Embedding
+from shls_train.network import Embedding
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -70,7 +70,7 @@ def export_onnx(
     out : path
         The ONNX file to write; it appears whole or not at all.
     height, width : int
-        Of the network's input in pixels, multiples of 16.
+        Of the network's input in pixels, multiples of the network's `size_multiple`.
     frames : list of (H, W, 3) uint8 RGB
         Real frames on which ONNX and torch are compared.
     precision : fp32 or fp16
@@ -82,16 +82,19 @@ def export_onnx(
     ExportFailed
         If any output differs from torch by more than 1e-4; or, in fp16, if the mean cosine is below 0.9999.
     """
-    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE or min(height, width) < SIZE_MULTIPLE:
-        raise BadInput(f"size {width}x{height}: both must be multiples of {SIZE_MULTIPLE}, as in 864x480")
     loaded = load_checkpoint(checkpoint)
     network = fold_batch_norm(restore_network(loaded, Embedding))
+    head, multiple = network.fold_head(), network.size_multiple
+    if height % multiple or width % multiple or min(height, width) < multiple:
+        raise BadInput(f"size {width}x{height}: both must be multiples of {multiple}, as in 864x480")
     contract = Contract(
         network=str(loaded.meta["network"]),
         height=height,
         width=width,
         dim=network.dim,
-        stride=STRIDE,
+        stride=network.stride,
+        memory=network.memory,
+        head=head,
         checkpoint_sha256=_digest(network),
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
@@ -175,7 +178,8 @@ def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np
             expected = network(torch.from_numpy(tensor)).numpy()
         (actual,) = session.run([contract.output], {contract.input: tensor})
         worst = max(worst, float(np.abs(actual - expected).max()))
-        cosines.append(float((actual * expected).sum(axis=1).mean()))
+        lengths = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)  # 1 where there is no head
+        cosines.append(float(((actual * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).mean()))
     return worst, float(np.mean(cosines))
 
 

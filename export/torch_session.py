@@ -9,7 +9,7 @@ import torch
 
 from shls.runtime.contract import Contract
 from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.network import STRIDE, Embedding
+from shls_train.network import Embedding
 
 
 class TorchSession:
@@ -30,7 +30,9 @@ class TorchSession:
             width=width,
             dim=self._network.dim,
             checkpoint_sha256="",
-            stride=STRIDE,
+            stride=self._network.stride,
+            memory=self._network.memory,
+            head=self._network.fold_head(),
         )
         self.backend = f"torch {torch.__version__}"
         self.on_gpu = False

@@ -17,10 +17,10 @@ from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.files import write_whole
 from shls.runtime.masks import overlay
 from shls.runtime.metrics import jaccard
-from shls.runtime.pooling import pool
 from shls.runtime.preprocess import to_input
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.session import Session, open_session
+from shls.runtime.superfeatures import superfeatures
 from shls.runtime.superpixels import SuperpixelTracker
 
 DEFAULT_SIZE = (480, 864)
@@ -171,7 +171,8 @@ def compare(
     for index, image in enumerate(images):
         maps = [session.run(to_input(image, session.contract)) for session in (a, b)]
         superpixels = tracker.step(image)
-        cosines = np.sum(pool(maps[0], superpixels) * pool(maps[1], superpixels), axis=1)
+        described = [superfeatures(m, superpixels, s.contract.head) for m, s in zip(maps, (a, b), strict=True)]
+        cosines = np.sum(described[0] * described[1], axis=1)
         masks = [follower.step(image, features) for follower, features in zip(followers, maps, strict=True)]
         iou = _iou(masks[0], masks[1]) if mask is not None and index > 0 else None
         differences.append(_difference(index, maps[0], maps[1], cosines, iou))
@@ -237,7 +238,7 @@ def _open_checkpoint(path: Path, size: tuple[int, int]) -> Session:
 
 
 def _shape(contract: Contract) -> tuple[int, int, int, int]:
-    return contract.width, contract.height, contract.dim, contract.stride
+    return contract.width, contract.height, contract.channels, contract.stride
 
 
 def _difference(number: int, a: np.ndarray, b: np.ndarray, cosines: np.ndarray, iou: float | None) -> Difference:

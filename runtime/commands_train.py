@@ -13,6 +13,9 @@ from shls.runtime.commands_common import require
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
     out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    network: Annotated[
+        Literal["shls-edge", "shls-r18"], typer.Option(help="Ours, or the published one: slow, --loss nt-xent only.")
+    ] = "shls-edge",
     loss: Annotated[
         Literal["dense", "nt-xent", "both"],
         typer.Option(help="Dense correspondence between views, the published loss between objects, or their sum."),
@@ -37,6 +40,7 @@ def train(
     from shls_train.train import train as train_network
 
     config = TrainConfig(
+        network=network,
         loss=loss,
         steps=steps,
         crop=crop,

@@ -53,6 +53,29 @@ class MemorySettings:
     temperature: float = 0.06
 
 
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns a pooled superpixel into its superfeature, in networks whose superfeature is not the mean itself.
+
+    ``relu(mean + [area, row, column] @ info + bias) @ fusion + shift``; area, row and column as shares of the frame.
+
+    Attributes
+    ----------
+    info : (3, C)
+    bias : (C,), C channels of the map
+    fusion : (C, D)
+    shift : (D,)
+    """
+
+    info: tuple[Numbers, ...]
+    bias: Numbers
+    fusion: tuple[Numbers, ...]
+    shift: Numbers
+
+
 @dataclass(frozen=True)
 class Contract:
     """Everything the runtime must know of a model; see the attributes' comments for units."""
@@ -64,7 +87,7 @@ class Contract:
     checkpoint_sha256: str
     stride: int = 4  # input pixels per cell of the feature map
     input: str = "image"  # (1, 3, height, width) float32
-    output: str = "features"  # (1, D, height / stride, width / stride) float32, unit length
+    output: str = "features"  # (1, C, height / stride, width / stride) float32, unit length where there is no head
     colour: str = "RGB"
     mean: tuple[float, float, float] = PIXEL_MEAN  # of pixels 0..255, per colour
     std: tuple[float, float, float] = PIXEL_STD
@@ -73,7 +96,13 @@ class Contract:
     tools: dict[str, str] = field(default_factory=dict)  # name -> version, what wrote the file
     superpixels: SuperpixelSettings = SuperpixelSettings()
     memory: MemorySettings = MemorySettings()
+    head: Head | None = None  # without one, superfeatures are pooled cells, and the map has D channels
     version: int = VERSION
+
+    @property
+    def channels(self) -> int:
+        """C, of the map."""
+        return self.dim if self.head is None else len(self.head.bias)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -107,7 +136,15 @@ class Contract:
                     "std": tuple(values["std"]),
                     "superpixels": SuperpixelSettings(**values["superpixels"]),
                     "memory": MemorySettings(**values["memory"]),
+                    "head": _head(values.get("head")),
                 }
             )
         except (TypeError, KeyError) as error:
             raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error
+
+
+def _head(values: dict[str, Any] | None) -> Head | None:
+    if values is None:
+        return None
+    rows = {name: tuple(map(tuple, values[name])) for name in ("info", "fusion")}
+    return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})

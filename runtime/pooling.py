@@ -33,16 +33,25 @@ def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     ShapeMismatch
         If the features are no (D, h, w) map, or the map is larger than the frame.
     """
+    return _unit_rows(_sums(features, superpixels))
+
+
+def pool_means(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
+    """(N, D) float32: as `pool`, but the means as they are."""
+    return _sums(features, superpixels).sum(0) / superpixels.areas[:, None].astype(np.float32)
+
+
+def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
+    """Check, and sum over each superpixel: (bands, N, D) float32."""
     labels = superpixels.labels
     if features.ndim != 3 or min(features.shape) < 1:
         raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
     rows = _cells(labels.shape[0], features.shape[1])
     columns = _cells(labels.shape[1], features.shape[2])
     firsts = np.searchsorted(rows, np.arange(features.shape[1] + 1)).astype(np.int32)
-    sums = _band_sums(
+    return _band_sums(
         np.ascontiguousarray(features, np.float32), labels, columns, firsts, len(superpixels.areas), BANDS
     )
-    return _unit_rows(sums)
 
 
 def _cells(pixels: int, cells: int) -> np.ndarray:

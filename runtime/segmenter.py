@@ -14,12 +14,12 @@ from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
-from shls.runtime.pooling import pool
 from shls.runtime.preprocess import to_input
 from shls.runtime.refine import refine
 from shls.runtime.session import Session, open_session
 from shls.runtime.shipped import ASSETS, EXACT, shipped_model
 from shls.runtime.stopwatch import Stopwatch
+from shls.runtime.superfeatures import superfeatures
 from shls.runtime.superpixels import SuperpixelTracker, cut_along
 from shls.runtime.types import Mask, Superpixels
 
@@ -52,7 +52,7 @@ class _Seen(NamedTuple):
 
     image: np.ndarray
     superpixels: Superpixels
-    map: np.ndarray  # (D, h, w), the network's
+    map: np.ndarray  # (C, h, w), the network's
     features: np.ndarray
 
 
@@ -131,7 +131,7 @@ class VideoSegmenter:
             raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
         nearest = cv2.resize(mask, self._seen.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         superpixels = cut_along(self._seen.superpixels, nearest)
-        features = pool(self._seen.map, superpixels)
+        features = superfeatures(self._seen.map, superpixels, self.session.contract.head)
         cut = self._seen._replace(superpixels=superpixels, features=features)
         memories.add(self._remember(cut, nearest, ids), ids)
         kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
@@ -198,7 +198,8 @@ class VideoSegmenter:
             features = self.session.run(to_input(image, self.session.contract))
         superpixels = waiting()
         with self.stopwatch.time("pool"):
-            return _Seen(small, superpixels, features, pool(features, superpixels))
+            described = superfeatures(features, superpixels, self.session.contract.head)
+            return _Seen(small, superpixels, features, described)
 
     def _partition(self, small: np.ndarray, cut: np.ndarray | None) -> Superpixels:
         with self.stopwatch.time("superpixels"):

@@ -101,7 +101,7 @@ class TrtSession:
         cells = contract.height // contract.stride, contract.width // contract.stride
         kind = np.dtype(np.float32)
         self._input, source = cuda.host_array((1, 3, contract.height, contract.width), kind)
-        self._output, target = cuda.host_array((1, contract.dim, *cells), kind)
+        self._output, target = cuda.host_array((1, contract.channels, *cells), kind)
         self._host_memory = [source, target]
         self._device_memory: list[int] = []
         if cuda.integrated:
@@ -135,7 +135,7 @@ def _check_tensors(path: Path, trt: TensorRT, engine: tensorrt.ICudaEngine, cont
     cells = contract.height // contract.stride, contract.width // contract.stride
     expected = {
         contract.input: ("INPUT", (1, 3, contract.height, contract.width)),
-        contract.output: ("OUTPUT", (1, contract.dim, *cells)),
+        contract.output: ("OUTPUT", (1, contract.channels, *cells)),
     }
     names = [engine.get_tensor_name(at) for at in range(engine.num_io_tensors)]
     actual = {name: (engine.get_tensor_mode(name).name, engine.get_tensor_shape(name)[:]) for name in names}

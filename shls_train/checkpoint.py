@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shls.runtime.errors import BadInput
-from shls_train.network import EdgeNet
+from shls_train.network import EdgeNet, Embedding
+from shls_train.r18 import R18Net
 
 FORMAT = 1
-NETWORKS: dict[str, type[nn.Module]] = {"shls-edge": EdgeNet}
+EMBEDDINGS: dict[str, type[Embedding]] = {"shls-edge": EdgeNet, "shls-r18": R18Net}
+NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS}
 """Every kind of network, by the name that its checkpoints carry."""
 
 Kind = TypeVar("Kind", bound=nn.Module)

@@ -28,6 +28,7 @@ class TrainConfig(Schedule):
 
     Attributes
     ----------
+    network : ours, or the published one, which is slow and has no dense features to correspond
     loss : dense correspondence between views, the published NT-Xent between objects, or the sum of both
     crop : side of a view and of a clip's frame, pixels
     temperature : of both losses
@@ -40,6 +41,7 @@ class TrainConfig(Schedule):
     triplets : nt-xent: per superpixel
     """
 
+    network: Literal["shls-edge", "shls-r18"] = "shls-edge"
     loss: Literal["dense", "nt-xent", "both"] = "dense"
     steps: int = 4500
     crop: int = 192

@@ -62,8 +62,11 @@ class Task(Protocol):
     inputs : what the run depends on besides its recipe; it is resumed only with the same
     """
 
-    network: nn.Module
-    inputs: dict[str, Any]
+    @property
+    def network(self) -> nn.Module: ...
+
+    @property
+    def inputs(self) -> dict[str, Any]: ...
 
     def batch(self, step: int) -> Any:
         """Make a step's data, on the CPU, of the recipe's seed and the step alone; called ahead from another thread."""

@@ -6,26 +6,52 @@ Plain 3x3 convolutions, ReLU and residual additions, so that every builder fuses
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STRIDE = 4
-"""Frame pixels per cell of the feature map."""
-
-SIZE_MULTIPLE = 16
-"""Input height and width must be multiples of this: the coarsest stage has stride 16."""
+from shls.runtime.contract import Head, MemorySettings
+from shls_train.pooling import pool
 
 
 class Embedding(nn.Module):
-    """Any network that gives a dense map of features; all share strides and the normalisation of images.
+    """Any network that gives a dense map which is pooled over superpixels.
 
     Attributes
     ----------
     dim : D, length of a superfeature
+    stride : frame pixels per cell of the map
+    size_multiple : height and width of a frame must be multiples of it
+    memory : how the past is kept and read with it
     """
 
     dim: int
+    stride: ClassVar[int]
+    size_multiple: ClassVar[int]
+    memory: ClassVar[MemorySettings] = MemorySettings()
+
+    def superfeatures(self, features: Tensor, labels: Tensor, number: int) -> Tensor:
+        """Describe superpixels, as the runtime does.
+
+        Parameters
+        ----------
+        features : (B, C, h, w)
+            What the network gave, in float32.
+        labels : (B, H, W) int64
+            Partitions of the frames, each from 0 on.
+        number : int
+            N, more than any label.
+
+        Returns
+        -------
+        (B, N, D) of unit length; zeros for labels that a frame lacks.
+        """
+        return F.normalize(pool(features, labels, number), dim=2)
+
+    def fold_head(self) -> Head | None:
+        """Prepare for export: what is left to do after pooling; None if that is nothing but the unit length."""
+        return None
 
 
 class EdgeNet(Embedding):
@@ -38,6 +64,8 @@ class EdgeNet(Embedding):
     widths : channels of the stem (stride 2) and of the stages at strides 4, 8 and 16.
     blocks : residual blocks per stage.
     """
+
+    stride, size_multiple = 4, 16  # the coarsest stage has stride 16
 
     def __init__(
         self,

@@ -16,14 +16,14 @@ from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
 from shls_train.augment import Pair, blob, make_pair
+from shls_train.checkpoint import EMBEDDINGS
 from shls_train.clips import MOST_OBJECTS, Clip, ClipSize, Piece, make_clip
 from shls_train.config import TrainConfig
 from shls_train.loop import Losses, Progress, fit, training_device
 from shls_train.losses import Matching, dense_correspondence
 from shls_train.losses_nt_xent import nt_xent
-from shls_train.network import EdgeNet
+from shls_train.network import Embedding
 from shls_train.objects import Objects, find_objects
-from shls_train.pooling import pool
 
 CLIPS = 1
 """Tells the random numbers of clips from those of pairs."""
@@ -56,16 +56,19 @@ def train(data: Path, out: Path, config: TrainConfig, report: Callable[[Progress
 
 
 class EmbeddingTask:
-    """See `shls_train.loop.Task`; raises BadInput where the stills are too few for a batch."""
+    """See `shls_train.loop.Task`; raises BadInput where recipe or stills do not fit."""
 
     def __init__(self, stills: Stills, config: TrainConfig) -> None:
+        if config.network == "shls-r18" and config.loss != "nt-xent":
+            raise BadInput("shls-r18 describes superpixels, not points; train it with --loss nt-xent")
         needed = stills_per_step(config)
         if len(stills) < needed:
             raise BadInput(f"{len(stills)} stills, at least {needed} needed for a step of this recipe")
         self._stills, self._config = stills, config
         self._device = training_device()
         torch.manual_seed(config.seed)
-        self.network = EdgeNet().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = EMBEDDINGS[config.network]().to(self._device)
+        self.network: Embedding = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.inputs = {"stills": len(stills)}
 
     def batch(self, step: int) -> Batch:
@@ -96,9 +99,8 @@ class EmbeddingTask:
         return dense_correspondence(first, second, points.chunk(2)[1], config.temperature, config.margin)
 
     def _match_objects(self, features: Tensor, objects: Objects) -> Matching:
-        pooled = pool(features, objects.labels.to(self._device), objects.number)  # (F, N, D)
-        superfeatures = F.normalize(pooled, dim=2).flatten(0, 1)
-        return nt_xent(superfeatures, objects.triplets.to(self._device), self._config.temperature)
+        superfeatures = self.network.superfeatures(features, objects.labels.to(self._device), objects.number)
+        return nt_xent(superfeatures.flatten(0, 1), objects.triplets.to(self._device), self._config.temperature)
 
 
 def stills_per_step(config: TrainConfig) -> int:

@@ -159,6 +159,14 @@ def test_the_published_loss_learns_and_resumes(stills: Path, tmp_path: Path, los
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_the_published_network_learns(stills: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, network="shls-r18", loss="nt-xent", steps=2, clips=1, frames=2, superpixels=20)
+    path = train(stills, tmp_path, config, lambda _: None)
+    assert load_checkpoint(path).meta["network"] == "shls-r18"
+    with pytest.raises(BadInput, match="shls-r18 describes superpixels, not points; train it with --loss nt-xent"):
+        train(stills, tmp_path / "dense", replace(config, loss="dense"), lambda _: None)
+
+
 def test_losses_are_summed_over_one_pass(stills: Path) -> None:
     config = replace(SMALL, loss="both", clips=1, frames=2, superpixels=20)
     batch = make_batch(Stills(stills), config, 0)
