@@ -7,6 +7,7 @@ flag, no cache.
 from __future__ import annotations
 
 from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,11 @@ def quantized_model(model: ModelProto, ranges: Ranges, target: str, keep_float: 
     copy.CopyFrom(model)
     graph = Graph(copy)
     convolutions = graph.of_kind("Conv")
-    unknown = set(keep_float) - {node.name for node in convolutions}
-    if unknown:
-        raise BadInput(f"{', '.join(sorted(unknown))}: no such convolution; see the names in `shls sensitivity`")
+    known = [node.name for node in convolutions]
+    for name in set(keep_float) - set(known):
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "see the names in `shls sensitivity`"
+        raise BadInput(f"{name}: no such convolution; {hint}")
     chosen = [node for node in convolutions if node.name not in keep_float]
     writer = _Writer(graph, ranges, unsigned=target == CPU)
     (_place_for_cpu if target == CPU else _place_for_tensorrt)(graph, writer, chosen)

@@ -21,6 +21,8 @@ from shls.runtime.preprocess import to_input
 ROW, LABEL, BAR = 26, 190, 520
 """Of the chart, pixels: height of a row, width of the names, width of the longest bar."""
 
+BLUE, GREY = (180, 110, 40), (170, 170, 170)  # BGR
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -28,12 +30,14 @@ class Loss:
 
     node : the convolution's name in the graph
     weight : name of its weight, which says where in the network it is
-    cosine_loss : 1 - mean cosine between the features with it alone quantised and those of fp32
+    alone : 1 - mean cosine to the features of fp32, with it alone quantised
+    others : the same with all but it quantised; what leaving it float would bring
     """
 
     node: str
     weight: str
-    cosine_loss: float
+    alone: float
+    others: float
 
 
 def sensitivity(
@@ -43,7 +47,7 @@ def sensitivity(
     images: list[np.ndarray],
     progress: Callable[[int], None] | None = None,
 ) -> list[Loss]:
-    """Quantise one convolution at a time, and compare the features with those of fp32.
+    """Quantise one convolution at a time, and all but one, and compare the features with those of fp32.
 
     Parameters
     ----------
@@ -67,38 +71,41 @@ def sensitivity(
     model, contract = load_float_model(path)
     tensors = [to_input(image, contract) for image in images]
     exact = _features(model, tensors)
-    convolutions = Graph(model).of_kind("Conv")
-    losses = []
-    for done, node in enumerate(convolutions):
-        others = [other.name for other in convolutions if other is not node]
-        rounded = _features(quantized_model(model, ranges, target, others), tensors)
+    names = [(node.name, node.input[1]) for node in Graph(model).of_kind("Conv")]
+
+    def loss(kept: list[str]) -> float:
+        rounded = _features(quantized_model(model, ranges, target, kept), tensors)
         # Both are of unit length along their second axis.
-        loss = 1 - float((exact * rounded).sum(axis=1).mean())
-        losses.append(Loss(node.name, node.input[1], loss))
+        return 1 - float((exact * rounded).sum(axis=1).mean())
+
+    losses = []
+    for done, (name, weight) in enumerate(names, 1):
+        losses.append(Loss(name, weight, loss([other for other, _ in names if other != name]), loss([name])))
         if progress:
-            progress(done + 1)
-    return sorted(losses, key=lambda loss: -loss.cosine_loss)
+            progress(done)
+    return sorted(losses, key=lambda loss: -loss.alone)
 
 
 def table(losses: list[Loss]) -> str:
-    """Return a row per convolution, for people."""
+    """Return a row per convolution, for people; the losses are 1 - cosine to fp32."""
     wide, name = (max(len(text) for text in column) for column in _columns(losses))
-    rows = [f"{'convolution':{wide}}  {'weight':{name}}  1 - cosine"]
-    rows += [f"{loss.node:{wide}}  {loss.weight:{name}}  {loss.cosine_loss:.2e}" for loss in losses]
+    rows = [f"{'convolution':{wide}}  {'weight':{name}}  alone INT8  alone float"]
+    rows += [f"{loss.node:{wide}}  {loss.weight:{name}}  {loss.alone:10.2e}  {loss.others:11.2e}" for loss in losses]
     return "\n".join(rows)
 
 
 def draw_chart(losses: list[Loss], path: Path) -> None:
-    """Write the table as a bar chart, PNG, in the order given."""
+    """Write the table as a bar chart, PNG, in the order given: two bars for each convolution."""
     canvas = np.full((ROW * (len(losses) + 1), LABEL + BAR + 110, 3), 255, np.uint8)
-    longest = max(max(loss.cosine_loss for loss in losses), 1e-12)
-    _write(canvas, "1 - cosine to fp32, one convolution in INT8", (LABEL, 18))
+    longest = max(max(loss.alone, loss.others) for loss in losses)
+    _write(canvas, "1 - cosine to fp32: it alone in INT8 (blue); all others in INT8 (grey)", (LABEL, 18))
     for row, loss in enumerate(losses, 1):
         top = ROW * row
-        end = LABEL + round(BAR * max(loss.cosine_loss, 0) / longest)
-        cv2.rectangle(canvas, (LABEL, top + 5), (end, top + ROW - 5), (180, 110, 40), cv2.FILLED)
         _write(canvas, loss.weight.removesuffix(".weight"), (8, top + 18))
-        _write(canvas, f"{loss.cosine_loss:.1e}", (end + 8, top + 18))
+        for value, colour, at in ((loss.alone, BLUE, top + 3), (loss.others, GREY, top + 13)):
+            end = LABEL + round(BAR * max(value, 0) / max(longest, 1e-12))
+            cv2.rectangle(canvas, (LABEL, at), (end, at + 8), colour, cv2.FILLED)
+            _write(canvas, f"{value:.1e}", (end + 8, at + 8), 0.3)
     _, encoded = cv2.imencode(".png", canvas)
     write_whole(path, encoded.tobytes())
 
@@ -116,5 +123,5 @@ def _columns(losses: list[Loss]) -> tuple[list[str], list[str]]:
     return ["convolution", *(loss.node for loss in losses)], ["weight", *(loss.weight for loss in losses)]
 
 
-def _write(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30), 1, cv2.LINE_AA)
+def _write(canvas: np.ndarray, text: str, at: tuple[int, int], size: float = 0.45) -> None:
+    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 1, cv2.LINE_AA)

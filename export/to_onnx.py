@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,8 @@ from shls_train.network import Embedding
 
 OPSET = 18
 TOLERANCE = 1e-4
-HALF_COSINE = 0.9999
+COSINES = {"fp16": 0.9999, "int8": 0.99}
+"""Least mean cosine to torch of what is rounded."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def export_onnx(
     width: int,
     frames: list[np.ndarray],
     precision: str = "fp32",
+    quantize: Callable[[Path], Contract] | None = None,
 ) -> ExportReport:
     """Write the network of a checkpoint as ONNX (opset 18, fixed shapes).
 
@@ -73,14 +76,17 @@ def export_onnx(
         Of the network's input in pixels, multiples of the network's `size_multiple`.
     frames : list of (H, W, 3) uint8 RGB
         Real frames on which ONNX and torch are compared.
-    precision : fp32 or fp16
+    precision : fp32, fp16 or int8
+    quantize : callable
+        For int8: turns the fp32 file into an INT8 one in its place and returns its contract; `shls.calib` can.
 
     Raises
     ------
     BadInput
         If the size does not fit the network, the checkpoint cannot be read or the file not be written.
     ExportFailed
-        If any output differs from torch by more than 1e-4; or, in fp16, if the mean cosine is below 0.9999.
+        If any output differs from torch by more than 1e-4; or, in fp16 and int8, if the mean cosine is below
+        `COSINES`.
     """
     loaded = load_checkpoint(checkpoint)
     network = fold_batch_norm(restore_network(loaded, Embedding))
@@ -106,11 +112,16 @@ def export_onnx(
         macs = count_macs(onnx.load(temporary))
         if precision == "fp16":
             contract = to_fp16(temporary, temporary)
+        elif precision == "int8":
+            assert quantize is not None
+            contract = quantize(temporary)
         difference, cosine = _compare(network, contract, temporary, frames)
-        if not (cosine >= HALF_COSINE if precision == "fp16" else difference <= TOLERANCE):
+        if not (cosine >= COSINES[precision] if precision in COSINES else difference <= TOLERANCE):
+            wanted = (
+                f"a cosine of at least {COSINES[precision]}" if precision in COSINES else f"at most {TOLERANCE:.0e}"
+            )
             raise ExportFailed(
-                f"{out}: differs from torch by {difference:.2e}, cosine {cosine:.6f}; expected at most "
-                f"{TOLERANCE:.0e} in fp32, a cosine of at least {HALF_COSINE} in fp16"
+                f"{out}: differs from torch by {difference:.2e}, cosine {cosine:.6f}; {precision} is to keep {wanted}"
             )
         os.replace(temporary, out)
     return ExportReport(out, out.stat().st_size / 1e6, macs, difference, cosine, len(frames), contract)

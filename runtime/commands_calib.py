@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from shls.runtime.commands_common import require
+from shls.runtime.commands_common import CALIBRATION_FRAMES, CALIBRATION_METHOD, require
 from shls.runtime.errors import BadInput
 
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
@@ -28,8 +28,8 @@ def calibrate(
     frames: Frames,
     out: Annotated[Path, typer.Option(help="INT8 ONNX file to write.")],
     target: Target = "tensorrt",
-    method: Method = "percentile",
-    count: Count = 32,
+    method: Method = CALIBRATION_METHOD,
+    count: Count = CALIBRATION_FRAMES,
     seed: Seed = 0,
     ranges: KeptRanges = None,
     keep_float: Annotated[
@@ -59,8 +59,8 @@ def sensitivity(
     model: Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")],
     frames: Frames,
     target: Target = "tensorrt",
-    method: Method = "percentile",
-    count: Count = 32,
+    method: Method = CALIBRATION_METHOD,
+    count: Count = CALIBRATION_FRAMES,
     seed: Seed = 0,
     ranges: KeptRanges = None,
     on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
@@ -98,7 +98,8 @@ def sensitivity(
         typer.echo(f"J&F {exact:.4f} in fp32")
         for trial in trials:
             typer.echo(f"J&F {trial.score:.4f} in int8-{target}, {len(trial.kept)} convolutions float")
-        typer.echo(" ".join(["keep:", *(f"--keep-float {name}" for name in trials[-1].kept)]))
+        kept = [f"--keep-float {name}" for name in trials[-1].kept]
+        typer.echo(f"keep: {' '.join(kept) or 'none'}")
 
 
 def _jf(model: Path, root: Path, set_file: Path) -> float:

@@ -17,6 +17,10 @@ Device = Annotated[
     typer.Option(help="What onnxruntime runs on; a device that is named never falls back to the CPU."),
 ]
 
+CALIBRATION_FRAMES = 32
+CALIBRATION_METHOD: Literal["percentile"] = "percentile"
+"""What INT8 is calibrated on, unless something else is asked for."""
+
 
 def require(package: str, extra: str) -> None:
     from importlib.util import find_spec

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shls.runtime.commands_common import Threads, require
+from shls.runtime.commands_common import CALIBRATION_FRAMES, CALIBRATION_METHOD, Threads, require
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from shls.runtime.contract import Contract
 
 DEFAULT_SIZE = "864x480"
 
@@ -27,24 +29,43 @@ def export(
         str | None, typer.Option(help="Network input of ONNX, WIDTHxHEIGHT.", show_default=DEFAULT_SIZE)
     ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16"] | None,
-        typer.Option(help="Of ONNX; INT8 is made of fp32 with `shls calibrate`.", show_default="fp32"),
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(
+            help="Of ONNX; int8 calibrates on --frames, `shls calibrate` does with more to choose.", show_default="fp32"
+        ),
     ] = None,
-    frames: Annotated[str | None, typer.Option(help="Source to compare ONNX with torch on; the shipped clip.")] = None,
+    target: Annotated[
+        Literal["tensorrt", "cpu"] | None,
+        typer.Option(help="Of int8: the engine that will run it.", show_default="tensorrt"),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Source to compare ONNX with torch on, the shipped clip by default; of int8 to calibrate on."
+        ),
+    ] = None,
     via: Annotated[
         Literal["trtexec"] | None, typer.Option(help="Only print this tool's line for the same engine.")
     ] = None,
 ) -> None:
     """Write a checkpoint as ONNX, compared with torch on real frames; or an ONNX file as TensorRT engine."""
+    if out.suffix != f".{format}":
+        raise BadInput(f"{out}: --format {format} writes NAME.{format}; name it so, or choose the other --format")
     if format == "engine":
-        _refuse_others("engine", {"--size": size, "--precision": precision, "--frames": frames})
+        _refuse_others(
+            "--format engine", {"--size": size, "--precision": precision, "--target": target, "--frames": frames}
+        )
         _export_engine(source, out, via)
-    else:
-        _refuse_others("onnx", {"--via": via})
-        _export_onnx(source, out, size or DEFAULT_SIZE, precision or "fp32", frames)
+        return
+    _refuse_others("--format onnx", {"--via": via})
+    if precision != "int8":
+        _refuse_others(f"--precision {precision or 'fp32'}", {"--target": target})
+    elif frames is None:
+        raise BadInput("--precision int8 calibrates on frames like those that will come; give --frames FOLDER or VIDEO")
+    _export_onnx(source, out, size or DEFAULT_SIZE, precision or "fp32", target or "tensorrt", frames)
 
 
-def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, frames: str | None) -> None:
+def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, target: str, frames: str | None) -> None:
     if checkpoint.suffix == ".onnx":
         raise BadInput(f"{checkpoint}: is ONNX already; for an engine give --format engine")
     require("torch", "export")
@@ -55,9 +76,12 @@ def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, frames:
     from shls.runtime.segmenter import SHIPPED_MODEL
 
     width, height = _parse_size(size)
-    images = _read(frames or str(SHIPPED_MODEL.parent / "bunny.mp4"), 4)
+    clip = str(SHIPPED_MODEL.parent / "bunny.mp4")
+    images = _read(clip if frames is None or precision == "int8" else frames, 4)
     begun = time.perf_counter()
-    report = export_onnx(checkpoint, out, height, width, images, precision)
+    report = export_onnx(
+        checkpoint, out, height, width, images, precision, lambda model: _quantized(model, str(frames), target)
+    )
     contract = report.contract
     typer.echo(
         f"{report.path}\n"
@@ -67,6 +91,16 @@ def _export_onnx(checkpoint: Path, out: Path, size: str, precision: str, frames:
         f"over {report.frames} frames\n"
         f"  took        {time.perf_counter() - begun:.0f} s"
     )
+
+
+def _quantized(model: Path, frames: str, target: str) -> Contract:
+    """Calibrate a model as `shls calibrate` does by itself, and put the INT8 one in its place."""
+    from shls.calib.quantize import quantize
+    from shls.calib.ranges import collect_ranges
+    from shls.calib.samples import sample_frames
+
+    samples = sample_frames(frames, CALIBRATION_FRAMES, seed=0)
+    return quantize(model, collect_ranges(model, samples, CALIBRATION_METHOD), target, model)
 
 
 def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
@@ -90,11 +124,11 @@ def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
     )
 
 
-def _refuse_others(format: str, given: dict[str, object]) -> None:
-    """Raise BadInput for options that another format has."""
+def _refuse_others(chosen: str, given: dict[str, object]) -> None:
+    """Raise BadInput for options that do not go with what was chosen."""
     for option, value in given.items():
         if value is not None:
-            raise BadInput(f"{option} has no meaning for --format {format}; leave it out")
+            raise BadInput(f"{option} has no meaning for {chosen}; leave it out")
 
 
 def verify(

@@ -24,7 +24,7 @@ def ranges(small_model: Path, frames_folder: Path) -> Ranges:
 @pytest.fixture(scope="module")
 def losses(small_model: Path) -> list[Loss]:
     names = [node.name for node in Graph(onnx.load(small_model)).of_kind("Conv")]
-    return [Loss(name, "", 1.0) for name in reversed(names)]
+    return [Loss(name, "", 1.0, 1.0) for name in reversed(names)]
 
 
 def share_float(path: Path) -> float:

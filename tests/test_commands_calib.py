@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from shls.calib.samples import sample_frames
 from shls.runtime.cli import app
 from shls.runtime.errors import BadInput, ContractMismatch
+from shls.runtime.preprocess import to_input
 from shls.runtime.session import open_session
 
 
@@ -33,6 +36,23 @@ def test_calibrate(small_model: Path, frames_folder: Path, tmp_path: Path, targe
     other = shls(*arguments, "--out", out, "--ranges", ranges, "--seed", 1)
     assert isinstance(other.exception, ContractMismatch)
     assert "another frames" in str(other.exception)
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "cpu"])
+def test_export_in_int8_is_export_and_calibrate(
+    small_checkpoint: Path, small_model: Path, frames_folder: Path, tmp_path: Path, target: str
+) -> None:
+    arguments = ["--frames", frames_folder, "--target", target]
+    at_once = shls(
+        "export", small_checkpoint, "--precision", "int8", "--size", "96x64", *arguments, "--out", tmp_path / "a.onnx"
+    )
+    assert at_once.exit_code == 0, at_once.output
+    assert f"int8-{target}" in at_once.output
+    assert shls("calibrate", small_model, *arguments, "--out", tmp_path / "b.onnx").exit_code == 0
+    image = sample_frames(str(frames_folder), 1, 1).images[0]
+    a, b = open_session(tmp_path / "a.onnx"), open_session(tmp_path / "b.onnx")
+    np.testing.assert_array_equal(*(session.run(to_input(image, session.contract)) for session in (a, b)))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.onnx", "b.onnx"]
 
 
 def test_sensitivity(small_model: Path, frames_folder: Path, tmp_path: Path) -> None:
