@@ -16,8 +16,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 ROOT = Path("/")
-WHOLE_BOARD = ("VDD_IN", "POM_5V_IN", "VIN", "VDD_TOTAL")
-"""Rails that carry the whole board's current, in the words of Jetson modules."""
+WHOLE_BOARD = ("VDD_IN", "POM_5V_IN", "VIN", "VDD_TOTAL", "psys")
+"""What carries the whole board's current, in the words of Jetson modules and, last, of laptops."""
 JETPACK = {
     "32.7": "4.6",
     "35.4": "5.1.2",
@@ -32,6 +32,7 @@ COOLERS_THAT_BLOW = ("fan",)
 TEGRASTATS_CLOCK = re.compile(r"\b(GR3D_FREQ|EMC_FREQ) \d+%@\[?(\d+)")
 TEGRASTATS_CPU = re.compile(r"\d+%@(\d+)")
 TEGRASTATS_TEMPERATURE = re.compile(r"\b(\w+)@(-?[\d.]+)C\b")
+TEGRASTATS_MEMORY = re.compile(r"\bRAM (\d+)/\d+MB")
 TEGRASTATS_POWER = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)mW/\d+mW")
 
 
@@ -46,6 +47,7 @@ class Sample:
     temperatures : sensor -> degrees Celsius
     power : rail or device -> watts
     throttling : what holds the clocks back right now, in words; empty where nothing is known to
+    memory : device -> MB in use there, by all programs
     """
 
     time: float = 0.0
@@ -53,6 +55,7 @@ class Sample:
     temperatures: dict[str, float] = field(default_factory=dict)
     power: dict[str, float] = field(default_factory=dict)
     throttling: tuple[str, ...] = ()
+    memory: dict[str, float] = field(default_factory=dict)
 
     @property
     def watts(self) -> float | None:
@@ -70,6 +73,7 @@ class Sample:
             self.temperatures | other.temperatures,
             self.power | other.power,
             tuple(dict.fromkeys(self.throttling + other.throttling)),
+            self.memory | other.memory,
         )
 
 
@@ -172,7 +176,8 @@ def parse_tegrastats(line: str) -> Sample:
         clocks["cpu"] = float(max(int(core) for core in cores))
     temperatures = {name: float(value) for name, value in TEGRASTATS_TEMPERATURE.findall(line) if float(value) > -40}
     power = {name: int(value) / 1000 for name, value in TEGRASTATS_POWER.findall(line)}
-    return Sample(0.0, clocks, temperatures, power)
+    ram = TEGRASTATS_MEMORY.search(line)
+    return Sample(0.0, clocks, temperatures, power, memory={"shared": float(ram.group(1))} if ram else {})
 
 
 class Tegrastats:
@@ -206,7 +211,7 @@ class Tegrastats:
 
 
 class Sampler:
-    """Asks the readers once a second on a thread of its own, between entering and leaving.
+    """Asks the readers once a second on a thread of its own, between entering and leaving, and once at the end.
 
     Parameters
     ----------
@@ -221,14 +226,15 @@ class Sampler:
         self._thread = Thread(target=self._work, name="device sampler", daemon=True)
 
     def _work(self) -> None:
-        begun = time.perf_counter()
+        begun, over = time.perf_counter(), False
         while True:
             sample = Sample(time.perf_counter() - begun)
             for reader in self._readers:
                 sample = sample.merged(reader())
             self.samples.append(sample)
-            if self._stop.wait(self._period):
+            if over:
                 return
+            over = self._stop.wait(self._period)
 
     def __enter__(self) -> Sampler:
         self._thread.start()

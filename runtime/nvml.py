@@ -69,17 +69,19 @@ class Nvml:
         return memory.total, memory.free
 
     def read(self) -> Sample:
-        """Read clock, temperature, power and throttling; what this GPU does not tell is left out."""
+        """Read clock, temperature, power, throttling and memory; what this GPU does not tell is left out."""
         clock = self._value("nvmlDeviceGetClockInfo", ctypes.c_uint(), 1)  # 1: the multiprocessors'
         degrees = self._value("nvmlDeviceGetTemperature", ctypes.c_uint(), 0)  # 0: the chip's
         milliwatts = self._value("nvmlDeviceGetPowerUsage", ctypes.c_uint())
         reasons = self._value("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.c_ulonglong()) or 0
+        total, free = self.memory
         return Sample(
             0.0,
             {} if clock is None else {"gpu": float(clock)},
             {} if degrees is None else {"gpu": float(degrees)},
             {} if milliwatts is None else {"gpu": milliwatts / 1000},
             tuple(f"gpu: {word}" for bit, word in THROTTLE_REASONS.items() if reasons & bit),
+            {"gpu": (total - free) / 2**20} if total else {},
         )
 
     def _value(self, function: str, result: Any, *arguments: int) -> int | None:

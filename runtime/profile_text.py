@@ -44,9 +44,23 @@ def table(found: Profile) -> str:
     ]
     order = sorted(stages, key=lambda stage: (stage == "frame", stage == "segment"))
     lines += [f"{stage:<12}" + "".join(f"{stages[stage][column]:9.2f}" for column in COLUMNS) for stage in order]
-    lines += ["", f"{found['fps']:.2f} frames per second, peak memory {found['peak_rss_mb']:.0f} MB"]
+    lines += ["", f"{found['fps']:.2f} frames per second, peak memory {memory(found)}"]
+    cost = found["stopwatch"]
+    lines.append(
+        f"the parts sum up to {found['parts']['of_frame']:.1%} of a frame{', for they overlap' * setup['overlap']}; "
+        f"measuring takes {cost['of_frame']:.3%} of it ({cost['stages_a_frame']:.0f} stages, "
+        f"{cost['us_a_stage']:.1f} us each)"
+    )
     lines += _device_lines(found) + _layer_lines(found["layers"])
     return "\n".join(lines + [f"warning: {warning}" for warning in warnings_of(found)])
+
+
+def memory(found: Profile) -> str:
+    """Peak memory in words, of the process and of devices."""
+    words = [f"{found['peak_rss_mb']:.0f} MB"]
+    return ", ".join(
+        words + [f"{name} {value:.0f} MB in use by all" for name, value in found["peak_device_mb"].items()]
+    )
 
 
 def compare(first: Profile, second: Profile) -> str:
@@ -71,6 +85,8 @@ def compare(first: Profile, second: Profile) -> str:
                 rows.append((f"{stage} {column} ms", *_pair(*pair)))
     for key in ("fps", "peak_rss_mb"):
         rows.append((key, *_pair(first[key], second[key])))
+    for name in first["peak_device_mb"].keys() & second["peak_device_mb"].keys():
+        rows.append((f"peak {name} MB", *_pair(first["peak_device_mb"][name], second["peak_device_mb"][name])))
     for key in ("watts", "joules_per_frame"):
         if None not in (one := first["device"][key], other := second["device"][key]):
             rows.append((key, *_pair(one, other)))

@@ -2,7 +2,7 @@
 
 The profile is a dictionary that goes to JSON as it is (`shls profile --json`), times in milliseconds:
 
-schema : 1
+schema : 2
 setup : what was run. `source`, `frame_size` and `network_size` [width, height], `objects`, `overlap`,
     `network`, `precision`, `checkpoint_sha256`, `backend` (what really ran), `threads`, `includes` (what a
     latency is made of)
@@ -11,10 +11,15 @@ warm_up_s, frames, seconds, fps : of the run; marked frame and warm-up are not i
 stages : name -> `count`, `min`, `mean`, `p50`, `p90`, `p95`, `p99`, `max`, `std`. `segment` is one frame from
     image to mask, `frame` from result to result; the others are parts, which overlap where `setup.overlap`
     is true
+parts : how much of `frame` its parts explain: `mean_ms`, the sum of their means, and `of_frame`, that over the mean
+    of `frame`; above 1 where they overlap
+stopwatch : what measuring costs: `us_a_stage`, `stages_a_frame`, and `of_frame`, its share of a frame
 drift : `first_minute`, `last_minute` (mean of `frame`) and their `ratio`; null under two minutes
 variation : standard deviation of `frame` over its mean
 peak_rss_mb : memory of the process at its largest
-device : `samples`, one a second (`time`, `clocks` MHz, `temperatures` C, `power` W, `throttling`), `watts`
+peak_device_mb : device -> memory in use there at its largest, by all programs; `shared` is a Jetson's, of CPU and GPU
+    together; empty where the system does not tell
+device : `samples`, one a second (`time`, `clocks` MHz, `temperatures` C, `power` W, `throttling`, `memory` MB), `watts`
     (mean), `joules_per_frame`, `throttled_seconds`; null where the system does not tell
 layers : of the network, heaviest first, in the shape of trtexec's `--exportProfile`
 export_times : the network frame by frame, in the shape of trtexec's `--exportTimes`
@@ -40,21 +45,30 @@ from shls.runtime.devices import Sample, Sampler, Tegrastats, read_sysfs
 from shls.runtime.errors import BadInput
 from shls.runtime.nvml import open_nvml
 from shls.runtime.pipeline import follow, warm_up
+from shls.runtime.powercap import Powercap
 from shls.runtime.segmenter import VideoSegmenter
+from shls.runtime.session import Session
 from shls.runtime.sinks import NullSink
 from shls.runtime.sources import Source
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.synthetic import centre_mask, noise
 
-SCHEMA = 1
+SCHEMA = 2
 MINUTE = 60.0
 UNSTEADY = 0.1
 """Coefficient of variation above which a profile is called unsteady."""
 FEW = 30
 """Frames below which percentiles mean little."""
-INCLUDES = (
-    "network: scaling and normalising the frame, and running; on the CPU there are no copies to a device, "
-    "no CUDA graph and no spin-wait. segment: all from the RGB image to the full-size mask"
+WHOLES = ("segment", "frame", "age")
+"""Stages that hold others, or are no work."""
+ROUNDS = 10_000
+"""Empty stages that are timed, to know what timing costs."""
+SEGMENT_INCLUDES = "segment: all from the RGB image to the full-size mask"
+CPU_INCLUDES = "network: scaling and normalising the frame, and running; no copies, no CUDA graph, no spin-wait"
+GPU_INCLUDES = "network: scaling and normalising the frame, copies to and from the GPU, running"
+ENGINE_INCLUDES = (
+    "network: scaling and normalising the frame, copies to and from the GPU where memory is not shared, one CUDA "
+    "graph, waiting for its stream as the driver sees fit, without a spin-wait of ours"
 )
 PACKAGES = ("shls", "numpy", "numba", "opencv-python", "av", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 
@@ -108,9 +122,12 @@ def profile(
         "seconds": round(done.seconds, 3),
         "fps": round(done.fps, 3),
         "stages": {stage: statistics(values) for stage, values in stages.items()},
+        "parts": parts_of(stages),
+        "stopwatch": _stopwatch_cost(stages),
         "drift": drift(frame),
         "variation": round(float(np.std(frame) / np.mean(frame)), 4),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_device_mb": _peaks(sampler.samples),
         "device": _device(sampler.samples, seconds, done.frames),
         "layers": [],
         "export_times": _export_times(stages["network"], frame),
@@ -122,7 +139,7 @@ def profile(
 def device_readers() -> Iterator[list[Callable[[], Sample]]]:
     """Readers for all that this machine tells."""
     gpu = open_nvml()
-    readers: list[Callable[[], Sample]] = [read_sysfs]
+    readers: list[Callable[[], Sample]] = [read_sysfs, Powercap().read]
     if gpu is not None:
         readers.append(gpu.read)
     if read_sysfs().power:
@@ -139,6 +156,25 @@ def statistics(milliseconds: list[float]) -> dict[str, float]:
     found = {"min": values.min(), "mean": values.mean(), "p50": p50, "p90": p90, "p95": p95, "p99": p99}
     found |= {"max": values.max(), "std": values.std()}
     return {"count": len(values)} | {name: round(float(value), 3) for name, value in found.items()}
+
+
+def parts_of(stages: dict[str, list[float]]) -> dict[str, float]:
+    """Compare the sum of a frame's parts with the frame; durations in ms."""
+    total = sum(float(np.mean(values)) for stage, values in stages.items() if stage not in WHOLES)
+    return {"mean_ms": round(total, 3), "of_frame": round(total / float(np.mean(stages["frame"])), 4)}
+
+
+def _stopwatch_cost(stages: dict[str, list[float]]) -> dict[str, float]:
+    """Time empty stages, as many as a frame has."""
+    watch = Stopwatch(keep=None)
+    begun = time.perf_counter()
+    for _ in range(ROUNDS):
+        with watch.time("nothing"):
+            pass
+    seconds = (time.perf_counter() - begun) / ROUNDS
+    count = sum(map(len, stages.values())) / len(stages["frame"])
+    share = 1000 * seconds * count / float(np.mean(stages["frame"]))
+    return {"us_a_stage": round(1e6 * seconds, 3), "stages_a_frame": round(count, 2), "of_frame": round(share, 6)}
 
 
 def drift(frame: list[float]) -> dict[str, float] | None:
@@ -185,7 +221,7 @@ def _setup(source: Source, segmenter: VideoSegmenter, threads: int, overlap: boo
         "checkpoint_sha256": contract.checkpoint_sha256,
         "backend": segmenter.session.backend,
         "threads": threads or os.cpu_count(),
-        "includes": INCLUDES,
+        "includes": f"{_network_includes(segmenter.session)}. {SEGMENT_INCLUDES}",
     }
 
 
@@ -212,6 +248,20 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.machine()
+
+
+def _network_includes(session: Session) -> str:
+    """Say what the network's latency is made of, in the words that trtexec's users know."""
+    if not session.on_gpu:
+        return CPU_INCLUDES
+    return ENGINE_INCLUDES if session.backend.startswith("TensorRT") else GPU_INCLUDES
+
+
+def _peaks(samples: list[Sample]) -> dict[str, float]:
+    peaks: dict[str, float] = {}
+    for sample in samples:
+        peaks |= {name: max(value, peaks.get(name, 0.0)) for name, value in sample.memory.items()}
+    return {name: round(value, 1) for name, value in peaks.items()}
 
 
 def _device(samples: list[Sample], seconds: float, frames: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.files import check_writable, replace_file
-from shls.runtime.profile_text import COLUMNS
+from shls.runtime.profile_text import COLUMNS, memory
 from shls.runtime.profiling import Profile, warnings_of
 
 WIDTH, HEIGHT = 900, 220
@@ -51,7 +51,7 @@ def to_html(found: Profile) -> str:
     facts = (
         f"{setup['network']} {setup['precision']} {_size(setup['network_size'])} on {setup['backend']}, "
         f"{setup['threads']} threads, {machine['processor']}, {machine['cores']} cores. {setup['source']} "
-        f"{_size(setup['frame_size'])}, {found['frames']} frames, peak memory {found['peak_rss_mb']:.0f} MB, "
+        f"{_size(setup['frame_size'])}, {found['frames']} frames, peak memory {memory(found)}, "
         f"warm-up {found['warm_up_s']:.1f} s (not in the times)."
     )
     parts = [

@@ -138,6 +138,7 @@ def test_tegrastats_of_an_orin() -> None:
     assert sample.temperatures["tj"] == 48.6
     assert "cv0" not in sample.temperatures, "off"
     assert sample.watts == 6.012
+    assert sample.memory == {"shared": 3041}, "GPU and CPU have one"
 
 
 def test_tegrastats_of_a_nano_and_of_something_else() -> None:

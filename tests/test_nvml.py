@@ -47,7 +47,7 @@ class Library:
     def nvmlDeviceGetMemoryInfo(self, gpu: Any, memory: Any) -> int:  # noqa: N802, ARG002
         values = ctypes.cast(memory, ctypes.POINTER(ctypes.c_ulonglong))
         values[0], values[1] = 8 << 30, 5 << 30
-        return 0
+        return 3 if "nvmlDeviceGetMemoryInfo" in self.missing else 0
 
 
 def test_a_gpu_that_tells_all() -> None:
@@ -59,13 +59,14 @@ def test_a_gpu_that_tells_all() -> None:
         temperatures={"gpu": 61},
         power={"gpu": 71.5},
         throttling=("gpu: software thermal slowdown",),
+        memory={"gpu": 3 * 1024},
     )
 
 
 def test_what_a_gpu_does_not_tell_is_left_out() -> None:
-    missing = ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetCurrentClocksThrottleReasons")
+    missing = ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetMemoryInfo")
     sample = Nvml(Library(missing)).read()
-    assert (sample.power, sample.throttling, sample.temperatures) == ({}, (), {"gpu": 61})
+    assert (sample.power, sample.throttling, sample.memory, sample.temperatures) == ({}, (), {}, {"gpu": 61})
 
 
 def test_no_gpu() -> None:

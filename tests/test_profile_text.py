@@ -18,7 +18,7 @@ from shls.runtime.profile_text import compare, read_profile, table
 def made_up(milliseconds: float = 10.0) -> dict[str, Any]:
     row = {"count": 40} | dict.fromkeys(("min", "mean", "p50", "p90", "p95", "p99", "max"), milliseconds)
     return {
-        "schema": 1,
+        "schema": 2,
         "setup": {
             "source": "clip",
             "frame_size": [64, 48],
@@ -38,8 +38,11 @@ def made_up(milliseconds: float = 10.0) -> dict[str, Any]:
         "fps": 1000 / milliseconds,
         "stages": {"frame": row | {"std": 0.1}, "network": row | {"std": 0.1}},
         "drift": None,
+        "parts": {"mean_ms": milliseconds, "of_frame": 0.985},
+        "stopwatch": {"us_a_stage": 1.25, "stages_a_frame": 8.0, "of_frame": 0.0012},
         "variation": 0.01,
         "peak_rss_mb": 200.0,
+        "peak_device_mb": {},
         "device": {"samples": [], "watts": None, "joules_per_frame": None, "throttled_seconds": None},
         "layers": [{"count": 10}, {"name": "conv1", "type": "Conv", "averageMs": 3.0, "percentage": 75.0}],
         "frame_ms": [milliseconds] * 40,
@@ -58,6 +61,10 @@ def test_table() -> None:
     assert lines[0] == "net fp32 32x16 on engine 1, 2 threads"
     assert next(line for line in lines if line.startswith("network")).split() == ["network"] + ["10.00"] * 7 + ["0.10"]
     assert "100.00 frames per second, peak memory 200 MB" in lines
+    assert (
+        "the parts sum up to 98.5% of a frame, for they overlap; measuring takes 0.120% of it (8 stages, 1.2 us each)"
+        in lines
+    )
     assert "this system tells no clocks, temperatures or power" in lines
     assert lines[-1].split() == ["3.000", "ms", "75.0", "%", "Conv", "conv1"]
 
@@ -69,12 +76,19 @@ def test_table_with_power_and_heat() -> None:
     assert "first minute 10.0 ms a frame, last minute 10.5 ms" in text
 
 
+def test_table_with_a_gpu_s_memory() -> None:
+    assert "peak memory 200 MB, gpu 900 MB in use by all" in table(made_up() | {"peak_device_mb": {"gpu": 900.0}})
+
+
 def test_side_by_side() -> None:
-    rows = compare(with_power(made_up(10), 4), with_power(made_up(20), 6)).splitlines()
+    first = with_power(made_up(10), 4) | {"peak_device_mb": {"gpu": 500.0}}
+    second = with_power(made_up(20), 6) | {"peak_device_mb": {"gpu": 1000.0}}
+    rows = compare(first, second).splitlines()
     cells = {row.split("  ")[0]: row.split() for row in rows}
     assert cells["frame p50 ms"][-4:] == ["10.00", "20.00", "x", "2.00"]
     assert cells["fps"][-4:] == ["100.00", "50.00", "x", "0.50"]
     assert cells["watts"][-1] == "1.50"
+    assert cells["peak gpu MB"][-4:] == ["500.00", "1000.00", "x", "2.00"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +103,7 @@ def test_other_work_is_not_compared(key: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "schema 1"), ('{"schema": 9}', "schema 1")],
+    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "schema 2"), ('{"schema": 9}', "schema 2")],
 )
 def test_what_is_no_profile(content: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"

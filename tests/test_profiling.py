@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import pytest
 
 from shls.runtime.contract import Contract
 from shls.runtime.devices import Sample
 from shls.runtime.errors import BadInput
-from shls.runtime.profiling import FEW, drift, profile, statistics, warnings_of
+from shls.runtime.profiling import (
+    FEW,
+    _network_includes,
+    _peaks,
+    _stopwatch_cost,
+    drift,
+    profile,
+    statistics,
+    warnings_of,
+)
 from shls.runtime.segmenter import VideoSegmenter
+from shls.runtime.session import Session
+from shls.runtime.sources import RecordedSource
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.synthetic import SyntheticSource
-from shls.runtime.types import Mask
+from shls.runtime.types import Frame, Mask
+from tests.conftest import scene
 
 
 class Plays:
@@ -27,7 +40,7 @@ class Plays:
     def __init__(self) -> None:
         self.stopwatch = Stopwatch()
         contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
-        self.session = SimpleNamespace(contract=contract, backend="played backend")
+        self.session = SimpleNamespace(contract=contract, backend="played backend", on_gpu=False)
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:  # noqa: ARG002
         self.step(image)
@@ -61,11 +74,88 @@ def test_the_marked_frame_and_the_warm_up_are_not_counted() -> None:
     assert found["warm_up_s"] > 0
 
 
-def test_parts_sum_to_the_whole_without_overlap() -> None:
-    stages = measure(20, overlap=False)["stages"]
-    parts = stages["decode"]["mean"] + stages["segment"]["mean"] + stages["write"]["mean"]
-    assert parts <= stages["frame"]["mean"] + 0.01
-    assert stages["network"]["mean"] <= stages["segment"]["mean"] + 0.01
+class Clock:
+    """Time that goes on only where it is told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def goes_on(self, milliseconds: float) -> None:
+        self.now += milliseconds / 1000
+
+
+class Decodes(RecordedSource):
+    """Frames that take 5 ms to decode."""
+
+    name, fps = "clip", 25.0
+
+    def __init__(self, clock: Clock, count: int) -> None:
+        self.count, self._clock = count, clock
+        super().__init__(0)
+
+    def _read(self, start: int) -> Iterator[Frame]:
+        for at in range(start, self.count or 0):
+            self._clock.goes_on(5)
+            yield Frame(scene(at, 64, 48), at, at / 25, str(at))
+
+
+class Runs:
+    """A network that takes 30 ms."""
+
+    backend, on_gpu = "played", False
+    contract = Contract(network="played", height=48, width=64, dim=4, checkpoint_sha256="00")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        self._clock.goes_on(30)
+        features = cv2.resize(tensor[0].transpose(1, 2, 0), (16, 12)).transpose(2, 0, 1)
+        features = np.concatenate([features, np.ones((1, 12, 16), np.float32)])
+        return features / np.linalg.norm(features, axis=0)
+
+
+@pytest.mark.parametrize(("between", "explained"), [(0, 1.0), (5, 35 / 39)])  # nothing is done before the first of five
+def test_parts_sum_to_the_whole_of_the_real_segmenter(
+    between: float, explained: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    segmenter = VideoSegmenter(Runs(clock), overlap=False)
+    with Decodes(clock, 6) as source:
+        found = profile(source, segmenter, 1, lambda _: clock.goes_on(between), overlap=False, readers=[])
+    assert found["stages"]["frame"]["p50"] == 35 + between, "what is done between stages is no stage"
+    assert found["stages"]["network"]["mean"] == 30
+    assert found["parts"] == {"mean_ms": 35.0, "of_frame": pytest.approx(explained, abs=1e-4)}
+    assert set(found["stages"]) >= {"decode", "superpixels", "flow", "pool", "memory", "refine", "write"}
+
+
+def test_what_the_stopwatch_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+
+    def tick() -> float:
+        clock.goes_on(0.001)
+        return clock()
+
+    monkeypatch.setattr(time, "perf_counter", tick)
+    cost = _stopwatch_cost({"network": [9.0, 11.0], "frame": [10.0, 10.0], "write": [0.1, 0.1]})
+    assert cost["stages_a_frame"] == 3
+    assert cost["us_a_stage"] == pytest.approx(2, abs=0.01), "it looks at the clock twice"
+    assert cost["of_frame"] == pytest.approx(3 * 2e-6 / 0.01, rel=0.01)
+
+
+def test_a_latency_of_a_gpu_says_what_is_in_it() -> None:
+    for backend, words in (("TensorRT 10.3 on Orin", "one CUDA graph"), ("onnxruntime", "copies to and from the GPU,")):
+        played = SimpleNamespace(backend=backend, on_gpu=True)
+        assert words in _network_includes(cast(Session, played))
+
+
+def test_memory_of_devices_at_its_largest() -> None:
+    samples = [Sample(memory={"gpu": value}) for value in (300.0, 900.0, 500.0)] + [Sample()]
+    assert _peaks(samples) == {"gpu": 900.0}
+    assert measure(readers=[lambda: Sample(memory={"shared": 800.0})])["peak_device_mb"] == {"shared": 800.0}
 
 
 def test_the_setup_says_what_ran() -> None:
