@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from shls.runtime.errors import BadInput
 from shls_train.network import EdgeNet, Embedding
 from shls_train.r18 import R18Net
+from shls_train.saliency_network import SaliencyNet
 
 FORMAT = 1
 EMBEDDINGS: dict[str, type[Embedding]] = {"shls-edge": EdgeNet, "shls-r18": R18Net}
-NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS}
+NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, "saliency": SaliencyNet}
 """Every kind of network, by the name that its checkpoints carry."""
 
 Kind = TypeVar("Kind", bound=nn.Module)

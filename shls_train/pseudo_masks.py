@@ -77,14 +77,14 @@ class PseudoMasks:
 def write_masks(
     stills: Stills,
     folder: Path,
-    find: Callable[[int, np.ndarray], Saliency],
+    find: Callable[[np.ndarray], Saliency],
     report: Callable[[Tally], None],
 ) -> Tally:
     """Write the mask of each still that has none yet; a still that cannot be read gets confidence 0 and no mask.
 
     Parameters
     ----------
-    find : from a still's position and its (H, W, 3) uint8 RGB pixels to its mask
+    find : from a still, (H, W, 3) uint8 RGB, to its mask
     report : called after each still
 
     Raises
@@ -107,7 +107,7 @@ def write_masks(
 
 
 def _write_one(
-    stills: Stills, i: int, folder: Path, find: Callable[[int, np.ndarray], Saliency], unreadable: list[str]
+    stills: Stills, i: int, folder: Path, find: Callable[[np.ndarray], Saliency], unreadable: list[str]
 ) -> float:
     """Write one mask and return its confidence."""
     try:
@@ -115,7 +115,7 @@ def _write_one(
     except BadInput as error:
         unreadable.append(str(error))
         return 0.0
-    saliency = find(i, image)
+    saliency = find(image)
     _, png = cv2.imencode(".png", saliency.mask, FAST_PNG)
     write_whole(_png(folder, stills.names[i]), png.tobytes())
     return saliency.confidence

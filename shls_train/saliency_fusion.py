@@ -27,7 +27,7 @@ class Saliency(NamedTuple):
 
 def find_object(image: np.ndarray) -> Saliency:
     """Find what stands out in an image, (H, W, 3) uint8 RGB, without having been taught anything."""
-    small = _shrink(image)
+    small = shrink(image)
     lab = to_lab(small)
     graph = build_graph(small, lab)
     cues = np.stack([cue(graph, lab) for cue in CUES.values()])
@@ -68,18 +68,19 @@ def confidence(graph: Graph, cues: np.ndarray, fused: np.ndarray) -> float:
     return float(np.clip(_agreement(cues, graph.areas) * decided * (1 - cut), 0, 1))
 
 
-def _agreement(cues: np.ndarray, areas: np.ndarray) -> float:
-    """Mean correlation between pairs of cues over the image's pixels, not below 0."""
-    pixels = np.cov(cues, aweights=areas)
-    spread = np.sqrt(np.diag(pixels)) + 1e-6
-    pairs = np.triu_indices(len(cues), 1)
-    return max(0.0, float((pixels / np.outer(spread, spread))[pairs].mean()))
-
-
-def _shrink(image: np.ndarray) -> np.ndarray:
+def shrink(image: np.ndarray) -> np.ndarray:
+    """An (H, W, 3) image whose longer side is at most LONGEST."""
     height, width = image.shape[:2]
     scale = LONGEST / max(height, width)
     if scale >= 1:
         return image
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _agreement(cues: np.ndarray, areas: np.ndarray) -> float:
+    """Mean correlation between pairs of cues over the image's pixels, not below 0."""
+    pixels = np.cov(cues, aweights=areas)
+    spread = np.sqrt(np.diag(pixels)) + 1e-6
+    pairs = np.triu_indices(len(cues), 1)
+    return max(0.0, float((pixels / np.outer(spread, spread))[pairs].mean()))

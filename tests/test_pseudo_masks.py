@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -11,21 +13,24 @@ import pytest
 from typer.testing import CliRunner
 
 from shls.runtime.cli import app
+from shls.runtime.commands_pseudo import pseudo
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
 from shls_train import pseudo_masks
 from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
 from shls_train.saliency_fusion import Saliency, find_object
+from shls_train.saliency_training import SaliencyConfig
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three discs of different colours, and a file that is no image."""
+    """Three discs, each with its number in the first pixel, and a file that is no image."""
     folder = tmp_path / "stills"
     folder.mkdir()
     for i in range(3):
         image = np.full((60, 80, 3), (60, 120, 70), np.uint8)
         cv2.circle(image, (30 + 10 * i, 30), 12, (40, 80 * i, 200), -1)
+        image[0, 0] = i
         cv2.imwrite(str(folder / f"{i}.png"), image)
     (folder / "bad.jpg").write_bytes(b"no jpeg")
     return folder
@@ -34,9 +39,10 @@ def folder(tmp_path: Path) -> Path:
 def count(found: list[int]):
     """A cheap way to find objects that notes which stills it was asked for."""
 
-    def find(i: int, image: np.ndarray) -> Saliency:
-        found.append(i)
-        return Saliency(np.full(image.shape[:2], 10 * i, np.uint8), i / 10)
+    def find(image: np.ndarray) -> Saliency:
+        number = int(image[0, 0, 0])
+        found.append(number)
+        return Saliency(np.full(image.shape[:2], 10 * number, np.uint8), number / 10)
 
     return find
 
@@ -77,8 +83,8 @@ def test_an_interrupted_run_leaves_whole_files(folder: Path, tmp_path: Path, mon
     class KilledError(Exception):
         pass
 
-    def find(i: int, image: np.ndarray) -> Saliency:
-        if i == 2:
+    def find(image: np.ndarray) -> Saliency:
+        if image[0, 0, 0] == 2:
             raise KilledError
         return find_object(image)
 
@@ -89,7 +95,7 @@ def test_an_interrupted_run_leaves_whole_files(folder: Path, tmp_path: Path, mon
     assert sorted(p.name for p in out.iterdir()) == ["0.png", "1.png", "index.csv"]
     masks = PseudoMasks(out)
     assert [masks[name][0].shape for name in masks.names] == [(60, 80)] * 2
-    write_masks(Stills(folder), out, lambda _, image: find_object(image), ignore)
+    write_masks(Stills(folder), out, find_object, ignore)
     assert len(PseudoMasks(out)) == 4
 
 
@@ -117,9 +123,9 @@ def test_a_damaged_or_unknown_mask(folder: Path, tmp_path: Path) -> None:
         masks["elsewhere"]
 
 
-def test_the_command(folder: Path, tmp_path: Path) -> None:
+def test_the_command_without_refinement(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "masks"
-    run = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out)])
+    run = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out), "--no-refine"])
     assert run.exit_code == 0, run.output
     assert "4 stills, 3 masks" in run.output
     assert "bad.jpg" in run.output
@@ -129,6 +135,34 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert mask.shape == (60, 80)
     assert mask[30, 40] > 200
     assert mask[5, 5] < 50
+    again = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out)])
+    assert isinstance(again.exception, BadInput)
+    assert "holds fused masks; choose another --out, or --no-refine" in str(again.exception)
+
+
+def test_the_command_fuses_trains_and_refines(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    arguments = ["pseudo", str(folder), "--out", str(out), "--steps", "3", "--batch", "2"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    assert PseudoMasks(out).names == PseudoMasks(out / "fused").names == ["0", "1", "2", "bad"]
+    assert PseudoMasks(out)[1][0].shape == (60, 80)
+    written = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert len(written) == 6
+    (out / "1.png").unlink()
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    changed = [path for path in out.rglob("*.png") if written[path] != path.stat().st_mtime_ns]
+    assert changed == [out / "1.png"], "a second run does what is missing"
+    other = CliRunner().invoke(app, [*arguments, "--no-refine"])
+    assert isinstance(other.exception, BadInput)
+    assert "holds refined masks" in str(other.exception)
+
+
+def test_options_are_the_recipe() -> None:
+    options = {name: p.default for name, p in inspect.signature(pseudo).parameters.items()}
+    for name in ("data", "out", "refine"):
+        del options[name]
+    assert options == {f.name: f.default for f in fields(SaliencyConfig)}
 
 
 def test_masks_do_not_lie_among_the_stills(folder: Path) -> None:

@@ -1,0 +1,231 @@
+"""The saliency network learns from fused masks, goes on bit for bit, and its masks follow edges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from shls.runtime.errors import BadInput
+from shls.runtime.stills import Stills
+from shls_train import loop, saliency_refine, saliency_training
+from shls_train.loop import Progress
+from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
+from shls_train.saliency_fusion import Saliency, find_object
+from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, predict
+from shls_train.saliency_refine import certainty, follow_edges, refine
+from shls_train.saliency_training import (
+    INERTIA,
+    Lessons,
+    SaliencyConfig,
+    SaliencyTask,
+    gather,
+    load_network,
+    saliency_loss,
+    self_train,
+)
+
+SMALL = SaliencyConfig(steps=6, batch=2, seed=3)
+
+
+def ignore(_: Progress | Tally) -> None: ...
+
+
+def draw(seed: int) -> np.ndarray:
+    """A red disc somewhere on green, (60, 80, 3)."""
+    rng = np.random.default_rng(seed)
+    image = np.full((60, 80, 3), (60, 120, 70), np.uint8)
+    centre = int(rng.integers(25, 55)), int(rng.integers(22, 38))
+    cv2.circle(image, centre, int(rng.integers(8, 16)), (200, 50, 40), -1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Stills:
+    folder = tmp_path_factory.mktemp("stills")
+    for i in range(5):
+        cv2.imwrite(str(folder / f"{i}.png"), draw(i)[:, :, ::-1])
+    (folder / "bad.png").write_bytes(b"no PNG")
+    return Stills(folder)
+
+
+@pytest.fixture(scope="module")
+def masks(stills: Stills, tmp_path_factory: pytest.TempPathFactory) -> PseudoMasks:
+    folder = tmp_path_factory.mktemp("masks")
+    write_masks(stills, folder, find_object, ignore)
+    return PseudoMasks(folder)
+
+
+def lessons(count: int = 4, worth: float = 1.0) -> Lessons:
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(0, 255, (count, SIDE, SIDE, 3), np.uint8))
+    fused = torch.from_numpy(rng.integers(0, 255, (count, MAP, MAP), np.uint8))
+    return Lessons(images, fused, torch.full((count,), worth))
+
+
+def test_only_confident_masks_are_learned_from(stills: Stills, masks: PseudoMasks) -> None:
+    found = gather(stills, masks, 0)
+    assert found.images.shape == (5, SIDE, SIDE, 3)
+    assert found.fused.shape == (5, MAP, MAP)
+    assert found.worth.mean() == pytest.approx(1)
+    middle = [int(masks[i][0][30, 40]) for i in range(5)]
+    np.testing.assert_allclose(found.fused[:, MAP // 2, MAP // 2], middle, atol=60)
+
+
+def test_of_many_stills_some_are_learned_from(
+    stills: Stills, masks: PseudoMasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saliency_training, "MOST", 3)
+    one, other = gather(stills, masks, 1), gather(stills, masks, 1)
+    assert len(one.images) == 3
+    assert torch.equal(one.images, other.images)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(
+    stills: Stills, masks: PseudoMasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill_at_five(at: Progress) -> None:
+        if at.step == 5:
+            raise KilledError
+
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 4)
+    whole = self_train(stills, masks, tmp_path / "whole", SMALL, ignore)
+    with pytest.raises(KilledError):
+        self_train(stills, masks, tmp_path / "killed", SMALL, kill_at_five)
+    resumed = self_train(stills, masks, tmp_path / "killed", SMALL, ignore)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    assert not resumed.training
+    assert torch.equal(load_network(tmp_path / "whole").average, whole.average)
+    with pytest.raises(BadInput, match="choose another --out"):
+        self_train(stills, masks, tmp_path / "whole", SaliencyConfig(steps=7, batch=2, seed=3), ignore)
+
+
+def test_too_few_confident_masks(stills: Stills, masks: PseudoMasks, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="5 stills have a confident mask, at least 6 needed"):
+        self_train(stills, masks, tmp_path, SaliencyConfig(batch=6), ignore)
+
+
+def test_a_folder_without_a_network(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no checkpoint"):
+        load_network(tmp_path)
+
+
+def test_a_step_depends_on_seed_and_number_alone() -> None:
+    task, twin = SaliencyTask(lessons(), SMALL), SaliencyTask(lessons(), SMALL)
+    twin.batch(0)
+    one, other = task.batch(3), twin.batch(3)
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(one.numbers, other.numbers)
+    assert not torch.equal(one.images, task.batch(1).images)
+
+
+def test_an_epoch_visits_every_still_once() -> None:
+    task = SaliencyTask(lessons(), SMALL)
+    views = [task.batch(step) for step in range(4)]
+    assert sorted(torch.cat([v.numbers for v in views[:2]]).tolist()) == [0, 1, 2, 3]
+    assert sorted(torch.cat([v.numbers for v in views[2:]]).tolist()) == [0, 1, 2, 3]
+    assert [v.again for v in views] == [False, False, True, True]
+
+
+def test_mirrored_views_show_the_still_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saliency_training, "CHANGES", 0.0)
+    task = SaliencyTask(lessons(), SMALL)
+    views = [task.batch(step) for step in range(8)]
+    assert {bool(m) for v in views for m in v.mirrored} == {True, False}
+    for view in views:
+        plain = normalise(task._lessons.images[view.numbers])
+        for seen, still, mirrored in zip(view.images, plain, view.mirrored, strict=True):
+            torch.testing.assert_close(seen, still.flip(2) if mirrored else still)
+
+
+def test_the_average_follows_predictions_after_the_first_epoch() -> None:
+    task = SaliencyTask(lessons(), SMALL)
+    with torch.no_grad():
+        task.network.head.weight.zero_()
+        task.network.head.bias.fill_(20.0)  # everything is object
+    fused = task.network.average.clone()
+    task.loss(task.batch(0))
+    assert torch.equal(task.network.average, fused), "the first epoch learns from the fused masks alone"
+    views = task.batch(2)
+    losses = task.loss(views)
+    expected = INERTIA * fused[views.numbers].float() + (1 - INERTIA) * 255
+    torch.testing.assert_close(task.network.average[views.numbers].float(), expected, atol=0.6, rtol=0)
+    others = [n for n in range(4) if n not in views.numbers.tolist()]
+    assert torch.equal(task.network.average[others], fused[others])
+    assert losses.scalars["change"] == pytest.approx(1 - fused[views.numbers].float().mean().item() / 255, abs=1e-3)
+
+
+def test_loss_by_hand() -> None:
+    average = torch.tensor([[[0.9, 0.1], [0.6, 0.4]]])  # the second row is not sure
+    logits = torch.zeros(1, 2, 2)  # a half everywhere
+    # Entropy ln 2 at two of four pixels; overlap (0.5 + 1) / (0.5 + 0.5 + 1 - 0.5 + 1).
+    expected = np.log(2) / 2 + 1 - 1.5 / 2.5
+    assert saliency_loss(logits, average, torch.ones(1)).item() == pytest.approx(expected, abs=1e-6)
+    right = torch.tensor([[[30.0, -30], [-30, 30]]])
+    assert saliency_loss(right, average, torch.ones(1)).item() == pytest.approx(0, abs=1e-6)
+    two = saliency_loss(logits.repeat(2, 1, 1), average.repeat(2, 1, 1), torch.tensor([2.0, 0.0]))
+    assert two.item() == pytest.approx(expected, abs=1e-6), "weighted by worth"
+
+
+def test_a_prediction_is_as_symmetric_as_the_image() -> None:
+    torch.manual_seed(0)
+    network = SaliencyNet().eval()
+    image = draw(0)
+    found = predict(network, image)
+    assert found.shape == (MAP, MAP)
+    np.testing.assert_allclose(predict(network, image[:, ::-1].copy()), found[:, ::-1], atol=1e-5)
+
+
+def test_it_learns_discs(stills: Stills, masks: PseudoMasks, tmp_path: Path) -> None:
+    losses: list[float] = []
+    config = SaliencyConfig(steps=30, batch=5, seed=0)
+    self_train(stills, masks, tmp_path, config, lambda at: losses.append(at.loss))
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_refined_mask_has_the_size_and_edges_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = cv2.resize(draw(0), (400, 300), interpolation=cv2.INTER_NEAREST)
+    truth = image[..., 0] == 200
+    coarse = cv2.resize(truth.astype(np.float32), (MAP, MAP), interpolation=cv2.INTER_AREA)
+    monkeypatch.setattr(saliency_refine, "predict", lambda *_: cv2.blur(coarse, (5, 5)))
+    found = refine(SaliencyNet(), image)
+    assert isinstance(found, Saliency)
+    assert found.mask.shape == (300, 400)
+    assert found.mask.dtype == np.uint8
+    marked = found.mask > 127
+    assert (marked & truth).sum() / (marked | truth).sum() > 0.95
+    assert found.confidence > 0.7
+
+
+def test_masks_move_to_the_edges_of_the_image() -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, 30:] = 200
+    found = np.zeros((40, 60), np.float32)
+    found[:, 33:] = 1  # three pixels off
+    soft = cv2.blur(found, (9, 9))
+    moved = follow_edges(soft, image)
+    truth = image[..., 0] > 0
+    assert np.abs(moved - truth)[:, 25:35].mean() < 0.7 * np.abs(soft - truth)[:, 25:35].mean()
+    flat = np.full((40, 60), 0.25, np.float32)
+    np.testing.assert_allclose(follow_edges(flat, image), flat, atol=1e-5)
+
+
+def test_certainty_by_hand() -> None:
+    found = np.zeros((10, 10), np.float32)
+    assert certainty(found) == 0, "nothing"
+    assert certainty(found + 1) == 0, "everything"
+    found[4:6, 4:6] = 1
+    assert certainty(found) == 1
+    found[4:6, 4:6] = 0.75
+    found[0, 0] = 0.5
+    assert certainty(found) == pytest.approx(3 / 4.5), "half decided"
+    found[0, :] = 0.75
+    # 14 pixels of 0.75 inside; 10 of the 40 border pixels, corners counted twice, are 12 with both ends.
+    assert certainty(found) == pytest.approx(14 * 0.75 / 14 * (1 - 12 / 40))
