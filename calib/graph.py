@@ -11,6 +11,7 @@ from onnx import ModelProto, NodeProto
 from shls.runtime.contract import METADATA_KEY, Contract
 from shls.runtime.errors import BadInput
 from shls.runtime.files import write_whole
+from shls.runtime.onnx_metadata import read_contract
 
 
 class Graph:
@@ -64,14 +65,10 @@ def load_float_model(path: Path) -> tuple[ModelProto, Contract]:
     ContractMismatch
         If it carries no contract of this version.
     """
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's errors share no base class but Exception
-        raise BadInput(f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote") from error
-    contract = Contract.from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
+    contract = read_contract(path)
     if contract.precision != "fp32":
         raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")
-    return model, contract
+    return onnx.load(path), contract
 
 
 def save_model(model: ModelProto, contract: Contract, precision: str, tools: dict[str, str], out: Path) -> Contract:

@@ -65,11 +65,7 @@ def quantized_model(model: ModelProto, ranges: Ranges, target: str, keep_float: 
     copy.CopyFrom(model)
     graph = Graph(copy)
     convolutions = graph.of_kind("Conv")
-    known = [node.name for node in convolutions]
-    for name in set(keep_float) - set(known):
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "see the names in `shls sensitivity`"
-        raise BadInput(f"{name}: no such convolution; {hint}")
+    check_names(copy, keep_float)
     chosen = [node for node in convolutions if node.name not in keep_float]
     writer = _Writer(graph, ranges, unsigned=target == CPU)
     (_place_for_cpu if target == CPU else _place_for_tensorrt)(graph, writer, chosen)
@@ -79,6 +75,15 @@ def quantized_model(model: ModelProto, ranges: Ranges, target: str, keep_float: 
     if target == TENSORRT and (faults := tensorrt_faults(copy)):
         raise AssertionError("; ".join(faults))
     return halved_model(copy, half) if half else copy
+
+
+def check_names(model: ModelProto, convolutions: Collection[str]) -> None:
+    """Raise BadInput, with what may have been meant, for a name that no convolution has."""
+    known = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    for name in set(convolutions) - set(known):
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "see the names in `shls sensitivity`"
+        raise BadInput(f"{name}: no such convolution; {hint}")
 
 
 def _place_for_tensorrt(graph: Graph, writer: _Writer, chosen: list[NodeProto]) -> None:

@@ -8,8 +8,8 @@ import onnx
 from onnx import ModelProto
 
 from shls.runtime.contract import METADATA_KEY, Contract
-from shls.runtime.errors import BadInput
 from shls.runtime.files import write_whole
+from shls.runtime.onnx_metadata import read_contract
 
 
 def read_model(path: Path) -> tuple[ModelProto, Contract]:
@@ -22,11 +22,8 @@ def read_model(path: Path) -> tuple[ModelProto, Contract]:
     ContractMismatch
         If it carries no contract of this version.
     """
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's errors share no base class but Exception
-        raise BadInput(f"{path}: cannot be read as ONNX ({error}); expected a file that `shls export` wrote") from error
-    return model, Contract.from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
+    contract = read_contract(path)
+    return onnx.load(path), contract
 
 
 def write_model(model: ModelProto, contract: Contract, path: Path) -> None:

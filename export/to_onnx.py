@@ -105,8 +105,7 @@ def export_onnx(
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_writable(out.parent), prefix=".export-") as folder:
+    with _folder_beside(out) as folder:
         temporary = Path(folder) / out.name
         _write(network, contract, temporary)
         macs = count_macs(onnx.load(temporary))
@@ -202,7 +201,10 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _writable(folder: Path) -> Path:
-    if not os.access(folder, os.W_OK):
-        raise BadInput(f"{folder}: not writable; choose another --out")
-    return folder
+def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """Where the file is made, so that it can be renamed into its place; raises BadInput where that cannot be."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-")
+    except OSError as error:
+        raise BadInput(f"{out.parent}: not writable ({error.strerror}); choose another --out") from error

@@ -39,10 +39,12 @@ def calibrate(
 ) -> None:
     """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
     require("onnx", "export")
-    from shls.calib.quantize import quantize
+    from shls.calib.graph import load_float_model
+    from shls.calib.quantize import check_names, quantize
     from shls.calib.ranges import kept_ranges
     from shls.calib.samples import sample_frames
 
+    check_names(load_float_model(model)[0], keep_float or [])  # before the minutes that calibration takes
     samples = sample_frames(frames, count, seed)
     runs = len(samples.images) * (1 if method == "minmax" else 2)
     with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:

@@ -1,18 +1,20 @@
 """Reads the contract out of an ONNX file without onnx or onnxruntime: a device may have TensorRT alone.
 
-An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries
-of a key (1) and a value (2).
+An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries of a key (1) and a value (2); its
+operator sets are field 8, each of a domain (1, none for ONNX's own) and a version (2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from shls.runtime.contract import Contract
-from shls.runtime.errors import BadInput
+from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
+OPERATORS, DOMAIN, OPSET = 8, 1, 2
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 
 
@@ -24,26 +26,35 @@ def read_contract(path: Path) -> Contract:
     BadInput
         If it cannot be read, or is truncated or no ONNX at all.
     ContractMismatch
-        If it carries no contract of this version.
+        If it carries no contract of this version, or is of another opset than its contract says.
     """
     try:
-        entries = [dict(_fields(value)) for field, value in _fields(path.read_bytes()) if field == METADATA]
+        parts = list(_fields(path.read_bytes()))
+        entries = [dict(_fields(value)) for field, value in parts if field == METADATA]
         metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
+        operators = [dict(_fields(value)) for field, value in parts if field == OPERATORS]
+        opset = next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, IndexError, KeyError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
-    return Contract.from_metadata(metadata, path)
+    contract = Contract.from_metadata(metadata, path)
+    if opset != contract.opset:
+        raise ContractMismatch(
+            f"{path}: is of opset {opset}, its contract says {contract.opset}; something changed it: export it again"
+        )
+    return contract
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each counted field; raises ValueError or IndexError on nonsense."""
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield each field's number, with its bytes or its integer; raises ValueError or IndexError on nonsense."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
         kind = tag & 7
         if kind == VARINT:
-            _, at = _varint(message, at)
+            value, at = _varint(message, at)
+            yield tag >> 3, value
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             at += 8 if kind == EIGHT_BYTES else 4
         elif kind == COUNTED:

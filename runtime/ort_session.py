@@ -9,6 +9,7 @@ import numpy as np
 from shls.runtime.contract import Contract
 from shls.runtime.cpu import has_vnni, is_x86
 from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
+from shls.runtime.onnx_metadata import read_contract
 
 try:
     import onnxruntime
@@ -30,8 +31,9 @@ class OrtSession:
     """
 
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
+        self.contract = read_contract(model)
         self._session = _create(model, threads, device)
-        self.contract = _contract_of(model, self._session)
+        _check_input(model, self._session, self.contract)
         # What was asked for and what runs are two things; only the latter is told.
         self.backend = f"onnxruntime {onnxruntime.__version__}, {self._session.get_providers()[0]}"
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
@@ -91,13 +93,11 @@ def _providers(device: str) -> list[str]:
     return [PROVIDERS[device]]
 
 
-def _contract_of(model: Path, session: onnxruntime.InferenceSession) -> Contract:
-    contract = Contract.from_metadata(session.get_modelmeta().custom_metadata_map, model)
+def _check_input(model: Path, session: onnxruntime.InferenceSession, contract: Contract) -> None:
     expected = [1, 3, contract.height, contract.width]
     actual = {i.name: i.shape for i in session.get_inputs()}.get(contract.input)
     if actual != expected:
         raise ContractMismatch(f"{model}: input {contract.input} has shape {actual}, its contract says {expected}")
-    return contract
 
 
 def _first_line(error: Exception) -> str:

@@ -45,7 +45,7 @@ def fake(integrated: bool = False, weak: bool = False) -> Fakes:
 
 def write_onnx(path: Path, precision: str = "fp32") -> Path:
     """A file with a contract and no network: the stand-in does not look at it."""
-    model = onnx.ModelProto(ir_version=10)
+    model = onnx.ModelProto(ir_version=10, opset_import=[onnx.helper.make_opsetid("", 18)])
     contract = Contract(**{**CONTRACT.__dict__, "precision": precision})
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.save(model, path)

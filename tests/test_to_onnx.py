@@ -98,6 +98,12 @@ def test_sizes_that_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
         export_onnx(checkpoint, tmp_path / "model.onnx", 33, 48, FRAMES)
 
 
+def test_no_place_to_write(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"file: not writable .*choose another --out"):
+        export_onnx(checkpoint, tmp_path / "file" / "model.onnx", 32, 32, FRAMES)
+
+
 def test_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no checkpoint"):
         export_onnx(tmp_path, tmp_path / "model.onnx", 32, 32, FRAMES)
@@ -125,11 +131,27 @@ def test_models_that_are_not_ours(model: Path, tmp_path: Path) -> None:
             open_session(rewrite(model, tmp_path / "other.onnx", contract))
 
 
+def test_another_opset_is_refused(model: Path, tmp_path: Path) -> None:
+    written = onnx.load(model)
+    written.opset_import[0].version = 17
+    onnx.save(written, tmp_path / "old.onnx")
+    with pytest.raises(ContractMismatch, match="is of opset 17, its contract says 18"):
+        open_session(tmp_path / "old.onnx")
+
+
+def test_what_onnxruntime_refuses_is_said(model: Path, tmp_path: Path) -> None:
+    written = onnx.load(model)
+    written.graph.node[0].op_type = "Convolution"
+    onnx.save(written, tmp_path / "odd.onnx")
+    with pytest.raises(BadInput, match=r"onnxruntime cannot open it.*export it again"):
+        open_session(tmp_path / "odd.onnx")
+
+
 def test_files_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such model"):
         open_session(tmp_path / "nothing.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no model")
-    with pytest.raises(BadInput, match="onnxruntime cannot open it"):
+    with pytest.raises(BadInput, match="not a whole ONNX file"):
         open_session(tmp_path / "bad.onnx")
     (tmp_path / "model.pt").write_bytes(b"")
     with pytest.raises(BadInput, match=r"expected \.onnx or \.engine"):
