@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from shls.runtime.commands_common import require
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from shls.runtime.stills import Stills
-    from shls_train.saliency_fusion import Saliency
 
 SHOWN = 5  # messages of stills that cannot be read
 FUSED, NETWORK = "fused", "network"  # folders below that of the refined masks
@@ -71,8 +65,8 @@ def _check_folders(data: Path, out: Path, refine: bool) -> None:
         )
 
 
-def _write(stills: Stills, folder: Path, label: str, find: Callable[[np.ndarray], Saliency]) -> None:
-    """Write all masks of one kind, and tell what came of it."""
+def _write(stills: Any, folder: Path, label: str, find: Callable[[Any], Any]) -> None:
+    """Write all masks of one kind (see `shls_train.pseudo_masks.write_masks`), and tell what came of it."""
     from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
 
     with typer.progressbar(length=len(stills), label=label) as bar:
