@@ -10,19 +10,12 @@ Differs from the published SHLS, whose bank grows with the video and is read wit
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit, prange
 
+from shls.runtime import nearest, packing
 from shls.runtime.contract import MemorySettings
-from shls.runtime.errors import ShapeMismatch
-
-BUCKET = 32
-"""Side of a bucket of the spatial index, pixels. Entries lie sorted by bucket, so a row of buckets is one run."""
+from shls.runtime.errors import BadInput, ShapeMismatch
 
 FIRST_REACH = 3.0
 """Reach of the first frame's entries, as a multiple of a recent frame's."""
@@ -36,11 +29,8 @@ CONFIDENT = 0.9
 INERTIA = 512.0
 """Entries after which a centroid stops getting heavier."""
 
-UNIT = 127
-"""Length 1 in the stored features: 8 bits are enough for unit vectors, and a quarter of the bytes."""
-
-LANES = 64
-"""Numbers of a stored feature, the most that a superfeature may have: one SIMD step compares two."""
+CERTAIN = (1 << 16) - 1
+"""Probability 1 as it is stored."""
 
 
 class Memory:
@@ -57,28 +47,35 @@ class Memory:
         D, length of a superfeature.
     objects : int
         K, without the background.
+
+    Raises
+    ------
+    BadInput
+        If the settings want more neighbours than can be found.
     """
 
     def __init__(self, settings: MemorySettings, size: tuple[int, int], dim: int, objects: int) -> None:
+        if not 1 <= settings.neighbours <= nearest.MOST:
+            raise BadInput(f"{settings.neighbours} neighbours are wanted; choose from 1 to {nearest.MOST}")
         self._settings = settings
+        self._size = size
         self._reach = settings.radius * size[0]
-        self._buckets = (-(-size[0] // BUCKET), -(-size[1] // BUCKET))
-        self._limits = np.array([size[1] - 1, size[0] - 1], np.float32)
         slots = settings.recent + 1
         self._counts = np.zeros(slots, np.int64)
-        self._starts = np.zeros((slots, self._buckets[0] * self._buckets[1] + 1), np.int32)
-        self._features = np.zeros((slots, 0, LANES), np.int8)
-        self._centres = np.zeros((slots, 0, 2), np.int16)
-        self._probabilities = np.zeros((slots, 0, objects + 1), np.float32)
+        self._features = np.zeros((slots, 0, packing.GROUP * packing.LANES), np.uint8)
+        self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
+        self._boxes = np.zeros((slots, 0, 4), np.int16)
+        self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
         self._centroids = np.zeros((objects + 1, settings.clusters, dim), np.float32)
         self._weights = np.zeros((objects + 1, settings.clusters), np.float32)
+        self._packed = np.zeros((objects + 1, 0, packing.GROUP * packing.LANES), np.uint8)
         self._written = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of state."""
-        arrays = (self._features, self._centres, self._probabilities, self._centroids, self._starts)
-        return sum(array.nbytes for array in arrays)
+        frames = (self._features, self._centres, self._boxes, self._probabilities)
+        return sum(array.nbytes for array in (*frames, self._centroids, self._packed))
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
         """Remember a frame. The first one written is never forgotten; the oldest recent one becomes centroids.
@@ -114,138 +111,60 @@ class Memory:
         -------
         (N, K + 1) float32, probabilities; rows sum to 1, column 0 is the background.
         """
-        slots = self._slot_positions(expected)
-        neighbours = self._settings.neighbours
-        similarity = np.full((len(features), neighbours), -1, np.float32)
-        entry = np.full((len(features), neighbours), -1, np.int32)
-        reach = np.full(len(self._counts), self._reach, np.float32)
+        features = np.ascontiguousarray(features, np.float32)
+        ages = self._ages()
+        places = np.ascontiguousarray(expected[np.minimum(ages, len(expected) - 1)], np.float32)
+        newest = 1 + np.argsort(ages[1:], kind="stable")
+        visit = np.append(newest[self._counts[newest] > 0], 0)
+        reach = np.full(len(ages), self._reach, np.float32)
         reach[0] *= FIRST_REACH
-        _search(
-            _to_bytes(features), slots, reach, self._features, self._centres, self._counts, self._starts,
-            self._buckets[1], BUCKET, UNIT, similarity, entry,
+        similarity, entry = nearest.search(
+            features, places, packing.spatial_order(places[0], self._size), visit, reach,
+            self._features, self._centres, self._boxes, self._settings.neighbours,
         )  # fmt: skip
-        probabilities = np.zeros((len(features), len(self._centroids)), np.float32)
+        known = np.zeros((len(self._weights), self._packed.shape[1] * packing.GROUP), bool)
+        known[:, : self._weights.shape[1]] = self._weights > 0
+        nearby = nearest.class_cosines(features, self._packed, known) - np.float32(CENTROID_HANDICAP)
         flat = self._probabilities.reshape(-1, len(self._centroids))
-        _vote(
-            features, similarity, entry, flat, self._centroids, self._weights, self._settings.temperature,
-            CENTROID_HANDICAP, probabilities,
-        )  # fmt: skip
-        return probabilities
+        return _vote(similarity, entry, flat, CERTAIN, nearby, np.float32(self._settings.temperature))
 
-    def _slot_positions(self, expected: np.ndarray) -> np.ndarray:
-        """(S, N, 2): where to look in each slot."""
-        newest = self._written - 1
-        ages = [0]
-        for slot in range(1, len(self._counts)):
-            ages.append((newest - slot) % self._settings.recent + 1)
-        return np.ascontiguousarray(expected[np.minimum(ages, len(expected) - 1)])
+    def _ages(self) -> np.ndarray:
+        """(S,): how many frames ago each slot was, as the next frame sees it; 0 for the first, which is kept."""
+        slots = np.arange(len(self._counts))
+        return np.where(slots > 0, (self._written - 1 - slots) % self._settings.recent + 1, 0)
 
     def _store(self, slot: int, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        self._grow(len(features))
-        bucket = (np.clip(centres, 0, self._limits) // BUCKET).astype(np.int64)
-        bucket = bucket[:, 1] * self._buckets[1] + bucket[:, 0]
-        order = np.argsort(bucket, kind="stable")
-        count = len(order)
-        self._features[slot, :count] = _to_bytes(features[order])
-        self._centres[slot, :count] = np.rint(centres[order])
-        self._probabilities[slot, :count] = probabilities[order]
-        self._starts[slot] = np.searchsorted(bucket[order], np.arange(self._starts.shape[1]))
-        self._counts[slot] = count
+        """Pack a frame's superpixels, sixteen that lie together to a group."""
+        order = packing.spatial_order(centres, self._size)
+        groups = -(-len(order) // packing.GROUP)
+        self._grow(groups)
+        self._features[slot, :groups] = packing.pack(features[order], nearest.offset())
+        self._centres[slot, :groups], self._boxes[slot, :groups] = packing.groups_of(centres[order])
+        self._boxes[slot, groups:] = packing.NO_BOX
+        self._probabilities[slot, : len(order)] = np.rint(probabilities[order] * CERTAIN)
+        self._counts[slot] = len(order)
 
-    def _grow(self, count: int) -> None:
+    def _grow(self, groups: int) -> None:
         capacity = self._features.shape[1]
-        if count <= capacity:
+        if groups <= capacity:
             return
-        room = ((0, 0), (0, count + count // 16 - capacity), (0, 0))
-        self._features = np.pad(self._features, room)
-        self._centres = np.pad(self._centres, room)
-        self._probabilities = np.pad(self._probabilities, room)
+        more = groups + groups // 32 - capacity
+        self._features = np.pad(self._features, ((0, 0), (0, more), (0, 0)))
+        self._centres = np.pad(self._centres, ((0, 0), (0, more), (0, 0), (0, 0)))
+        self._boxes = np.pad(self._boxes, ((0, 0), (0, more), (0, 0)))
+        self._boxes[:, capacity:] = packing.NO_BOX
+        self._probabilities = np.pad(self._probabilities, ((0, 0), (0, more * packing.GROUP), (0, 0)))
 
     def _learn(self, slot: int, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Move the centroids: seeded by the first frame, afterwards by the frame that leaves the ring."""
         if self._written == 0:
             _seed(features, probabilities, CONFIDENT, self._centroids, self._weights)
         else:
-            count = self._counts[slot]
-            features = self._features[slot, :count, : self._centroids.shape[2]] / np.float32(UNIT)
-            probabilities = self._probabilities[slot, :count]
+            count = int(self._counts[slot])
+            features = packing.unpack(self._features[slot], nearest.offset(), count, self._centroids.shape[2])
+            probabilities = self._probabilities[slot, :count] / np.float32(CERTAIN)
         _cluster(features, probabilities, CONFIDENT, INERTIA, self._centroids, self._weights)
-
-
-def _to_bytes(features: np.ndarray) -> np.ndarray:
-    """(N, D) float32 -> (N, 64) int8, filled up with zeros."""
-    quantised = np.zeros((len(features), LANES), np.int8)
-    quantised[:, : features.shape[1]] = np.rint(features * UNIT)
-    return quantised
-
-
-@intrinsic
-def _dot(_: Any, one: Any, two: Any) -> Any:
-    """Dot product of 64 signed bytes at two addresses; numba makes a slower loop of the same."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(32), LANES)
-        a, b = (builder.sext(builder.load(builder.inttoptr(at, narrow.as_pointer()), align=1), wide) for at in args)
-        add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.IntType(32), [wide]), f"llvm.vector.reduce.add.v{LANES}i32"
-        )
-        return builder.call(add, [builder.mul(a, b)])
-
-    return types.int32(one, two), generate
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _search(
-    features: np.ndarray,
-    expected: np.ndarray,
-    reach: np.ndarray,
-    stored: np.ndarray,
-    centres: np.ndarray,
-    counts: np.ndarray,
-    starts: np.ndarray,
-    columns: int,
-    bucket: int,
-    unit: int,
-    similarity: np.ndarray,
-    entry: np.ndarray,
-) -> None:
-    """Nearest entries of each superpixel, best first, into `similarity` and `entry` (slot * capacity + index)."""
-    N = len(features)
-    slots, capacity = stored.shape[:2]
-    rows = (starts.shape[1] - 1) // columns
-    last = similarity.shape[1] - 1
-    for n in prange(N):
-        feature = features.ctypes.data + n * LANES
-        best = np.full(last + 1, -(1 << 30), np.int32)
-        worst = best[last]
-        for s in range(slots):
-            if counts[s] == 0:
-                continue
-            slot = stored.ctypes.data + s * capacity * LANES
-            x, y, r = expected[s, n, 0], expected[s, n, 1], reach[s]
-            left, right = max(0, int((x - r) // bucket)), min(columns - 1, int((x + r) // bucket))
-            top, bottom = max(0, int((y - r) // bucket)), min(rows - 1, int((y + r) // bucket))
-            if left > right:
-                continue
-            for row in range(top, bottom + 1):
-                for m in range(starts[s, row * columns + left], starts[s, row * columns + right + 1]):
-                    dot = _dot(feature, slot + m * LANES)
-                    if dot <= worst:  # nearly always, which the processor learns; the distance is not so regular
-                        continue
-                    dx, dy = centres[s, m, 0] - x, centres[s, m, 1] - y
-                    if dx * dx + dy * dy > r * r:
-                        continue
-                    j = last
-                    while j > 0 and best[j - 1] < dot:
-                        best[j] = best[j - 1]
-                        entry[n, j] = entry[n, j - 1]
-                        j -= 1
-                    best[j] = dot
-                    entry[n, j] = s * capacity + m
-                    worst = best[last]
-        for j in range(last + 1):
-            if entry[n, j] >= 0:
-                similarity[n, j] = best[j] / np.float32(unit * unit)
+        self._packed = np.stack([packing.pack(centroids, nearest.offset()) for centroids in self._centroids])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -271,36 +190,28 @@ def _nearest(feature: np.ndarray, centroids: np.ndarray, weights: np.ndarray) ->
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def _vote(
-    features: np.ndarray,
     similarity: np.ndarray,
     entry: np.ndarray,
     remembered: np.ndarray,
-    centroids: np.ndarray,
-    weights: np.ndarray,
-    temperature: float,
-    handicap: float,
-    probabilities: np.ndarray,
-) -> None:
-    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, into `probabilities`."""
-    N, classes = probabilities.shape
+    certain: int,
+    nearby: np.ndarray,
+    temperature: np.float32,
+) -> np.ndarray:
+    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, (N, K + 1)."""
+    N, classes = nearby.shape
+    probabilities = np.empty((N, classes), np.float32)
     for n in prange(N):
-        nearest = np.empty(classes, np.float32)
+        best = max(similarity[n, 0], nearby[n].max())
         for c in range(classes):
-            nearest[c] = _nearest(features[n], centroids[c], weights[c])[1] - np.float32(handicap)
-        best = max(similarity[n, 0], nearest.max())
-        total = np.float32(0)
-        for c in range(classes):
-            probabilities[n, c] = np.exp((nearest[c] - best) / temperature)
-            total += probabilities[n, c]
+            probabilities[n, c] = np.exp((nearby[n, c] - best) / temperature)
         for j in range(entry.shape[1]):
             if entry[n, j] < 0:
                 break
-            vote = np.exp((similarity[n, j] - best) / temperature)
-            total += vote
+            vote = np.exp((similarity[n, j] - best) / temperature) / np.float32(certain)
             for c in range(classes):
-                probabilities[n, c] += vote * remembered[entry[n, j], c]
-        for c in range(classes):
-            probabilities[n, c] /= total
+                probabilities[n, c] += vote * np.float32(remembered[entry[n, j], c])
+        probabilities[n] /= probabilities[n].sum()
+    return probabilities
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,7 @@ import pytest
 
 from shls.runtime import memory as module
 from shls.runtime.contract import MemorySettings
-from shls.runtime.errors import ShapeMismatch
+from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.memory import Memory
 
 SIZE = (96, 128)
@@ -53,7 +53,7 @@ def slow_read(
         for c, centroids in enumerate(memory._centroids):
             known = centroids[memory._weights[c] > 0]
             if len(known):
-                cosines.append((known @ features[n]).max() - module.CENTROID_HANDICAP)
+                cosines.append((eight_bits(known) @ eight_bits(features[n])).max() - module.CENTROID_HANDICAP)
                 classes.append(np.eye(len(memory._centroids))[c])
         weights = np.exp((np.array(cosines) - max(cosines)) / settings.temperature)
         votes.append(weights @ np.array(classes) / weights.sum())
@@ -145,3 +145,9 @@ def test_shapes_that_do_not_belong_together() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(ShapeMismatch, match="expected"):
         memory.write(unit(rng, 4), places(rng, 4), shares(rng, 4, 1))
+
+
+@pytest.mark.parametrize("neighbours", [0, 17])
+def test_neighbours_out_of_range(neighbours: int) -> None:
+    with pytest.raises(BadInput, match="choose from 1 to 16"):
+        Memory(MemorySettings(neighbours=neighbours), SIZE, DIM, 1)
