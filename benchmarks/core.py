@@ -28,7 +28,7 @@ from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.pooling import pool
 from shls.runtime.preprocess import to_input
-from shls.runtime.refine import refine
+from shls.runtime.refine import decide, spread
 from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
 from shls.runtime.session import open_session
 from shls.runtime.sources import open_source
@@ -124,7 +124,7 @@ def _stages(source: str, mask_file: Path) -> tuple[dict[str, Stage], str]:
         )
         print(f"state of the memory, {K} objects: {memory.nbytes / K / 1e6:.2f} MB per object")
     stages["painting"] = Stage(
-        lambda: refine(probabilities, superpixels, images[-1], (H, W)), H * W * (3 + 4 + 1) / 1e6
+        lambda: decide(spread(probabilities, superpixels, images[-1]), (H, W)), H * W * (3 + 4 + 1) / 1e6
     )
     stages["overlay"] = Stage(lambda: overlay(images[-1], mask), H * W * (3 + 3 + 1) / 1e6)
     return stages, f"{W}x{H}, N = {N}, D = {D}, {numba.get_num_threads()} threads"

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.contract import METADATA_KEY, Contract, RefinerContract
 from shls.runtime.files import write_whole
 from shls.runtime.onnx_metadata import read_contract
 
@@ -26,7 +26,7 @@ def read_model(path: Path) -> tuple[ModelProto, Contract]:
     return onnx.load(path), contract
 
 
-def write_model(model: ModelProto, contract: Contract, path: Path) -> None:
+def write_model(model: ModelProto, contract: Contract | RefinerContract, path: Path) -> None:
     """Check a model in full and write it with its contract; raises BadInput where that is not possible."""
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)

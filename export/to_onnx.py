@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +17,14 @@ from torch import nn
 
 from shls.export.model_file import write_model
 from shls.export.to_fp16 import to_fp16
-from shls.export.traceable import fold_batch_norm
-from shls.runtime.contract import Contract
+from shls.export.trace import OPSET, trace
+from shls.runtime.contract import Contract, RefinerContract
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.folding import fold_batch_norm, weights_digest
 from shls_train.network import Embedding
 
-OPSET = 18
 TOLERANCE = 1e-4
 COSINES = {"fp16": 0.9999, "int8": 0.99}
 """Least mean cosine to torch of what is rounded."""
@@ -39,10 +36,10 @@ class ExportReport:
 
     path : the ONNX file
     megabytes : its size
-    macs : multiplications with addition of one run
-    max_difference : largest absolute difference to torch over the compared frames
-    cosine : mean cosine to torch over all cells of these frames
-    frames : how many frames were compared
+    macs : multiplications with addition of one run; of a refiner, for one object
+    max_difference : largest absolute difference to torch over the compared frames, or crops
+    cosine : mean cosine to torch over all cells of these frames; of a refiner, between whole outputs
+    frames : how many frames, or crops, were compared
     contract : as written into the file
     """
 
@@ -52,7 +49,7 @@ class ExportReport:
     max_difference: float
     cosine: float
     frames: int
-    contract: Contract
+    contract: Contract | RefinerContract
 
 
 def export_onnx(
@@ -101,13 +98,14 @@ def export_onnx(
         stride=network.stride,
         memory=network.memory,
         head=head,
-        checkpoint_sha256=_digest(network),
+        checkpoint_sha256=weights_digest(network),
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
-    with _folder_beside(out) as folder:
+    with folder_beside(out) as folder:
         temporary = Path(folder) / out.name
-        _write(network, contract, temporary)
+        example = torch.zeros(1, 3, height, width)
+        write_model(trace(network, (example,), [contract.input], contract.output), contract, temporary)
         macs = count_macs(onnx.load(temporary))
         if precision == "fp16":
             contract = to_fp16(temporary, temporary)
@@ -127,7 +125,7 @@ def export_onnx(
 
 
 def count_macs(model: onnx.ModelProto) -> int:
-    """Multiplications with addition in the convolutions of a model with fixed shapes."""
+    """Multiplications with addition in a model's convolutions; of one object, where their number is not fixed."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     shapes = {
         value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -135,47 +133,10 @@ def count_macs(model: onnx.ModelProto) -> int:
     }
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
     return sum(
-        math.prod(shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
+        math.prod(side or 1 for side in shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
         for node in graph.node
         if node.op_type == "Conv"
     )
-
-
-def _write(network: nn.Module, contract: Contract, path: Path) -> None:
-    example = torch.zeros(1, 3, contract.height, contract.width)
-    # Of torchvision, which is not needed, and of torch's own deprecations the user can do nothing.
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        program = torch.onnx.export(
-            network,
-            (example,),
-            input_names=[contract.input],
-            output_names=[contract.output],
-            opset_version=OPSET,
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    _drop_traces(model)
-    written = {entry.domain: entry.version for entry in model.opset_import}
-    if written.get("") != OPSET:
-        raise ExportFailed(
-            f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README"
-        )
-    write_model(model, contract, path)
-
-
-def _drop_traces(model: onnx.ModelProto) -> None:
-    """The exporter notes this machine's stack traces and paths in every node; no part of a product."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer]:
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
 
 
 def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> tuple[float, float]:
@@ -193,15 +154,7 @@ def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np
     return worst, float(np.mean(cosines))
 
 
-def _digest(network: nn.Module) -> str:
-    """SHA-256 of the weights, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+def folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
     """Where the file is made, so that it can be renamed into its place; raises BadInput where that cannot be."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,12 @@ import typer
 from shls.runtime.errors import MissingDependency
 
 Model = Annotated[Path | None, typer.Option(help="ONNX model; the shipped one by default.")]
+Refiner = Annotated[
+    Path | None, typer.Option(help="ONNX model of the refiner; by default the shipped one, where it fits the model.")
+]
+Refined = Annotated[
+    bool, typer.Option("--refined/--unrefined", help="Whether the refiner decides pixels, or colours alone.")
+]
 Threads = Annotated[int, typer.Option(help="CPU threads of the network; 0 takes all cores.", min=0)]
 
 Device = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Device, Model, Threads, write_json
+from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads, write_json
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def run(
     duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.1)] = None,
     max_age: Annotated[float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)] = None,
     model: Model = None,
+    refiner: Refiner = None,
+    refined: Refined = True,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
@@ -70,7 +72,7 @@ def run(
 
     from shls.runtime.segmenter import open_segmenter
 
-    segmenter = open_segmenter(model, threads, device=device)
+    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
     play = Play(start, every, loop, duration, max_age)
     _follow(segmenter, source, play, (mask, boxes, points), (out, masks, json), prompts)
 
@@ -94,6 +96,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Keep predictions and scores here; a rerun resumes.")] = None,
     jobs: Annotated[int, typer.Option(help="Sequences at a time.", min=1)] = 1,
     model: Model = None,
+    refiner: Refiner = None,
+    refined: Refined = True,
     device: Device = "auto",
 ) -> None:
     """Measure J, F and J&F by the official DAVIS protocol."""
@@ -108,9 +112,9 @@ def evaluate(
 
     path = model or SHIPPED_MODEL
     threads = 1 if jobs > 1 else 0
-    open_session = partial(open_segmenter, path, threads=threads, device=device)
-    key = result_key(path) if path.exists() else ""
-    report = evaluate_set(root, set_file, open_session, jobs=jobs, out=out, key=key, progress=tell)
+    opened = partial(open_segmenter, path, threads=threads, device=device, refiner=refiner, refined=refined)
+    key = result_key(path, refiner=refiner, refined=refined) if path.exists() else ""
+    report = evaluate_set(root, set_file, opened, jobs=jobs, out=out, key=key, progress=tell)
     typer.echo(report.table())
     if json:
         write_json(json, report.to_dict())
@@ -134,6 +138,9 @@ def _follow(
 
     contract = segmenter.session.contract
     typer.echo(f"network: {contract.network}, {contract.precision}, on {segmenter.session.backend}", err=True)
+    if segmenter.refiner:
+        promised = segmenter.refiner.contract
+        typer.echo(f"refiner: {promised.network}, {promised.precision}, on {segmenter.refiner.backend}", err=True)
     with _open(source, play) as frames:
         later = Prompter(read_prompts(prompts, play.start) if prompts else [], segmenter)
         protect = [path for path in (prompt[0], prompts) if path]

@@ -1,9 +1,10 @@
-"""`shls train`: from stills to a checkpoint."""
+"""`shls train` and `shls train-refiner`: from stills to checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,7 +37,6 @@ def train(
     """Train the embedding network on unlabelled stills."""
     require("torch", "train")
     from shls_train.config import TrainConfig
-    from shls_train.loop import Progress
     from shls_train.train import train as train_network
 
     config = TrainConfig(
@@ -55,11 +55,52 @@ def train(
         triplets=triplets,
         seed=seed,
     )
+    _with_bar(steps, lambda tell: train_network(data, out, config, tell))
+
+
+def train_refiner(
+    data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
+    embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`.")],
+    out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 1200,
+    batch: Annotated[int, typer.Option(help="Clips per step.", min=1)] = 2,
+    frames: Annotated[int, typer.Option(help="Frames per clip.", min=2)] = 10,
+    height: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 288,
+    width: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 512,
+    crop: Annotated[int, typer.Option(help="Side of an object's crop, pixels; a multiple of 16.", min=32)] = 160,
+    superpixels: Annotated[int, typer.Option(help="Superpixels per frame.", min=2)] = 700,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Of weights and clips.")] = 0,
+) -> None:
+    """Train the refiner on clips made of unlabelled stills, with the embedding as it is."""
+    require("torch", "train")
+    from shls_train.config import RefinerConfig
+    from shls_train.pseudo_masks import PseudoMasks
+    from shls_train.train_refiner import train_refiner as train_network
+
+    config = RefinerConfig(
+        steps=steps,
+        batch=batch,
+        frames=frames,
+        height=height,
+        width=width,
+        crop=crop,
+        superpixels=superpixels,
+        lr=lr,
+        seed=seed,
+    )
+    found = PseudoMasks(masks) if masks else None
+    _with_bar(steps, lambda tell: train_network(data, embedding, out, config, tell, found))
+
+
+def _with_bar(steps: int, train: Callable[[Callable[[Any], None]], Path]) -> None:
+    """Train with a progress bar that tells the losses of each `Progress`, and say where the result lies."""
     with typer.progressbar(length=steps, label="training") as bar:
 
-        def tell(at: Progress) -> None:
+        def tell(at: Any) -> None:
             bar.label = ", ".join([f"loss {at.loss:.3f}", *(f"{n} {v:.3f}" for n, v in at.scalars.items())])
             bar.update(at.step - bar.pos)
 
-        last = train_network(data, out, config, tell)
+        last = train(tell)
     typer.echo(f"checkpoint {last}")

@@ -12,6 +12,8 @@ from shls.runtime.errors import ContractMismatch
 
 VERSION = 1
 METADATA_KEY = "shls.contract"
+EMBEDDING, REFINER = "embedding", "refiner"
+"""Roles of a network: one describes frames, the other decides pixels."""
 
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
@@ -77,6 +79,43 @@ class Head:
 
 
 @dataclass(frozen=True)
+class RefinerContract:
+    """Everything the runtime must know of a refiner; see `shls.runtime.crops` for what its tensors hold."""
+
+    network: str  # shls-edge-refiner
+    size: int  # S, side of a crop, pixels
+    channels: int  # C, of a crop
+    dim: int  # D, of the embedding that it was trained with
+    checkpoint_sha256: str
+    embedding_sha256: str  # checkpoint_sha256 of that embedding
+    crops: str = "crops"  # (V, C, S, S) float32, any V
+    features: str = "features"  # (V, D, S / 4, S / 4) float32
+    output: str = "logits"  # (V, S, S) float32
+    precision: str = "fp32"
+    opset: int = 18
+    tools: dict[str, str] = field(default_factory=dict)
+    version: int = VERSION
+    role: str = REFINER
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_metadata(metadata: Mapping[str, str], path: Path) -> RefinerContract:
+        """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
+        return RefinerContract.from_json(_text(metadata, path))
+
+    @staticmethod
+    def from_json(text: str) -> RefinerContract:
+        """Read a contract; raises ContractMismatch if another version wrote it or it is not one of a refiner."""
+        values = _values(text, RefinerContract)
+        try:
+            return RefinerContract(**values)
+        except TypeError as error:
+            raise ContractMismatch(f"the refiner's contract is incomplete ({error}); export it again") from error
+
+
+@dataclass(frozen=True)
 class Contract:
     """Everything the runtime must know of a model; see the attributes' comments for units."""
 
@@ -98,6 +137,7 @@ class Contract:
     memory: MemorySettings = MemorySettings()
     head: Head | None = None  # without one, superfeatures are pooled cells, and the map has D channels
     version: int = VERSION
+    role: str = EMBEDDING
 
     @property
     def channels(self) -> int:
@@ -110,24 +150,12 @@ class Contract:
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> Contract:
         """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
-        if METADATA_KEY not in metadata:
-            raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
-        return Contract.from_json(metadata[METADATA_KEY])
+        return Contract.from_json(_text(metadata, path))
 
     @staticmethod
     def from_json(text: str) -> Contract:
-        """Read a contract; raises ContractMismatch if another version wrote it or it is not one."""
-        try:
-            values: dict[str, Any] = json.loads(text)
-            version = values.get("version")
-        except (ValueError, AttributeError) as error:
-            raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
-        known = {f.name for f in fields(Contract)}
-        if version != VERSION or not values.keys() <= known:
-            raise ContractMismatch(
-                f"the model has contract version {version}, this runtime reads {VERSION}; "
-                "export it again with `shls export`, or install the matching version of shls"
-            )
+        """Read a contract; raises ContractMismatch if another version wrote it or it is not one of an embedding."""
+        values = _values(text, Contract)
         try:
             return Contract(
                 **values
@@ -148,3 +176,26 @@ def _head(values: dict[str, Any] | None) -> Head | None:
         return None
     rows = {name: tuple(map(tuple, values[name])) for name in ("info", "fusion")}
     return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})
+
+
+def _text(metadata: Mapping[str, str], path: Path) -> str:
+    if METADATA_KEY not in metadata:
+        raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
+    return metadata[METADATA_KEY]
+
+
+def _values(text: str, kind: type[Contract] | type[RefinerContract]) -> dict[str, Any]:
+    """Fields of a contract of one kind, checked."""
+    try:
+        values: dict[str, Any] = json.loads(text)
+        version, role = values.get("version"), values.get("role", EMBEDDING)
+    except (ValueError, AttributeError) as error:
+        raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
+    if role != kind.role:
+        raise ContractMismatch(f"the model's role is {role!r}, expected {kind.role!r}; give the other file")
+    if version != VERSION or not values.keys() <= {f.name for f in fields(kind)}:
+        raise ContractMismatch(
+            f"the model has contract version {version}, this runtime reads {VERSION}; "
+            "export it again with `shls export`, or install the matching version of shls"
+        )
+    return values

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from shls.runtime.memory import Memory
+from shls.runtime.types import Readout
 
 LEAST = 1e-4
 """Of a background's probability, so that odds stay finite."""
@@ -42,21 +43,23 @@ class Memories:
         self._groups = [group for group in self._groups if group[2].any()]
         self._list()
 
-    def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """(N, K + 1) float32: probabilities of the ids; see `Memory.read` for the parameters."""
+    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
+        """Probabilities and attention of the ids; see `Memory.read` for the parameters."""
         read = [memory.read(features, expected) for memory, _, _ in self._groups]
-        if not read:
-            return np.ones((len(features), 1), np.float32)
         if self._one_whole:
             return read[0]
         lefts = [left for _, _, left in self._groups]
-        parts = [probabilities[:, 1:][:, left] for probabilities, left in zip(read, lefts, strict=True)]
+        parts = [one.probabilities[:, 1:][:, left] for one, left in zip(read, lefts, strict=True)]
         if len(parts) > 1:
             parts = [part / np.maximum(1 - part.sum(1, keepdims=True), LEAST) for part in parts]
             total = 1 + sum(part.sum(1, keepdims=True) for part in parts)
             parts = [part / total for part in parts]
-        objects = np.hstack(parts)
-        return np.hstack([1 - objects.sum(1, keepdims=True), objects]).astype(np.float32)
+        objects = np.hstack([np.zeros((len(features), 0), np.float32), *parts])
+        attention = [one.attention[:, left] for one, left in zip(read, lefts, strict=True)]
+        return Readout(
+            np.hstack([1 - objects.sum(1, keepdims=True), objects]).astype(np.float32),
+            np.hstack([np.zeros((len(features), 0, 4), np.float32), *attention]),
+        )
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
         """Remember a frame in all memories; `probabilities` has `read`'s columns."""

@@ -16,6 +16,7 @@ from numba import njit, prange
 from shls.runtime import nearest, packing
 from shls.runtime.contract import MemorySettings
 from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.types import Readout
 
 FIRST_REACH = 3.0
 """Reach of the first frame's entries, as a multiple of a recent frame's."""
@@ -97,7 +98,7 @@ class Memory:
         self._store(slot, features, centres, probabilities)
         self._written += 1
 
-    def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
         """Let the nearest entries vote for each superpixel.
 
         Parameters
@@ -106,10 +107,6 @@ class Memory:
         expected : (A, N, 2) float32
             Where each superpixel was 0, 1, 2, ... frames ago, x and y in pixels; ages beyond A are taken as A - 1.
             The first frame is looked up at the present place.
-
-        Returns
-        -------
-        (N, K + 1) float32, probabilities; rows sum to 1, column 0 is the background.
         """
         features = np.ascontiguousarray(features, np.float32)
         ages = self._ages()
@@ -124,9 +121,10 @@ class Memory:
         )  # fmt: skip
         known = np.zeros((len(self._weights), self._packed.shape[1] * packing.GROUP), bool)
         known[:, : self._weights.shape[1]] = self._weights > 0
-        nearby = nearest.class_cosines(features, self._packed, known) - np.float32(CENTROID_HANDICAP)
+        nearby = nearest.class_cosines(features, self._packed, known)
         flat = self._probabilities.reshape(-1, len(self._centroids))
-        return _vote(similarity, entry, flat, CERTAIN, nearby, np.float32(self._settings.temperature))
+        temperature, handicap = np.float32(self._settings.temperature), np.float32(CENTROID_HANDICAP)
+        return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
 
     def _ages(self) -> np.ndarray:
         """(S,): how many frames ago each slot was, as the next frame sees it; 0 for the first, which is kept."""
@@ -195,23 +193,41 @@ def _vote(
     remembered: np.ndarray,
     certain: int,
     nearby: np.ndarray,
+    handicap: np.float32,
     temperature: np.float32,
-) -> np.ndarray:
-    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, (N, K + 1)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, (N, K + 1); and attention."""
     N, classes = nearby.shape
     probabilities = np.empty((N, classes), np.float32)
+    attention = np.zeros((N, classes - 1, 4), np.float32)
     for n in prange(N):
-        best = max(similarity[n, 0], nearby[n].max())
+        entries = np.zeros(classes, np.float32)
+        best = max(similarity[n, 0], nearby[n].max() - handicap)
         for c in range(classes):
-            probabilities[n, c] = np.exp((nearby[n, c] - best) / temperature)
+            probabilities[n, c] = np.exp((nearby[n, c] - handicap - best) / temperature)
         for j in range(entry.shape[1]):
             if entry[n, j] < 0:
                 break
             vote = np.exp((similarity[n, j] - best) / temperature) / np.float32(certain)
             for c in range(classes):
                 probabilities[n, c] += vote * np.float32(remembered[entry[n, j], c])
+                if 2 * remembered[entry[n, j], c] > certain:
+                    entries[c] = max(entries[c], similarity[n, j])
         probabilities[n] /= probabilities[n].sum()
-    return probabilities
+        _attend(entries, nearby[n], attention[n])
+    return probabilities, attention
+
+
+@njit(cache=True, nogil=True)
+def _attend(entries: np.ndarray, nearby: np.ndarray, attention: np.ndarray) -> None:
+    """Each object's similarities, and the best of all others', into (K, 4)."""
+    classes = len(entries)
+    for k in range(1, classes):
+        attention[k - 1, 0], attention[k - 1, 2] = entries[k], max(nearby[k], np.float32(0))
+        for c in range(classes):
+            if c != k:
+                attention[k - 1, 1] = max(attention[k - 1, 1], entries[c])
+                attention[k - 1, 3] = max(attention[k - 1, 3], nearby[c])
 
 
 @njit(cache=True, nogil=True)

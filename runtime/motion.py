@@ -59,3 +59,14 @@ class MotionTracker:
             row = np.clip(now[:, 1] / REDUCTION, 0, flow.shape[0] - 1).astype(np.intp)
             places.append(now + flow[row, column])
         return np.stack(places)
+
+    def carry(self, labels: np.ndarray) -> np.ndarray:
+        """Bring labels of the last frame to where they are in this one, (h, w) uint8 at any resolution."""
+        if not self._flows:
+            return labels
+        h, w = labels.shape
+        flow = cv2.resize(self._flows[0], (w, h), interpolation=cv2.INTER_LINEAR)
+        x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+        scale_x, scale_y = w / (self._flows[0].shape[1] * REDUCTION), h / (self._flows[0].shape[0] * REDUCTION)
+        before_x, before_y = x + flow[..., 0] * np.float32(scale_x), y + flow[..., 1] * np.float32(scale_y)
+        return cv2.remap(labels, before_x, before_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -8,42 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import Contract, RefinerContract
 from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
 OPERATORS, DOMAIN, OPSET = 8, 1, 2
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 
+Kind = TypeVar("Kind", Contract, RefinerContract)
+
 
 def read_contract(path: Path) -> Contract:
-    """Read what an ONNX file promises.
+    """Read what an ONNX file of an embedding promises.
 
     Raises
     ------
     BadInput
         If it cannot be read, or is truncated or no ONNX at all.
     ContractMismatch
-        If it carries no contract of this version, or is of another opset than its contract says.
+        If it carries no contract of this version, or a refiner's, or is of another opset than its contract says.
     """
-    try:
-        parts = list(_fields(path.read_bytes()))
-        entries = [dict(_fields(value)) for field, value in parts if field == METADATA]
-        metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
-        operators = [dict(_fields(value)) for field, value in parts if field == OPERATORS]
-        opset = next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
-    contract = Contract.from_metadata(metadata, path)
+    metadata, opset = _metadata(path)
+    return _checked(Contract.from_metadata(metadata, path), opset, path)
+
+
+def read_refiner_contract(path: Path) -> RefinerContract:
+    """Read what an ONNX file of a refiner promises; raises as `read_contract` does."""
+    metadata, opset = _metadata(path)
+    return _checked(RefinerContract.from_metadata(metadata, path), opset, path)
+
+
+def _checked(contract: Kind, opset: int | None, path: Path) -> Kind:
     if opset != contract.opset:
         raise ContractMismatch(
             f"{path}: is of opset {opset}, its contract says {contract.opset}; something changed it: export it again"
         )
     return contract
+
+
+def _metadata(path: Path) -> tuple[dict[str, str], int | None]:
+    """The file's metadata, and the opset of its operators."""
+    try:
+        parts = list(_fields(path.read_bytes()))
+        entries = [dict(_fields(value)) for field, value in parts if field == METADATA]
+        metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
+        operators = [dict(_fields(value)) for field, value in parts if field == OPERATORS]
+        return metadata, next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:

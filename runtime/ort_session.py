@@ -32,10 +32,9 @@ class OrtSession:
 
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
         self.contract = read_contract(model)
-        self._session = _create(model, threads, device)
+        self._session = create_session(model, threads, device)
         _check_input(model, self._session, self.contract)
-        # What was asked for and what runs are two things; only the latter is told.
-        self.backend = f"onnxruntime {onnxruntime.__version__}, {self._session.get_providers()[0]}"
+        self.backend = backend_of(self._session)
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
@@ -49,7 +48,8 @@ def offers_cuda() -> bool:
     return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
-def _create(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+def create_session(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+    """Open a model on a device; the parameters and errors are those of `shls.runtime.session.open_session`."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -98,6 +98,11 @@ def _check_input(model: Path, session: onnxruntime.InferenceSession, contract: C
     actual = {i.name: i.shape for i in session.get_inputs()}.get(contract.input)
     if actual != expected:
         raise ContractMismatch(f"{model}: input {contract.input} has shape {actual}, its contract says {expected}")
+
+
+def backend_of(session: onnxruntime.InferenceSession) -> str:
+    """Say what really runs; what was asked for is another thing."""
+    return f"onnxruntime {onnxruntime.__version__}, {session.get_providers()[0]}"
 
 
 def _first_line(error: Exception) -> str:

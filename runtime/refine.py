@@ -30,8 +30,8 @@ AGREEMENT = 0.05
 """Neighbours whose probabilities differ by less are not refined."""
 
 
-def refine(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray, size: tuple[int, int]) -> Mask:
-    """Decide the mask of a frame.
+def spread(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray) -> np.ndarray:
+    """Bring superpixels' probabilities to the grid of half the resolution.
 
     Parameters
     ----------
@@ -39,20 +39,11 @@ def refine(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarra
     superpixels : Superpixels
     image : (H, W, 3) uint8 RGB
         What the superpixels partition.
-    size : (height, width)
-        Of the mask, pixels; the frame's own resolution.
 
     Returns
     -------
-    Mask
-        Object ids 1..K.
+    (h, w, K + 1) float32
     """
-    planes = _planes(probabilities, superpixels, image)
-    return Mask(_decide(planes, size[0], size[1]), _scores(planes))
-
-
-def _planes(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray) -> np.ndarray:
-    """Probabilities on the grid of half the resolution, (h, w, K + 1) float32."""
     height, width = superpixels.labels.shape
     h, w = max(1, height // 2), max(1, width // 2)
     colours = cv2.cvtColor(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
@@ -70,6 +61,18 @@ def _planes(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarr
         np.float32(0.5 / COLOUR_SIGMA**2), np.float32(0.5 / (SPACE_SIGMA * spacing) ** 2),
     )  # fmt: skip
     return _smooth(planes, labels, disputed)
+
+
+def decide(planes: np.ndarray, size: tuple[int, int]) -> Mask:
+    """Decide the mask of a frame, object ids 1..K.
+
+    Parameters
+    ----------
+    planes : (h, w, K + 1) float32, probabilities on the grid
+    size : (height, width)
+        Of the mask, pixels; the frame's own resolution.
+    """
+    return Mask(_decide(planes, size[0], size[1]), _scores(planes))
 
 
 def _nearest(cells: int, pixels: int) -> np.ndarray:

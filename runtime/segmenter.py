@@ -10,18 +10,21 @@ from typing import NamedTuple, TypeVar
 import cv2
 import numpy as np
 
-from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.contract import Contract, RefinerContract
+from shls.runtime.crops import Scene, average
+from shls.runtime.errors import BadInput, ContractMismatch, ShapeMismatch
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.preprocess import to_input
-from shls.runtime.refine import refine
+from shls.runtime.refine import decide, spread
+from shls.runtime.refiner import Refiner, open_refiner, refine_objects
 from shls.runtime.session import Session, open_session
-from shls.runtime.shipped import ASSETS, EXACT, shipped_model
+from shls.runtime.shipped import ASSETS, EXACT, shipped_model, shipped_refiner
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.superfeatures import superfeatures
 from shls.runtime.superpixels import SuperpixelTracker, cut_along
-from shls.runtime.types import Mask, Superpixels
+from shls.runtime.types import Mask, Readout, Superpixels
 
 SHIPPED_MODEL = ASSETS / EXACT
 """In fp32, the same everywhere; `open_segmenter` takes the fastest."""
@@ -31,20 +34,29 @@ T = TypeVar("T")
 
 
 def open_segmenter(
-    model: Path | None = None, threads: int = 0, overlap: bool | None = None, device: str = "auto"
+    model: Path | None = None,
+    threads: int = 0,
+    overlap: bool | None = None,
+    device: str = "auto",
+    refiner: Path | None = None,
+    refined: bool = True,
 ) -> VideoSegmenter:
     """Load a model, by default the fastest shipped one, and make a segmenter of it.
 
     Parameters
     ----------
     model : path of an ONNX file written by `shls export`
-    threads : CPU threads of the network, 0 for all cores
+    threads : CPU threads of the networks, 0 for all cores
     overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
         beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/core.py`
         prints both)
-    device : what the network runs on, see `shls.runtime.session.open_session`
+    device : what the networks run on, see `shls.runtime.session.open_session`
+    refiner : path of the second network; by default the shipped one, where it was trained with this embedding
+    refined : whether to use a refiner at all
     """
-    return VideoSegmenter(open_session(model or shipped_model(device), threads, device), overlap)
+    session = open_session(model or shipped_model(device), threads, device)
+    found = (refiner or shipped_refiner(session.contract, device)) if refined else None
+    return VideoSegmenter(session, None if found is None else open_refiner(found, threads, device), overlap)
 
 
 class _Seen(NamedTuple):
@@ -64,12 +76,15 @@ class VideoSegmenter:
 
     Attributes
     ----------
-    session : the network
+    session : the embedding network
+    refiner : the network that decides pixels; without one, colours alone do
     stopwatch : time per stage of every frame so far
     """
 
-    def __init__(self, session: Session, overlap: bool | None = None) -> None:
-        self.session = session
+    def __init__(self, session: Session, refiner: Refiner | None = None, overlap: bool | None = None) -> None:
+        if refiner is not None:
+            _check_pair(session.contract, refiner.contract)
+        self.session, self.refiner = session, refiner
         self.stopwatch = Stopwatch()
         beside = session.on_gpu if overlap is None else overlap
         self._beside = ThreadPoolExecutor(1, "superpixels") if beside else None
@@ -172,12 +187,30 @@ class VideoSegmenter:
         self._seen = seen = self._see(image, self._working_image(image))
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres
-            probabilities = memories.read(seen.features, self._motion.trace(centres))
-            memories.write(seen.features, centres, probabilities)
-        with self.stopwatch.time("refine"):
-            mask = refine(probabilities, seen.superpixels, seen.image, self._size)
+            readout = memories.read(seen.features, self._motion.trace(centres))
+        planes = self._decide_pixels(seen, readout, memories.ids)
+        with self.stopwatch.time("remember"):
+            known = readout.probabilities
+            if self.refiner is not None and __import__("os").environ.get("FEED", "1") == "1":
+                known = average(planes, seen.superpixels, known)
+            memories.write(seen.features, centres, known)
+        with self.stopwatch.time("decide"):
+            mask = decide(planes, self._size)
         self._last = _renumbered(mask, memories.ids)
         return self._last
+
+    def _decide_pixels(self, seen: _Seen, readout: Readout, ids: np.ndarray) -> np.ndarray:
+        """Probabilities on the grid of half the resolution, (h, w, K + 1)."""
+        with self.stopwatch.time("spread"):
+            planes = spread(readout.probabilities, seen.superpixels, seen.image)
+        if self.refiner is None:
+            return planes
+        with self.stopwatch.time("refine"):
+            columns = np.zeros(256, np.uint8)
+            columns[ids] = np.arange(len(ids))
+            nearest = cv2.resize(self._last.labels, planes.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            last = self._motion.carry(columns[nearest])
+            return refine_objects(Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last), self.refiner)
 
     def _started(self) -> Memories:
         if self._memories is None:
@@ -226,6 +259,16 @@ class VideoSegmenter:
             return image
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
+    """Raise ContractMismatch if a refiner learned from another embedding; what is in training has no digest."""
+    theirs, ours = refiner.embedding_sha256, embedding.checkpoint_sha256
+    if refiner.dim != embedding.channels or (theirs and ours and theirs != ours):
+        raise ContractMismatch(
+            f"the refiner was trained with the embedding {theirs[:12]} of {refiner.dim} channels, the model is "
+            f"{ours[:12]} of {embedding.channels}; give the two that belong together, or go without a refiner"
+        )
 
 
 def _renumbered(mask: Mask, ids: np.ndarray) -> Mask:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shls.runtime.contract import Contract
 from shls.runtime.cpu import has_vnni
+from shls.runtime.onnx_metadata import read_refiner_contract
 
 ASSETS = Path(__file__).parent / "assets"
-EXACT = "shls-edge.onnx"
-INT8_CPU = "shls-edge.int8-cpu.onnx"
+EXACT, EXACT_REFINER = "shls-edge.onnx", "shls-edge-refiner.onnx"
+INT8_CPU, INT8_CPU_REFINER = "shls-edge.int8-cpu.onnx", "shls-edge-refiner.int8-cpu.onnx"
 
 
 def shipped_model(device: str = "auto", folder: Path = ASSETS) -> Path:
@@ -22,9 +24,20 @@ def shipped_model(device: str = "auto", folder: Path = ASSETS) -> Path:
     device : cpu, cuda, tensorrt or auto, see `shls.runtime.session.open_session`
     folder : that holds the models
     """
-    quantized = folder / INT8_CPU
+    return _fastest(folder / EXACT, folder / INT8_CPU, device)
+
+
+def shipped_refiner(embedding: Contract, device: str = "auto", folder: Path = ASSETS) -> Path | None:
+    """Pick the fastest shipped refiner for a device, or None if it was not trained with this embedding."""
+    exact = folder / EXACT_REFINER
+    if not exact.exists() or read_refiner_contract(exact).embedding_sha256 != embedding.checkpoint_sha256:
+        return None
+    return _fastest(exact, folder / INT8_CPU_REFINER, device)
+
+
+def _fastest(exact: Path, quantized: Path, device: str) -> Path:
     on_cpu = device == "cpu" or (device == "auto" and not _gpu_provider())
-    return quantized if on_cpu and has_vnni() and quantized.exists() else folder / EXACT
+    return quantized if on_cpu and has_vnni() and quantized.exists() else exact
 
 
 def _gpu_provider() -> bool:

@@ -48,3 +48,16 @@ class Mask(NamedTuple):
 
     labels: np.ndarray
     scores: dict[int, float]
+
+
+class Readout(NamedTuple):
+    """What the memory says of a frame's superpixels.
+
+    probabilities : (N, K + 1) float32; rows sum to 1, column 0 is the background
+    attention : (N, K, 4) float32, cosines from 0 to 1: of the object's nearest entry and of the nearest entry of
+        anything else, among the neighbours that vote, 0 where there is none; of the object's nearest centroid and of
+        the nearest other one. Source: the published attention maps, with one neighbour in place of two
+    """
+
+    probabilities: np.ndarray
+    attention: np.ndarray

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from shls.runtime.errors import BadInput
 from shls_train.network import EdgeNet, Embedding
 from shls_train.r18 import R18Net
+from shls_train.refiner import EdgeRefiner
 from shls_train.saliency_network import SaliencyNet
 
 FORMAT = 1
 EMBEDDINGS: dict[str, type[Embedding]] = {"shls-edge": EdgeNet, "shls-r18": R18Net}
-NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, "saliency": SaliencyNet}
+NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, "shls-edge-refiner": EdgeRefiner, "saliency": SaliencyNet}
 """Every kind of network, by the name that its checkpoints carry."""
 
 Kind = TypeVar("Kind", bound=nn.Module)

@@ -54,3 +54,26 @@ class TrainConfig(Schedule):
     frames: int = 3
     superpixels: int = 300
     triplets: int = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinerConfig(Schedule):
+    """The recipe of the refiner's stage.
+
+    Attributes
+    ----------
+    batch : clips per step
+    frames : of a clip, the marked one included
+    height, width : of a clip's frames, pixels
+    crop : S, side of an object's crop, pixels
+    superpixels : N, per frame
+    """
+
+    steps: int = 1200
+    batch: int = 2
+    frames: int = 10
+    height: int = 288
+    width: int = 512
+    crop: int = 160
+    superpixels: int = 700
+    lr: float = 2e-3

@@ -76,15 +76,15 @@ class EdgeNet(Embedding):
         super().__init__()
         self.dim = dim
         stem, c4, c8, c16 = widths
-        self.stem = _conv(3, stem, stride=2)
+        self.stem = conv(3, stem, stride=2)
         self.stage4 = _stage(stem, c4, blocks[0])
         self.stage8 = _stage(c4, c8, blocks[1])
         self.stage16 = _stage(c8, c16, blocks[2])
         self.lateral16 = nn.Conv2d(c16, c8, 1)
-        self.merge8 = _conv(c8, c8)
+        self.merge8 = conv(c8, c8)
         self.lateral8 = nn.Conv2d(c8, dim, 1)
         self.lateral4 = nn.Conv2d(c4, dim, 1)
-        self.merge4 = _conv(dim, dim)
+        self.merge4 = conv(dim, dim)
         self.head = nn.Conv2d(dim, dim, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ class EdgeNet(Embedding):
         at4 = self.stage4(self.stem(image))  # (B, c4, H/4, W/4)
         at8 = self.stage8(at4)  # (B, c8, H/8, W/8)
         at16 = self.stage16(at8)  # (B, c16, H/16, W/16)
-        at8 = self.merge8(at8 + _double(self.lateral16(at16)))
-        at4 = self.merge4(self.lateral4(at4) + _double(self.lateral8(at8)))  # (B, D, H/4, W/4)
+        at8 = self.merge8(at8 + double(self.lateral16(at16)))
+        at4 = self.merge4(self.lateral4(at4) + double(self.lateral8(at8)))  # (B, D, H/4, W/4)
         return F.normalize(self.head(at4), dim=1)
 
 
@@ -102,14 +102,14 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _conv(channels, channels)
+        self.first = conv(channels, channels)
         self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(self.first(x)))
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -118,10 +118,10 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    down: list[tuple[str, nn.Module]] = [("down", _conv(inputs, outputs, stride=2))]
+    down: list[tuple[str, nn.Module]] = [("down", conv(inputs, outputs, stride=2))]
     residuals: list[tuple[str, nn.Module]] = [(f"block{i + 1}", Residual(outputs)) for i in range(blocks)]
     return nn.Sequential(OrderedDict(down + residuals))
 
 
-def _double(x: Tensor) -> Tensor:
+def double(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")

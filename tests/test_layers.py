@@ -18,7 +18,14 @@ PACKAGES = {
 ALLOWED = {
     "runtime": set(),
     "calib": {"shls.runtime"},
-    "export": {"shls.runtime", "shls.calib.half", "shls_train.network", "shls_train.checkpoint"},
+    "export": {
+        "shls.runtime",
+        "shls.calib.half",
+        "shls_train.checkpoint",
+        "shls_train.folding",
+        "shls_train.network",
+        "shls_train.refiner",
+    },
     "shls_train": {"shls.runtime"},
 }
 # What no file of a folder imports, not even inside a function.

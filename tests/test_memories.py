@@ -9,6 +9,7 @@ import pytest
 
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
+from shls.runtime.types import Readout
 
 
 class Says:
@@ -18,8 +19,9 @@ class Says:
         self.rows = np.array(rows, np.float32)
         self.told = np.zeros(0)
 
-    def read(self, features: np.ndarray, expected: np.ndarray) -> np.ndarray:  # noqa: ARG002
-        return self.rows
+    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:  # noqa: ARG002
+        objects = self.rows.shape[1] - 1
+        return Readout(self.rows, np.repeat(self.rows[:, 1:, None], 4, axis=2).reshape(-1, objects, 4))
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:  # noqa: ARG002
         self.told = probabilities
@@ -36,7 +38,7 @@ def memories(*groups: tuple[Says, list[int]]) -> Memories:
 
 
 def read(found: Memories) -> np.ndarray:
-    return found.read(FEATURES, FEATURES)
+    return found.read(FEATURES, FEATURES).probabilities
 
 
 def test_one_alone_is_passed_on_as_it_is() -> None:

@@ -69,7 +69,7 @@ def test_votes_equal_the_slow_twin(written: int, objects: int) -> None:
     for frame in frames:
         memory.write(*frame)
     features, centres = unit(rng, 30), places(rng, 30)
-    probabilities = memory.read(features, centres[None])
+    probabilities = memory.read(features, centres[None]).probabilities
     expected = slow_read(frames, features, centres, settings, memory)
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -86,8 +86,8 @@ def test_windows_follow_the_expected_place() -> None:
     where = np.array([[20, 20], [80, 20]], np.float32)
     memory.write(both, where, np.array([[0, 1], [1, 0]], np.float32))
     now = np.array([[80, 22]], np.float32)
-    still = memory.read(feature, np.stack([now, now]))
-    moved = memory.read(feature, np.stack([now, now - [60, 0]]).astype(np.float32))
+    still = memory.read(feature, np.stack([now, now])).probabilities
+    moved = memory.read(feature, np.stack([now, now - [60, 0]]).astype(np.float32)).probabilities
     assert still[0, 0] > 0.9
     assert moved[0, 1] > 0.9
 
@@ -110,7 +110,7 @@ def test_the_first_frame_is_never_forgotten() -> None:
     memory.write(marked, centre, np.array([[0, 1]], np.float32))
     for _ in range(20):  # the object is away
         memory.write(-marked, centre, np.array([[1, 0]], np.float32))
-    assert memory.read(marked, centre[None])[0, 1] > 0.99
+    assert memory.read(marked, centre[None]).probabilities[0, 1] > 0.99
 
 
 def test_what_leaves_the_ring_lives_on_in_the_centroids() -> None:
@@ -124,7 +124,7 @@ def test_what_leaves_the_ring_lives_on_in_the_centroids() -> None:
         memory.write(new, left, np.array([[0, 1]], np.float32))
     for _ in range(2):
         memory.write(back, left, np.array([[1, 0]], np.float32))
-    assert memory.read(new, right[None])[0, 1] > 0.9
+    assert memory.read(new, right[None]).probabilities[0, 1] > 0.9
 
 
 def test_centroids_have_unit_length_and_clusters_are_found() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime.refine import refine
+from shls.runtime.refine import decide, spread
 from shls.runtime.types import Superpixels
 
 
@@ -33,7 +33,7 @@ def test_outlines_move_to_the_edges_of_the_image() -> None:
     superpixels = grid(120, 160, 12)
     probabilities = shares(superpixels, disk)
     painted = (probabilities[:, 1] > 0.5)[superpixels.labels]
-    mask = refine(probabilities, superpixels, image, (120, 160))
+    mask = decide(spread(probabilities, superpixels, image), (120, 160))
     assert iou(mask.labels == 1, disk) > 0.97 > iou(painted, disk)
 
 
@@ -41,7 +41,7 @@ def test_where_all_agree_nothing_changes() -> None:
     superpixels = grid(40, 60, 10)
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     probabilities = np.tile(np.array([[0.1, 0.2, 0.7]], np.float32), (24, 1))
-    mask = refine(probabilities, superpixels, image, (40, 60))
+    mask = decide(spread(probabilities, superpixels, image), (40, 60))
     assert (mask.labels == 2).all()
     assert mask.scores[2] == pytest.approx(0.7, abs=1e-5)
     assert mask.scores[1] == 0
@@ -54,7 +54,7 @@ def test_masks_have_the_frames_size(size: tuple[int, int]) -> None:
     inside = np.zeros(small, bool)
     inside[:, : (small[1] + 1) // 2] = True
     image = np.where(inside[..., None], 250, 5).astype(np.uint8).repeat(3, axis=2)
-    mask = refine(shares(superpixels, inside), superpixels, image, size)
+    mask = decide(spread(shares(superpixels, inside), superpixels, image), size)
     assert mask.labels.shape == size
     assert mask.labels[0, 0] == 1
 
@@ -64,5 +64,5 @@ def test_three_objects_keep_their_places() -> None:
     owner = np.arange(24) % 4
     colours = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)], np.uint8)
     image = colours[owner][superpixels.labels]
-    mask = refine(np.eye(4, dtype=np.float32)[owner], superpixels, image, (40, 60))
+    mask = decide(spread(np.eye(4, dtype=np.float32)[owner], superpixels, image), (40, 60))
     assert (mask.labels == owner[superpixels.labels]).mean() > 0.9

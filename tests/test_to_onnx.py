@@ -12,12 +12,12 @@ import torch
 
 from shls.export import to_onnx
 from shls.export.to_onnx import ExportFailed, export_onnx
-from shls.export.traceable import fold_batch_norm
 from shls.runtime.contract import METADATA_KEY, Contract
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.preprocess import to_input
 from shls.runtime.session import open_session
 from shls_train.checkpoint import load_checkpoint, restore_network, save_checkpoint
+from shls_train.folding import fold_batch_norm
 from shls_train.network import EdgeNet
 from shls_train.train import normalise
 

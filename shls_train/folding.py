@@ -1,8 +1,9 @@
-"""The network as it is exported: batch normalisation folded into the convolutions before it."""
+"""A network as it is exported: batch normalisation folded into the convolutions before it; and the weights' digest."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 from typing import TypeVar
 
 from torch import nn
@@ -26,3 +27,11 @@ def _fold(sequence: nn.Sequential) -> None:
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             sequence[index] = fuse_conv_bn_eval(convolution, norm)
             sequence[index + 1] = nn.Identity()
+
+
+def weights_digest(folded: nn.Module) -> str:
+    """SHA-256 of a folded network's weights, whatever file they came from: by it models know each other."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(folded.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""A refiner's checkpoint -> ONNX with the contract inside, compared with torch before it is kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from shls.export.model_file import write_model
+from shls.export.to_onnx import TOLERANCE, ExportReport, count_macs, folder_beside
+from shls.export.trace import OPSET, trace
+from shls.runtime.contract import RefinerContract
+from shls.runtime.crops import CHANNELS, STRIDE
+from shls.runtime.errors import ExportFailed
+from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.folding import fold_batch_norm, weights_digest
+from shls_train.refiner import EdgeRefiner
+
+COMPARED = 4
+"""Crops on which ONNX and torch are compared: as many random ones."""
+
+
+def export_refiner(checkpoint: Path, out: Path, dynamic_batch: bool) -> ExportReport:
+    """Write the refiner of a checkpoint as ONNX (opset 18).
+
+    Parameters
+    ----------
+    checkpoint : path
+        A checkpoint file or a training folder.
+    out : path
+        The ONNX file to write; it appears whole or not at all.
+    dynamic_batch : bool
+        Whether one run takes any number of objects, or just one.
+
+    Raises
+    ------
+    BadInput
+        If the checkpoint cannot be read or the file not be written.
+    ExportFailed
+        If any output differs from torch by more than 1e-4.
+    """
+    loaded = load_checkpoint(checkpoint)
+    network = fold_batch_norm(restore_network(loaded, EdgeRefiner))
+    contract = RefinerContract(
+        network=str(loaded.meta["network"]),
+        size=loaded.meta["config"]["crop"],
+        channels=CHANNELS,
+        dim=network.dim,
+        checkpoint_sha256=weights_digest(network),
+        embedding_sha256=loaded.meta["inputs"]["embedding"],
+        opset=OPSET,
+        tools={"torch": torch.__version__, "onnx": onnx.__version__},
+    )
+    with folder_beside(out) as folder:
+        temporary = Path(folder) / out.name
+        examples = _crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
+        batch = "objects" if dynamic_batch else None
+        model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
+        write_model(model, contract, temporary)
+        difference, cosine = _compare(network, contract, temporary)
+        if not difference <= TOLERANCE:
+            raise ExportFailed(f"{out}: differs from torch by {difference:.2e}; expected at most {TOLERANCE:.0e}")
+        macs = count_macs(onnx.load(temporary))
+        os.replace(temporary, out)
+    return ExportReport(out, out.stat().st_size / 1e6, macs, difference, cosine, COMPARED, contract)
+
+
+def _crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random crops and features of the right shapes, always the same."""
+    generator = torch.Generator().manual_seed(count)
+    cells = contract.size // STRIDE
+    images = torch.rand(count, CHANNELS, contract.size, contract.size, generator=generator)
+    features = torch.randn(count, contract.dim, cells, cells, generator=generator)
+    return images, torch.nn.functional.normalize(features, dim=1)
+
+
+def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> tuple[float, float]:
+    """Largest difference and mean cosine to torch, a crop at a time."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst, cosines = 0.0, []
+    for images, features in zip(*(part.split(1) for part in _crops(contract, COMPARED)), strict=True):
+        with torch.inference_mode():
+            expected = network(images, features).numpy().ravel()
+        feeds = {contract.crops: images.numpy(), contract.features: features.numpy()}
+        actual = session.run([contract.output], feeds)[0].ravel()
+        worst = max(worst, float(np.abs(actual - expected).max()))
+        cosines.append(float(actual @ expected / (np.linalg.norm(actual) * np.linalg.norm(expected))))
+    return worst, float(np.mean(cosines))

@@ -1,0 +1,53 @@
+"""Refiners under onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from shls.runtime.contract import RefinerContract
+from shls.runtime.crops import CHANNELS, STRIDE, Crops
+from shls.runtime.errors import ContractMismatch
+from shls.runtime.ort_session import backend_of, create_session
+
+
+class OrtRefiner:
+    """A refiner on the CPU or a GPU; see `shls.runtime.refiner.Refiner`.
+
+    Parameters
+    ----------
+    model : path of an ONNX file
+    threads : of onnxruntime's pool, 0 for all cores
+    device : see `shls.runtime.session.open_session`
+    """
+
+    def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
+        self._session = create_session(model, threads, device)
+        self.contract = contract = RefinerContract.from_metadata(
+            self._session.get_modelmeta().custom_metadata_map, model
+        )
+        cells = contract.size // STRIDE
+        expected = {
+            contract.crops: [CHANNELS, contract.size, contract.size],
+            contract.features: [contract.dim, cells, cells],
+        }
+        inputs = {i.name: i.shape for i in self._session.get_inputs()}
+        if {name: shape[1:] for name, shape in inputs.items()} != expected:
+            raise ContractMismatch(f"{model}: inputs {inputs}, expected any number of {expected}; export it again")
+        batch = inputs[contract.crops][0]
+        self._at_once = batch if isinstance(batch, int) else None
+        self.backend = backend_of(self._session)
+
+    def run(self, crops: Crops) -> np.ndarray:
+        """Return a logit per pixel of each crop, (V, S, S) float32; V is at least 1."""
+        at_once = self._at_once or len(crops.objects)
+        parts = [slice(at, at + at_once) for at in range(0, len(crops.objects), at_once)]
+        return np.concatenate([self._run(crops.images[part], crops.features[part], at_once) for part in parts])
+
+    def _run(self, images: np.ndarray, features: np.ndarray, at_once: int) -> np.ndarray:
+        """Run up to as many crops as the model takes, the missing ones as zeros."""
+        missing = [(0, at_once - len(images)), (0, 0), (0, 0), (0, 0)]
+        feeds = {self.contract.crops: np.pad(images, missing), self.contract.features: np.pad(features, missing)}
+        (logits,) = self._session.run([self.contract.output], feeds)
+        return np.asarray(logits)[: len(images)]

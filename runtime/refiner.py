@@ -1,0 +1,43 @@
+"""The second network as the runtime sees it: crops of objects in, logits out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from shls.runtime.contract import RefinerContract
+from shls.runtime.crops import Crops, Scene, cut_out, put_back
+from shls.runtime.errors import BadInput
+
+
+class Refiner(Protocol):
+    """A loaded refiner. It owns the device's buffers and nothing else.
+
+    Attributes
+    ----------
+    contract : what the model promises
+    backend : what really runs it, in words
+    """
+
+    contract: RefinerContract
+    backend: str
+
+    def run(self, crops: Crops) -> np.ndarray:
+        """Return a logit per pixel of each crop, (V, S, S) float32; V is at least 1."""
+
+
+def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner:
+    """Load a refiner after its contract was checked; parameters and errors as `shls.runtime.session.open_session`."""
+    if not model.exists():
+        raise BadInput(f"{model}: no such refiner; export one with `shls export`, or leave --refiner out")
+    from shls.runtime.ort_refiner import OrtRefiner
+
+    return OrtRefiner(model, threads, device)
+
+
+def refine_objects(scene: Scene, refiner: Refiner) -> np.ndarray:
+    """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32."""
+    crops = cut_out(scene, refiner.contract.size)
+    return put_back(crops, refiner.run(crops)) if len(crops.objects) else scene.planes

@@ -1,0 +1,66 @@
+"""The refiner of `shls-edge`: what the memory says of an object's surroundings in, a logit per pixel out.
+
+A small U-Net at half the crop's resolution. It corrects the logit that it is given, so that it starts as the identity.
+As in the embedding: 3x3 convolutions, ReLU and residual additions, so that every builder fuses and quantises all of it.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE
+from shls_train.network import Residual, conv, double
+
+SIZE_MULTIPLE = 16
+"""A crop's side must be a multiple of this: the coarsest stage has stride 16."""
+
+
+class EdgeRefiner(nn.Module):
+    """Stages at strides 2, 4, 8 and 16 of the crop, fused top-down; the embedding's features come in at stride 4.
+
+    Source: SHLS's segmenter reads the same (attention maps, last mask, features), with 40 times the arithmetic; the
+    shape is that of U-Net, Ronneberger et al. 2015.
+
+    Parameters
+    ----------
+    dim : int
+        D, length of a superfeature.
+    widths : channels at strides 2, 4, 8 and 16.
+    """
+
+    def __init__(self, dim: int = 64, widths: tuple[int, int, int, int] = (24, 48, 64, 96)) -> None:
+        super().__init__()
+        c2, c4, c8, c16 = widths
+        self.dim = dim
+        self.stem = conv(CHANNELS, c2, stride=2)
+        self.block2 = conv(c2, c2)
+        self.down4 = conv(c2, c4, stride=2)
+        self.features4 = nn.Conv2d(dim, c4, 1)
+        self.block4 = Residual(c4)
+        self.down8 = conv(c4, c8, stride=2)
+        self.block8 = Residual(c8)
+        self.down16 = conv(c8, c16, stride=2)
+        self.block16 = Residual(c16)
+        self.lateral16 = nn.Conv2d(c16, c8, 1)
+        self.merge8 = conv(c8, c8)
+        self.lateral8 = nn.Conv2d(c8, c4, 1)
+        self.merge4 = conv(c4, c4)
+        self.lateral4 = nn.Conv2d(c4, c2, 1)
+        self.merge2 = conv(c2, c2)
+        self.head = nn.Conv2d(c2, 1, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # there is one
+
+    def forward(self, crops: Tensor, features: Tensor) -> Tensor:
+        """(K, C, S, S) and (K, D, S/4, S/4) -> (K, S, S) logits; see `shls.runtime.crops` for the channels."""
+        at2 = self.block2(self.stem(crops))  # (K, c2, S/2, S/2)
+        at4 = self.block4(self.down4(at2) + self.features4(features))  # (K, c4, S/4, S/4)
+        at8 = self.block8(self.down8(at4))  # (K, c8, S/8, S/8)
+        at16 = self.block16(self.down16(at8))  # (K, c16, S/16, S/16)
+        at8 = self.merge8(at8 + double(self.lateral16(at16)))
+        at4 = self.merge4(at4 + double(self.lateral8(at8)))
+        at2 = self.merge2(at2 + double(self.lateral4(at4)))
+        change = F.interpolate(self.head(at2), scale_factor=2.0, mode="bilinear", align_corners=False)
+        logits: Tensor = change[:, 0] + crops[:, PRIOR] * PRIOR_SCALE  # (K, S, S)
+        return logits

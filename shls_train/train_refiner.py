@@ -1,0 +1,253 @@
+"""Stage 2: with the embedding frozen, the refiner learns to decide pixels on synthetic clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numba
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shls.runtime.contract import Contract, SuperpixelSettings
+from shls.runtime.crops import PRIOR, Crops
+from shls.runtime.errors import BadInput
+from shls.runtime.metrics import jaccard
+from shls.runtime.stills import Stills
+from shls_train.augment import Rng, blob
+from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.clips import Clip, ClipSize, Piece, make_clip
+from shls_train.config import RefinerConfig
+from shls_train.folding import fold_batch_norm, weights_digest
+from shls_train.loop import Losses, Progress, fit, training_device
+from shls_train.network import EdgeNet
+from shls_train.pseudo_masks import PseudoMasks
+from shls_train.refiner import EdgeRefiner
+from shls_train.rollout import Sample, TorchRefiner, follow, refiner_contract, roll_out
+from shls_train.train import normalise
+
+HELD_OUT = 50
+"""Every so many-th still is kept for validation."""
+
+VALIDATION_CLIPS = 16
+
+OBJECTS = (0.45, 0.3, 0.15, 0.1)
+"""Probability of 1, 2, 3 and 4 objects in a clip."""
+
+TWIN = 0.2
+"""How often a further object looks like the one before: only its place tells them apart."""
+
+CAMOUFLAGED = 0.15
+"""How often an object is cut out of its own background."""
+
+AT_HOME = 0.4
+"""How often the thing on the background's still is one to follow, if its mask is sure."""
+
+BLOBS = 0.2
+"""How often what is pasted is a blob, not a thing."""
+
+CONFIDENT = 0.5
+"""Least confidence of a pseudo-mask that is used."""
+
+UNMARKED = 0.3
+"""How often one of several things is not to be followed."""
+
+LEAST_AREA = 0.002
+"""Share of the first frame that its objects must cover, or the clip is drawn again."""
+
+LAST = PRIOR + 3
+"""The channel of the last mask."""
+
+FORGOTTEN = 0.15
+"""How often the last mask is withheld: what it says must not be believed blindly."""
+
+
+class FeaturedClip(NamedTuple):
+    """A clip and its feature maps, (T, D, h, w) float32."""
+
+    clip: Clip
+    features: np.ndarray
+
+
+def train_refiner(
+    data: Path,
+    embedding: Path,
+    out: Path,
+    config: RefinerConfig,
+    report: Callable[[Progress], None],
+    masks: PseudoMasks | None,
+) -> Path:
+    """Train, or go on with, the refiner whose run lives in `out`; returns its last checkpoint.
+
+    Parameters
+    ----------
+    data : stills
+    embedding : checkpoint or training folder of the first stage
+    masks : of the things on the stills; without one, a blob is cut out
+
+    Raises
+    ------
+    BadInput
+        If stills or embedding cannot be read, or if `out` holds a run with another recipe.
+    TrainingFailed
+        If the loss stops being finite; the last checkpoint stays.
+    """
+    return fit(RefinerTask(Stills(data), embedding, config, masks), out, config, report)
+
+
+class RefinerTask:
+    """See `shls_train.loop.Task`."""
+
+    def __init__(self, stills: Stills, embedding: Path, config: RefinerConfig, masks: PseudoMasks | None) -> None:
+        if len(stills) < HELD_OUT:
+            raise BadInput(f"{len(stills)} stills, at least {HELD_OUT} needed: some are kept for validation")
+        self._stills, self._config, self._masks = stills, config, masks
+        self._stills_at = range(len(stills))
+        self._things_at = masks.confident(CONFIDENT) if masks is not None else []
+        self._device = training_device()
+        loaded = load_checkpoint(embedding)
+        self._embedding = restore_network(loaded, EdgeNet).to(self._device)
+        dim = self._embedding.head.out_channels
+        # The other core draws the next clips; kernels that wait for each other's threads are slow beside that.
+        numba.set_num_threads(1)
+        torch.manual_seed(config.seed)
+        self.network = EdgeRefiner(dim).to(self._device)
+        self.inputs = {"stills": len(stills), "embedding": weights_digest(fold_batch_norm(self._embedding))}
+        self._contract = Contract(
+            "shls-edge", config.height, config.width, dim, "", superpixels=SuperpixelSettings(config.superpixels)
+        )
+        self._refiner_contract = refiner_contract(config.crop, dim)
+
+    def batch(self, step: int) -> list[FeaturedClip]:
+        """Draw the clips of a step."""
+        seeds = [[self._config.seed, 1, step, i] for i in range(self._config.batch)]
+        return [self._draw(np.random.default_rng(seed), held_out=False) for seed in seeds]
+
+    def loss(self, batch: list[FeaturedClip]) -> Losses:
+        """Roll the clips out with the network as it is, then correct it on all crops together."""
+        refiner = TorchRefiner(self.network, self._refiner_contract)
+        samples = [
+            sample
+            for clip, features in batch
+            for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
+        ]
+        self.network.train()
+        images = torch.from_numpy(np.concatenate([sample.crops.images for sample in samples])).to(self._device)
+        features = torch.from_numpy(np.concatenate([sample.crops.features for sample in samples])).to(self._device)
+        images[:, LAST] *= (torch.rand(len(images), 1, 1) >= FORGOTTEN).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16):
+            logits = self.network(images, features).float()
+        parts = logits.split([len(sample.crops.objects) for sample in samples])
+        losses = [frame_loss(sample, part) for sample, part in zip(samples, parts, strict=True)]
+        return Losses(torch.stack(losses).mean(), {"crops": float(len(images))})
+
+    def validate(self) -> dict[str, float]:
+        """Mean J over held-out clips: of the memory alone, and refined."""
+        refiner = TorchRefiner(self.network, self._refiner_contract)
+        plain: list[float] = []
+        refined: list[float] = []
+        for i in range(VALIDATION_CLIPS):
+            clip, features = self._draw(np.random.default_rng([self._config.seed, 2, i]), held_out=True)
+            for used, scores in ((None, plain), (refiner, refined)):
+                found = follow(clip.frames, clip.labels, features, self._contract, used)
+                scores.append(_clip_jaccard(found, clip.labels))
+        return {"J memory": float(np.mean(plain)), "J refined": float(np.mean(refined))}
+
+    def _draw(self, rng: Rng, held_out: bool) -> FeaturedClip:
+        config = self._config
+        size = ClipSize(config.frames, config.height, config.width)
+        while True:
+            index = self._pick(rng, held_out, self._stills_at)
+            background = self._stills[index]
+            pieces: list[Piece] = []
+            wanted = 1 + rng.choice(4, p=OBJECTS)
+            if rng.random() < AT_HOME and self._masks is not None and self._masks.confidence(index) >= CONFIDENT:
+                pieces.append(Piece(background, self._masks[index][0]))
+            while len(pieces) < wanted:
+                pieces.append(self._piece(rng, held_out, background, pieces))
+            clip = make_clip(background, pieces, rng, size)
+            if len(pieces) > 1 and rng.random() < UNMARKED:
+                clip.labels[clip.labels == rng.integers(1, len(pieces) + 1)] = 0
+            if (clip.labels[0] > 0).mean() >= LEAST_AREA:
+                return FeaturedClip(clip, self._describe(clip.frames))
+
+    def _pick(self, rng: Rng, held_out: bool, among: Sequence[int]) -> int:
+        while True:
+            index = among[int(rng.integers(len(among)))]
+            if (index % HELD_OUT == 0) == held_out:
+                return index
+
+    def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Piece]) -> Piece:
+        """A thing to paste: a new one, or one that looks like what is there already."""
+        if others and others[-1].still is not background and rng.random() < TWIN:
+            return others[-1]
+        if rng.random() < CAMOUFLAGED:
+            return Piece(background.copy(), blob(background.shape[:2], rng))
+        if self._masks is None or rng.random() < BLOBS:
+            still = self._stills[self._pick(rng, held_out, self._stills_at)]
+            return Piece(still, blob(still.shape[:2], rng))
+        index = self._pick(rng, held_out, self._things_at)
+        return Piece(self._stills[index], largest_part(self._masks[index][0]))
+
+    def _describe(self, frames: np.ndarray) -> np.ndarray:
+        """Feature maps of frames, (T, D, h, w) float32."""
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16):
+            images = normalise(torch.from_numpy(frames)).to(self._device, memory_format=torch.channels_last)
+            features: Tensor = self._embedding(images)
+        return features.float().cpu().contiguous().numpy()
+
+
+def frame_loss(sample: Sample, logits: Tensor) -> Tensor:
+    """Cross-entropy of a frame's objects inside their boxes, plus what each lacks of a soft IoU of 1.
+
+    Parameters
+    ----------
+    sample : V objects
+    logits : (V, S, S)
+    """
+    probabilities = aggregate(sample.crops, logits)  # (K + 1, h, w)
+    truth = torch.from_numpy(sample.truth).to(logits.device)
+    inside = torch.zeros(truth.shape, dtype=torch.bool)
+    for left, top, right, bottom in sample.crops.boxes:
+        inside[top:bottom, left:right] = True
+    inside = inside.to(logits.device)
+    entropy = F.nll_loss(probabilities.log()[None], truth[None], reduction="none")[0][inside].mean()
+    right_ones = F.one_hot(truth, len(probabilities)).permute(2, 0, 1)[1:]
+    both = (probabilities[1:] * right_ones).sum((1, 2))
+    either = (probabilities[1:] + right_ones).sum((1, 2)) - both
+    return entropy + 0.5 * (1 - (both + 1) / (either + 1)).mean()
+
+
+def aggregate(crops: Crops, logits: Tensor) -> Tensor:
+    """The torch twin of `shls.runtime.crops.put_back`, (K + 1, h, w)."""
+    planes = list(torch.from_numpy(crops.planes).to(logits.device).permute(2, 0, 1))
+    inside = torch.zeros(planes[0].shape, dtype=torch.bool)
+    for k, (left, top, right, bottom), logit in zip(crops.objects, crops.boxes, logits, strict=True):
+        grown = F.interpolate(logit[None, None], size=(bottom - top, right - left), mode="bilinear")[0, 0]
+        plane = planes[k].clone()
+        plane[top:bottom, left:right] = grown.sigmoid()
+        planes[k] = plane
+        inside[top:bottom, left:right] = True
+    objects = torch.stack(planes[1:])
+    together = torch.cat([(1 - objects).prod(0, keepdim=True), objects]).clamp(1e-3, 1 - 1e-3)
+    odds = together / (1 - together)
+    before = torch.stack([torch.from_numpy(crops.planes[..., 0]).to(logits.device), *planes[1:]])
+    return torch.where(inside.to(logits.device), odds / odds.sum(0), before).clamp_min(1e-6)
+
+
+def largest_part(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part of what is above 127, (H, W) uint8 0 or 255, its edge as soft as before."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
+    part = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8) if len(stats) > 1 else labels * 0
+    around = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return mask * around
+
+
+def _clip_jaccard(found: np.ndarray, truth: np.ndarray) -> float:
+    """Mean over the marked objects and the frames after the first."""
+    ids = np.unique(truth[0][truth[0] > 0])
+    return float(np.mean([jaccard(f == k, t == k) for f, t in zip(found[1:], truth[1:], strict=True) for k in ids]))

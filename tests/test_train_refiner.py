@@ -1,0 +1,170 @@
+"""The refiner's stage: its inputs, its loss against the runtime, resuming, and export."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from shls.export.refiner_to_onnx import export_refiner
+from shls.runtime.contract import RefinerContract
+from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE, Crops, put_back
+from shls.runtime.errors import BadInput, ContractMismatch
+from shls.runtime.ort_refiner import OrtRefiner
+from shls.runtime.segmenter import VideoSegmenter
+from shls.runtime.session import open_session
+from shls.runtime.stills import Stills
+from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.config import RefinerConfig
+from shls_train.refiner import EdgeRefiner
+from shls_train.rollout import Sample
+from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, largest_part, train_refiner
+
+CONFIG = RefinerConfig(steps=2, batch=1, frames=3, height=64, width=96, crop=32, superpixels=60)
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stills")
+    rng = np.random.default_rng(0)
+    for index in range(50):
+        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{index:03d}.png"), cv2.resize(coarse, (120, 90), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(stills: Path, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder after two steps."""
+    out = tmp_path_factory.mktemp("refiner")
+    train_refiner(stills, small_checkpoint, out, CONFIG, lambda _: None, None)
+    return out
+
+
+def crops_of(count: int) -> Crops:
+    rng = np.random.default_rng(1)
+    planes = rng.dirichlet(np.ones(count + 1), (40, 60)).astype(np.float32)
+    boxes = np.array([(3, 5, 30, 37), (20, 0, 60, 25), (40, 10, 55, 30)][:count], np.int64)
+    images = rng.standard_normal((count, CHANNELS, 32, 32), np.float32)
+    features = rng.standard_normal((count, 64, 8, 8), np.float32)
+    return Crops(planes, np.arange(1, count + 1), boxes, images, features)
+
+
+def test_a_new_refiner_leaves_the_prior_as_it_is() -> None:
+    crops = crops_of(2)
+    with torch.inference_mode():
+        logits = EdgeRefiner().eval()(torch.from_numpy(crops.images), torch.from_numpy(crops.features))
+    np.testing.assert_allclose(logits.numpy(), crops.images[:, PRIOR] * PRIOR_SCALE, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_training_aggregates_as_the_runtime_does(count: int) -> None:
+    crops = crops_of(count)
+    logits = np.random.default_rng(2).normal(0, 4, (count, 32, 32)).astype(np.float32)
+    twin = aggregate(crops, torch.from_numpy(logits)).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(twin, put_back(crops, logits), atol=1e-4)
+
+
+def test_the_loss_by_hand() -> None:
+    planes = np.zeros((40, 60, 2), np.float32)
+    planes[..., 0] = 1
+    none = np.zeros((1, 0, 0, 0), np.float32)
+    crops = Crops(planes, np.array([1]), np.array([(0, 0, 10, 10)]), none, none)
+    truth = np.zeros((40, 60), np.int64)
+    truth[:10, :5] = 1
+    # Undecided everywhere in the box: entropy ln 2; 100 cells of 1/2 against 50 right ones.
+    loss = frame_loss(Sample(crops, truth), torch.zeros(1, 32, 32))
+    both, either = 25 + 1, 50 + 50 - 25 + 1
+    assert loss.item() == pytest.approx(np.log(2) + 0.5 * (1 - both / either), rel=1e-3)
+
+
+def test_the_loss_falls_as_the_answer_gets_better() -> None:
+    planes = np.full((40, 60, 2), 0.5, np.float32)
+    none = np.zeros((1, 0, 0, 0), np.float32)
+    crops = Crops(planes, np.array([1]), np.array([(0, 0, 60, 40)]), none, none)
+    truth = np.zeros((40, 60), np.int64)
+    truth[:, :30] = 1
+    right = torch.linspace(1, -1, 32).expand(1, 32, 32)
+    losses = [frame_loss(Sample(crops, truth), right * scale).item() for scale in (-5, 0, 5, 20)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_largest_part_is_kept_with_its_soft_edge() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:12, 2:12], mask[12, 2:12], mask[15:17, 20:22] = 255, 60, 255
+    part = largest_part(mask)
+    np.testing.assert_array_equal(part[:13, :13], mask[:13, :13])
+    assert not part[14:].any()
+    assert not largest_part(np.zeros((4, 4), np.uint8)).any()
+
+
+def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint: Path) -> None:
+    one, two = (RefinerTask(Stills(stills), small_checkpoint, CONFIG, None) for _ in range(2))
+    two.batch(0)
+    for a, b in zip(one.batch(1), two.batch(1), strict=True):
+        np.testing.assert_array_equal(a.clip.frames, b.clip.frames)
+        np.testing.assert_array_equal(a.features, b.features)
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(
+    stills: Path, small_checkpoint: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shls_train.loop.CHECKPOINT_EVERY", 1)
+
+    def stop(_: object) -> None:
+        if list(tmp_path.glob("*.json")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_refiner(stills, small_checkpoint, tmp_path, CONFIG, stop, None)
+    train_refiner(stills, small_checkpoint, tmp_path, CONFIG, lambda _: None, None)
+    whole, resumed = load_checkpoint(run), load_checkpoint(tmp_path)
+    for name, tensor in whole.tensors.items():
+        assert torch.equal(tensor, resumed.tensors[name]), name
+
+
+def test_validation_compares_with_the_memory_alone(stills: Path, small_checkpoint: Path) -> None:
+    found = RefinerTask(Stills(stills), small_checkpoint, CONFIG, None).validate()
+    assert set(found) == {"J memory", "J refined"}
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_too_few_stills(tmp_path: Path, small_checkpoint: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(BadInput, match="at least 50"):
+        RefinerTask(Stills(tmp_path), small_checkpoint, CONFIG, None)
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_the_exported_refiner_computes_the_same(run: Path, tmp_path: Path, dynamic: bool) -> None:
+    report = export_refiner(run, tmp_path / "refiner.onnx", dynamic)
+    assert report.max_difference <= 1e-4
+    refiner, crops = OrtRefiner(tmp_path / "refiner.onnx", 1, "cpu"), crops_of(3)
+    network = restore_network(load_checkpoint(run), EdgeRefiner)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(crops.images), torch.from_numpy(crops.features)).numpy()
+    np.testing.assert_allclose(refiner.run(crops), expected, atol=1e-3)
+
+
+def test_a_refiner_follows_with_its_embedding_only(run: Path, small_model: Path, tmp_path: Path) -> None:
+    export_refiner(run, tmp_path / "refiner.onnx", True)
+    refiner, session = OrtRefiner(tmp_path / "refiner.onnx", 1, "cpu"), open_session(small_model)
+    assert refiner.contract.embedding_sha256 == session.contract.checkpoint_sha256
+    VideoSegmenter(session, refiner)
+    refiner.contract = replace(refiner.contract, embedding_sha256="of another")
+    with pytest.raises(ContractMismatch, match="belong together"):
+        VideoSegmenter(session, refiner)
+
+
+def test_the_roles_are_told_apart(run: Path, small_model: Path, tmp_path: Path) -> None:
+    export_refiner(run, tmp_path / "refiner.onnx", True)
+    with pytest.raises(ContractMismatch, match="role is 'refiner', expected 'embedding'"):
+        open_session(tmp_path / "refiner.onnx")
+    with pytest.raises(ContractMismatch, match="role is 'embedding', expected 'refiner'"):
+        OrtRefiner(small_model)
+    with pytest.raises(ContractMismatch, match="not JSON"):
+        RefinerContract.from_json("{")
