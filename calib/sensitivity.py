@@ -75,8 +75,7 @@ def sensitivity(
 
     def loss(kept: list[str]) -> float:
         rounded = _features(quantized_model(model, ranges, target, kept), tensors)
-        # Both are of unit length along their second axis.
-        return 1 - float((exact * rounded).sum(axis=1).mean())
+        return 1 - float(_cosines(exact, rounded).mean())
 
     losses = []
     for done, (name, weight) in enumerate(names, 1):
@@ -117,6 +116,12 @@ def _features(model: ModelProto, tensors: list[np.ndarray]) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: tensor})[0] for tensor in tensors])
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of each cell's two vectors, which lie along the second axis."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
 def _columns(losses: list[Loss]) -> tuple[list[str], list[str]]:

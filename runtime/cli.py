@@ -16,6 +16,8 @@ from shls.runtime import (
 )
 from shls.runtime.errors import ShlsError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     help="Follow objects through video: self-supervised, small, exportable.",
     no_args_is_help=True,
@@ -45,6 +47,7 @@ def main() -> None:
     except ShlsError as error:
         typer.echo(f"shls: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("shls: interrupted; what was written so far is complete", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer ends a command so, without a word
+            typer.echo("shls: interrupted; what was written so far is complete", err=True)
+        raise
