@@ -1,15 +1,33 @@
-"""From a dense feature map to one superfeature per superpixel."""
+"""From a dense feature map to one superfeature per superpixel.
+
+Along a row of the map the features are summed up from the left; a stretch of equal labels then takes the difference
+of two such sums, however many cells it covers. Tried and dropped, at 2.0 ms on one thread: the pixels that each cell
+shares with each superpixel, counted stretch by stretch (3.0) or pixel by pixel (4.2); transposing by plain loops.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from shls.runtime.errors import ShapeMismatch
 from shls.runtime.types import Superpixels
 
 BANDS = 4
 """Parts of the map that are summed at the same time; fixed, so that the sums do not depend on the machine's threads."""
+
+BLOCK = 8
+"""Rows and columns that are transposed in registers."""
+
+LANES = 16
+"""Channels per SIMD step."""
 
 
 def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
@@ -46,68 +64,173 @@ def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     labels = superpixels.labels
     if features.ndim != 3 or min(features.shape) < 1:
         raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
-    rows = _cells(labels.shape[0], features.shape[1])
-    columns = _cells(labels.shape[1], features.shape[2])
-    firsts = np.searchsorted(rows, np.arange(features.shape[1] + 1)).astype(np.int32)
-    return _band_sums(
-        np.ascontiguousarray(features, np.float32), labels, columns, firsts, len(superpixels.areas), BANDS
-    )
+    edges = [_edges(*sides) for sides in zip(labels.shape, features.shape[1:], strict=True)]
+    features, labels = (np.require(array, requirements=["C", "W"]) for array in (features, labels))
+    sums = _band_sums(features.astype(np.float32, copy=False), labels, *edges, len(superpixels.areas), BANDS)
+    return sums[:, :, : len(features)]
 
 
-def _cells(pixels: int, cells: int) -> np.ndarray:
-    """The map cell that each pixel of one axis lies in, (pixels,) int32."""
-    return ((np.arange(pixels) + 0.5) * cells / pixels).astype(np.int32)
+def _edges(pixels: int, cells: int) -> np.ndarray:
+    """The first pixel of each cell of one axis, and the number of pixels; (cells + 1,) int32."""
+    cell = ((np.arange(pixels) + 0.5) * cells / pixels).astype(np.int32)
+    return np.searchsorted(cell, np.arange(cells + 1)).astype(np.int32)
+
+
+@intrinsic
+def _transpose(_: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
+    """8x8 float32 at an address, rows `step` bytes apart, to columns; LLVM writes the plain loop number by number."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
+        row, order = ir.VectorType(ir.FloatType(), BLOCK), ir.VectorType(ir.IntType(32), BLOCK)
+
+        def at(base: Any, bytes_apart: Any, i: int) -> Any:
+            address = builder.add(base, builder.mul(bytes_apart, ir.Constant(bytes_apart.type, i)))
+            return builder.inttoptr(address, row.as_pointer())
+
+        rows = [builder.load(at(args[0], args[1], i), align=4) for i in range(BLOCK)]
+        for _ in range(3):  # three times every row is shuffled with the one half the block away
+            pairs = [(rows[i], rows[i + BLOCK // 2]) for i in range(BLOCK // 2)]
+            halves = [[i // 2 + h + BLOCK * (i % 2) for i in range(BLOCK)] for h in (0, BLOCK // 2)]
+            rows = [builder.shuffle_vector(*pair, ir.Constant(order, lanes)) for pair in pairs for lanes in halves]
+        for i, column in enumerate(rows):
+            builder.store(column, at(args[2], args[3], i), align=4)
+
+    return types.void(source, step, target, stride), generate
+
+
+def _lane_loop(builder: Any, blocks: Any) -> Any:
+    """Loop over blocks of channels; gives how to load from and store to an address within it."""
+    row = ir.VectorType(ir.FloatType(), LANES)
+
+    @contextmanager
+    def loop() -> Iterator[tuple[Callable[[Any], Any], Callable[[Any, Any], None]]]:
+        with cgutils.for_range(builder, blocks) as counted:
+            offset = builder.mul(counted.index, ir.Constant(counted.index.type, 4 * LANES))
+
+            def at(address: Any) -> Any:
+                return builder.inttoptr(builder.add(address, offset), row.as_pointer())
+
+            yield (
+                (lambda address: builder.load(at(address), align=4)),
+                (lambda value, address: builder.store(value, at(address), align=4)),
+            )
+
+    return loop()
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+    nothing = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, nothing, ir.Constant(lanes, [0] * LANES))
+
+
+# The two steps of the sums take addresses of float32, and their length in blocks of channels: LLVM would test at each
+# step of a plain loop whether the arrays overlap.
+
+
+@intrinsic
+def _add(_: Any, before: Any, cell: Any, _pixels: Any, after: Any, blocks: Any) -> Any:
+    """Sum up to the next cell: after = before + pixels * cell."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
+        pixels = _splat(builder, args[2])
+        with _lane_loop(builder, args[4]) as (load, store):
+            store(builder.fadd(load(args[0]), builder.fmul(pixels, load(args[1]))), args[3])
+
+    return types.void(before, cell, types.float32, after, blocks), generate
+
+
+@intrinsic
+def _take(_: Any, before: Any, cell: Any, _pixels: Any, last: Any, target: Any, blocks: Any) -> Any:
+    """Give a stretch that ends some pixels into a cell the sum since the last one's end."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
+        pixels = _splat(builder, args[2])
+        with _lane_loop(builder, args[5]) as (load, store):
+            here = builder.fadd(load(args[0]), builder.fmul(pixels, load(args[1])))
+            store(builder.fadd(load(args[4]), builder.fsub(here, load(args[3]))), args[4])
+            store(here, args[3])
+
+    return types.void(before, cell, types.float32, last, target, blocks), generate
+
+
+@njit(cache=True, nogil=True)
+def _side_by_side(features: np.ndarray, row: int, across: np.ndarray) -> None:
+    """One row of the map, its channels side by side: into (w + 1, depth)."""
+    D, h, w = features.shape
+    depth = across.shape[1]
+    wide, deep = w // BLOCK * BLOCK, D // BLOCK * BLOCK
+    for d in range(0, deep, BLOCK):
+        for x in range(0, wide, BLOCK):
+            source = features.ctypes.data + 4 * ((d * h + row) * w + x)
+            _transpose(source, 4 * h * w, across.ctypes.data + 4 * (x * depth + d), 4 * depth)
+    for d in range(D):
+        for x in range(wide if d < deep else 0, w):
+            across[x, d] = features[d, row, x]
+
+
+@njit(cache=True, nogil=True)
+def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
+    """Where each stretch of equal labels starts, and the end of the last; returns their number."""
+    n = np.uint64(1)
+    starts[0] = 0
+    for x in range(1, len(labels)):
+        starts[n] = x
+        n += np.uint64(labels[x] != labels[x - 1])
+    starts[n] = len(labels)
+    return n
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def _band_sums(
-    features: np.ndarray, labels: np.ndarray, columns: np.ndarray, firsts: np.ndarray, count: int, bands: int
+    features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
 ) -> np.ndarray:
-    """Sums of the cells over each superpixel, per band of map rows, (bands, N, D).
-
-    columns : (W,) map column of each pixel column
-    firsts : (h + 1,) first pixel row of each map row
-    """
+    """Sums of the cells over each superpixel, per band of map rows, (bands, N, D or more); edges in pixels."""
     D, h, w = features.shape
     W = labels.shape[1]
-    sums = np.zeros((bands, count, D), np.float32)
+    blocks = -(-D // LANES)
+    depth = blocks * LANES
+    cell = np.full(W + 1, w, np.int32)
+    for c in range(w):
+        cell[rightwards[c] : rightwards[c + 1]] = c
+    sums = np.zeros((bands, count, depth), np.float32)
     for band in prange(bands):
-        across = np.empty((w, D), np.float32)  # one row of the map, its channels side by side
-        newest = np.empty(w, np.int32)  # the last share of each cell
-        most = 0
+        across = np.zeros((w + 1, depth), np.float32)
+        before = np.zeros((w + 1, depth), np.float32)  # sums of all pixels before each cell
+        last = np.empty(depth, np.float32)
+        starts = np.empty(W + 1, np.int32)
+        at_across, at_before = across.ctypes.data, before.ctypes.data
+        at_sums = sums.ctypes.data + 4 * band * count * depth
         for row in range(band * h // bands, (band + 1) * h // bands):
-            most = max(most, firsts[row + 1] - firsts[row])
-        column = np.empty(most * W, np.int32)  # shares: pixels of one cell that lie in one superpixel
-        label = np.empty(most * W, np.int32)
-        weight = np.empty(most * W, np.float32)
-        for row in range(band * h // bands, (band + 1) * h // bands):
-            for d in range(D):
-                for x in range(w):
-                    across[x, d] = features[d, row, x]
-            newest[:] = -1
-            shares = 0
-            for y in range(firsts[row], firsts[row + 1]):
-                for x in range(W):
-                    share = newest[columns[x]]
-                    if share >= 0 and label[share] == labels[y, x]:
-                        weight[share] += 1
-                    else:
-                        column[shares], label[shares], weight[shares] = columns[x], labels[y, x], 1
-                        newest[columns[x]] = shares
-                        shares += 1
-            for share in range(shares):
-                source, target, pixels = across[column[share]], sums[band, label[share]], weight[share]
-                for d in range(D):
-                    target[d] += pixels * source[d]
+            _side_by_side(features, row, across)
+            for c in range(w):
+                pixels, at = np.float32(rightwards[c + 1] - rightwards[c]), 4 * c * depth
+                _add(at_before + at, at_across + at, pixels, at_before + at + 4 * depth, blocks)
+            for y in range(downwards[row], downwards[row + 1]):
+                last[:] = 0
+                for i in range(_stretches(labels[y], starts)):
+                    end, k = starts[i + 1], labels[y, starts[i]]
+                    pixels, at = np.float32(end - rightwards[cell[end]]), 4 * cell[end] * depth
+                    target = at_sums + 4 * k * depth
+                    _take(at_before + at, at_across + at, pixels, last.ctypes.data, target, blocks)
     return sums
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
 def _unit_rows(sums: np.ndarray) -> np.ndarray:
     """(bands, N, D) -> (N, D) of unit length, zeros kept."""
-    unit = sums.sum(0)
-    for n in range(len(unit)):
-        length = np.sqrt(np.sum(unit[n] * unit[n]))
-        if length > 0:
-            unit[n] /= length
+    bands, N, D = sums.shape
+    unit = np.empty((N, D), np.float32)
+    for n in prange(N):
+        square = np.float32(0)
+        for d in range(D):
+            total = np.float32(0)
+            for band in range(bands):
+                total += sums[band, n, d]
+            unit[n, d] = total
+            square += total * total
+        scale = np.float32(1) / np.sqrt(square) if square > 0 else np.float32(0)
+        for d in range(D):
+            unit[n, d] *= scale
     return unit
