@@ -1,36 +1,44 @@
 """The runtime's core, stage by stage: ours, the peers in the same run, and the machine's floor.
 
-    python benchmarks/core.py [--json FILE] [--source VIDEO --mask FILE] [--rounds 20]
+    python benchmarks/core.py [--json FILE] [--counts 1000 1500] [--profile] [--source VIDEO --mask FILE] [--rounds 20]
 
-Medians in milliseconds over frames of the clip (the shipped one: 854x480, N as the model's contract says), on one
-thread and on all; ratio is the fastest peer over ours, on all threads. The floor is what the stage cannot go below
-here: the bytes that it must touch over the bandwidth of a large copy, or its multiplications over the rate of a large
-matrix product, whichever is longer.
+Medians in milliseconds over frames of the clip (the shipped one: 854x480), on one thread and on all; ratio is the
+fastest peer over ours, on all threads. The floor is what the stage cannot go below here: the bytes that it must touch
+over the bandwidth of a large copy, or its multiplications over the rate of a large matrix product, whichever is longer.
+With --profile the time of each stage is split instead into compiled code and the interpreter.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import itertools
 import json
+import pstats
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numba
 import numpy as np
 
+from shls.runtime.contract import Contract
+from shls.runtime.isec import isec
 from shls.runtime.masks import overlay, read_mask
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
+from shls.runtime.pipeline import follow
 from shls.runtime.pooling import pool
 from shls.runtime.preprocess import to_input
 from shls.runtime.refine import decide, spread
 from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
 from shls.runtime.session import open_session
+from shls.runtime.sinks import VideoSink
 from shls.runtime.sources import open_source
 from shls.runtime.superpixels import SuperpixelTracker, slic
 
@@ -53,18 +61,24 @@ def main() -> None:
     parser.add_argument("--source", default=str(assets / "bunny.mp4"))
     parser.add_argument("--mask", type=Path, default=assets / "bunny_mask.png")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 1500], help="superpixels, N")
+    parser.add_argument("--profile", action="store_true", help="share of each stage in compiled code")
     args = parser.parse_args()
-
-    stages, context = _stages(args.source, args.mask)
+    if args.profile:
+        _print_profile(_stages(args.source, args.mask, args.counts[-1])[0], args.rounds)
+        return
     bandwidth, rate = _bandwidth(), _product_rate()
-    print(f"{context}; copy {bandwidth:.1f} GB/s, float32 product {rate:.0f} GFLOP/s")
-    print(f"{'stage':<22}{'1 thread':>10}{'all':>9}{'floor':>9}{'ratio':>8}   peers (ms)")
-    results = {}
-    for name, stage in stages.items():
-        results[name] = _measure(name, stage, args.rounds, bandwidth, rate)
+    print(f"copy {bandwidth:.1f} GB/s, float32 product {rate:.0f} GFLOP/s, {numba.get_num_threads()} threads")
+    results: dict[str, dict[str, object]] = {}
+    for count in args.counts:
+        stages, context = _stages(args.source, args.mask, count)
+        print(f"\n{context:<32}{'1 thread':>10}{'all':>9}{'floor':>9}{'ratio':>8}   peers (ms)")
+        results[context] = {name: _measure(name, stage, args.rounds, bandwidth, rate) for name, stage in stages.items()}
     _print_overlap(args.source, args.mask)
+    _print_pipeline(args.source, args.mask)
     if args.json:
-        args.json.write_text(json.dumps({"context": context, "stages": results}, indent=2) + "\n")
+        counted = {context: {"stages": stages} for context, stages in results.items()}
+        args.json.write_text(json.dumps({"stages": results[context], "counts": counted}, indent=2) + "\n")
 
 
 def _measure(name: str, stage: Stage, rounds: int, bandwidth: float, rate: float) -> dict[str, object]:
@@ -77,67 +91,84 @@ def _measure(name: str, stage: Stage, rounds: int, bandwidth: float, rate: float
     peers = {peer: _median_ms(run, max(3, rounds // 4)) for peer, run in stage.peers.items()}
     ratio = f"{min(peers.values()) / ours:.1f}" if peers else "-"
     shown = ", ".join(f"{peer} {ms:.1f}" for peer, ms in peers.items())
-    print(f"{name:<22}{single:>10.2f}{ours:>9.2f}{floor:>9.2f}{ratio:>8}   {shown}", flush=True)
+    print(f"{name:<32}{single:>10.2f}{ours:>9.2f}{floor:>9.2f}{ratio:>8}   {shown}", flush=True)
     return {"ours_ms": ours, "ours_1_thread_ms": single, "floor_ms": floor, "peers": peers}
 
 
-def _stages(source: str, mask_file: Path) -> tuple[dict[str, Stage], str]:
+def _stages(source: str, mask_file: Path, count: int) -> tuple[dict[str, Stage], str]:
     with open_source(source) as frames:
         images = [frame.image for frame in itertools.islice(frames, 12)]
     session = open_session(SHIPPED_MODEL)
-    contract = session.contract
-    features = session.run(to_input(images[-1], contract))
+    contract = replace(session.contract, superpixels=replace(session.contract.superpixels, count=count))
     H, W = images[0].shape[:2]
     mask = read_mask(mask_file, (H, W))
-    superpixels = slic(images[-1], contract.superpixels)
-    pooled = pool(features, superpixels)
-    N, D = pooled.shape
-    tracker = SuperpixelTracker(contract.superpixels)
+    maps = [session.run(to_input(image, contract)) for image in images]
+    cold = [slic(image, contract.superpixels) for image in images]
+    seen = [(pool(*pair), pair[1].centres) for pair in zip(maps, cold, strict=True)]
+    features, superpixels, (pooled, centres) = maps[-1], cold[-1], seen[-1]
+    tracker, fresh = SuperpixelTracker(contract.superpixels), SuperpixelTracker(contract.superpixels)
     tracker.step(images[0])
     turning = itertools.cycle(images + images[::-1])
     motion = MotionTracker(contract.memory.recent)
-    probabilities = _memory_probabilities(1, mask, superpixels.labels)
+    shares = _shares(1, mask, superpixels.labels)
+    planes = spread(shares, superpixels, images[-1])
+    labels = decide(planes, (H, W)).labels
+
+    def start() -> object:
+        fresh.restart()
+        return fresh.step(images[-1])
+
     stages = {
         "superpixels, cold": Stage(
-            lambda: slic(images[-1], contract.superpixels),
-            H * W * (3 + 4) / 1e6,
-            peers={"skimage.slic": _scikit_slic(images[-1], N)},
+            start, H * W * (3 + 4) / 1e6, peers={"skimage.slic": _scikit_slic(images[-1], count)}
         ),
         "superpixels, warm": Stage(
             lambda: tracker.step(next(turning)),
             H * W * (3 + 4) / 1e6,
-            peers={"skimage.slic": _scikit_slic(images[-1], N)},
+            peers={"skimage.slic": _scikit_slic(images[-1], count), "ours, cold": start},
         ),
-        "flow": Stage(lambda: motion.step(next(turning)), H * W * 3 / 1e6),
+        "superpixels, ISEC": Stage(lambda: isec(images[-1], contract.superpixels), H * W * (3 + 4) / 1e6),
+        "optical flow": Stage(lambda: motion.step(next(turning)), H * W * 3 / 1e6),
         "pooling": Stage(
             lambda: pool(features, superpixels),
             (features.nbytes + superpixels.labels.nbytes) / 1e6,
-            peers={"numpy.bincount": lambda: _numpy_pool(features, superpixels.labels, N)},
+            peers={"numpy.bincount": lambda: _numpy_pool(features, superpixels.labels, len(pooled))},
         ),
     }
     for K in (1, 10):
-        memory = _full_memory(contract, (H, W), pooled, superpixels.centres, K, mask, superpixels.labels)
-        stages[f"memory, {K} object{'s' if K > 1 else ''}"] = Stage(
-            lambda memory=memory: memory.read(pooled, superpixels.centres[None]),  # type: ignore[misc]
+        objects = f"{K} object{'s' if K > 1 else ''}"
+        memory = _full_memory(contract, (H, W), seen, K, mask, cold)
+        last = _shares(K, mask, superpixels.labels)
+        stages[f"memory read, {objects}"] = Stage(
+            lambda memory=memory: memory.read(pooled, centres[None]),  # type: ignore[misc]
             memory.nbytes / 1e6,
             peers={"numpy, all pairs": lambda K=K: _numpy_read(pooled, contract.memory, K)},  # type: ignore[misc]
         )
-        print(f"state of the memory, {K} objects: {memory.nbytes / K / 1e6:.2f} MB per object")
-    stages["painting"] = Stage(
-        lambda: decide(spread(probabilities, superpixels, images[-1]), (H, W)), H * W * (3 + 4 + 1) / 1e6
+        stages[f"memory write, {objects}"] = Stage(
+            lambda memory=memory, last=last: memory.write(pooled, centres, last),  # type: ignore[misc]
+            2 * (pooled.nbytes + last.nbytes) / 1e6,
+        )
+        print(f"state of the memory, {objects}: {memory.nbytes / K / 1e6:.2f} MB per object")
+    grid = planes.nbytes / 1e6
+    stages["refinement by colour"] = Stage(
+        lambda: spread(shares, superpixels, images[-1]), H * W * (3 + 4) / 1e6 + grid
     )
-    stages["overlay"] = Stage(lambda: overlay(images[-1], mask), H * W * (3 + 3 + 1) / 1e6)
-    return stages, f"{W}x{H}, N = {N}, D = {D}, {numba.get_num_threads()} threads"
+    stages["painting: mask"] = Stage(lambda: decide(planes, (H, W)), H * W / 1e6 + grid)
+    stages["painting: overlay"] = Stage(lambda: overlay(images[-1], labels), H * W * (3 + 3 + 1) / 1e6)
+    return stages, f"{W}x{H}, N = {len(pooled)}, D = {pooled.shape[1]}"
 
 
-def _full_memory(contract, size, pooled, centres, objects, mask, labels) -> Memory:  # type: ignore[no-untyped-def]
+def _full_memory(  # type: ignore[no-untyped-def]
+    contract: Contract, size, seen, objects: int, mask: np.ndarray, superpixels
+) -> Memory:
+    """A memory of the frames before the last, the first one marked."""
     memory = Memory(contract.memory, size, contract.dim, objects)
-    for _ in range(contract.memory.recent + 2):
-        memory.write(pooled, centres, _memory_probabilities(objects, mask, labels))
+    for (pooled, centres), (labels, *_) in zip(seen[:-1], superpixels[:-1], strict=True):
+        memory.write(pooled, centres, _shares(objects, mask, labels))
     return memory
 
 
-def _memory_probabilities(objects: int, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _shares(objects: int, mask: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The marked object, cut into as many vertical stripes as objects are wanted; (N, K + 1)."""
     share = np.bincount(labels.ravel(), mask.ravel() > 0) / np.maximum(1, np.bincount(labels.ravel()))
     owner = 1 + np.arange(len(share)) % objects
@@ -171,7 +202,7 @@ def _numpy_read(pooled: np.ndarray, settings, objects: int) -> np.ndarray:  # ty
 
 
 def _print_overlap(source: str, mask_file: Path) -> None:
-    """Sum of the stages against the whole, with superpixels beside the network and without."""
+    """Sum of the segmenter's stages against the whole, with superpixels beside the network and without."""
     with open_source(source) as frames:
         images = [frame.image for frame in itertools.islice(frames, 24)]
     mask = read_mask(mask_file, (images[0].shape[0], images[0].shape[1]))
@@ -185,8 +216,66 @@ def _print_overlap(source: str, mask_file: Path) -> None:
             segmenter.step(image)
             times.append(1000 * (time.perf_counter() - begun))
         whole[overlap] = statistics.median(times)
-    parts = ", ".join(f"{stage} {ms:.1f}" for stage, ms in segmenter.stopwatch.medians().items())
-    print(f"frame, stages one after the other {whole[False]:.1f} ms, overlapping {whole[True]:.1f} ms ({parts})")
+    parts = segmenter.stopwatch.medians()
+    shown = ", ".join(f"{stage} {ms:.1f}" for stage, ms in parts.items())
+    print(f"\nsegmenting a frame: stages one after the other {whole[False]:.1f} ms, superpixels beside the network")
+    print(f"{whole[True]:.1f} ms (parts then: {shown}; sum {sum(parts.values()):.1f})")
+
+
+def _print_pipeline(source: str, mask_file: Path) -> None:
+    """Decoding, segmenting and writing the overlay video: time of the parts, and of the whole with and without."""
+    for overlap in (False, True):
+        segmenter = open_segmenter()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open_source(source) as frames,
+            VideoSink(Path(folder) / "overlay.mp4", frames.fps) as sink,
+        ):
+            follow(frames, segmenter, lambda image: read_mask(mask_file, image.shape[:2]), sink, overlap=overlap)
+        parts = {part: segmenter.stopwatch.medians()[part] for part in ("decode", "segment", "write", "frame")}
+        frame = parts.pop("frame")
+        shown = ", ".join(f"{part} {ms:.1f}" for part, ms in parts.items())
+        print(
+            f"a frame from file to file, threads {'beside' if overlap else 'off'}: {frame:.1f} ms "
+            f"({shown}; sum {sum(parts.values()):.1f})"
+        )
+
+
+def _print_profile(stages: dict[str, Stage], rounds: int) -> None:
+    """Where a stage's time goes: our kernels, numpy and OpenCV, and Python itself, as cProfile sees it.
+
+    The profiler makes every Python call dearer, so the interpreter's share is an upper bound.
+    """
+    compiled = _kernel_places()
+    print(f"{'stage':<32}{'ms':>8}{'kernels':>9}{'library':>9}{'Python':>8}   heaviest")
+    for name, stage in stages.items():
+        stage.ours()
+        profiler = cProfile.Profile()
+        profiler.enable()
+        for _ in range(rounds):
+            stage.ours()
+        profiler.disable()
+        spent = {"kernels": 0.0, "library": 0.0, "Python": 0.0}
+        heavy: list[tuple[float, str]] = []
+        for (file, line, function), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
+            kind = "kernels" if (file, line) in compiled else "library" if file == "~" else "Python"
+            spent[kind] += own
+            heavy.append((own, function if kind != "library" else function.split()[-1].strip(">'")))
+        total = sum(spent.values())
+        shares = "".join(f"{100 * spent[kind] / total:>{9 if kind != 'Python' else 8}.0f}" for kind in spent)
+        top = ", ".join(f"{function} {100 * own / total:.0f}" for own, function in sorted(heavy, reverse=True)[:3])
+        print(f"{name:<32}{1000 * total / rounds:>8.2f}{shares}   {top}")
+
+
+def _kernel_places() -> set[tuple[str, int]]:
+    """File and first line of every function of ours that numba compiles."""
+    places = set()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("shls.runtime"):
+            for value in vars(module).values():
+                if hasattr(value, "py_func"):
+                    places.add((value.py_func.__code__.co_filename, value.py_func.__code__.co_firstlineno))
+    return places
 
 
 def _median_ms(run: Callable[[], object], rounds: int) -> float:

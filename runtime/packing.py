@@ -49,9 +49,7 @@ def spatial_order(places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     In strips of four superpixels' height, to the right and back in turn, so that no group spans the frame.
     """
     height = 4 * max(1.0, (size[0] * size[1] / max(1, len(places))) ** 0.5)
-    strip = places[:, 1] // height
-    along = np.where(strip % 2, size[1] - places[:, 0], places[:, 0])
-    return np.lexsort((along, strip))
+    return np.argsort(_along_strips(np.asarray(places, np.float32), np.float32(height)), kind="stable")
 
 
 def groups_of(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,3 +98,13 @@ def _round(features: np.ndarray, unit: int, numbers: np.ndarray) -> None:
     for n in range(features.shape[0]):
         for d in range(features.shape[1]):
             numbers[n, d] = np.int8(np.rint(features[n, d] * np.float32(unit)))
+
+
+@njit(cache=True, nogil=True)
+def _along_strips(places: np.ndarray, height: np.float32) -> np.ndarray:
+    """How far along the strips each place is, in units that only the order matters of."""
+    along = np.empty(len(places), np.int64)
+    for n in range(len(places)):
+        strip, x = int(places[n, 1] // height), int(4 * places[n, 0])
+        along[n] = (strip << 32) + (-x if strip % 2 else x)
+    return along

@@ -64,9 +64,11 @@ def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     labels = superpixels.labels
     if features.ndim != 3 or min(features.shape) < 1:
         raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
-    edges = [_edges(*sides) for sides in zip(labels.shape, features.shape[1:], strict=True)]
+    downwards, rightwards = (_edges(*sides) for sides in zip(labels.shape, features.shape[1:], strict=True))
     features, labels = (np.require(array, requirements=["C", "W"]) for array in (features, labels))
-    sums = _band_sums(features.astype(np.float32, copy=False), labels, *edges, len(superpixels.areas), BANDS)
+    sums = _band_sums(
+        features.astype(np.float32, copy=False), labels, downwards, rightwards, len(superpixels.areas), BANDS
+    )
     return sums[:, :, : len(features)]
 
 
@@ -179,7 +181,7 @@ def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
         starts[n] = x
         n += np.uint64(labels[x] != labels[x - 1])
     starts[n] = len(labels)
-    return n
+    return int(n)
 
 
 @njit(cache=True, nogil=True, parallel=True)

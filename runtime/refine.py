@@ -72,7 +72,9 @@ def decide(planes: np.ndarray, size: tuple[int, int]) -> Mask:
     size : (height, width)
         Of the mask, pixels; the frame's own resolution.
     """
-    return Mask(_decide(planes, size[0], size[1]), _scores(planes))
+    labels, sums = _decide(planes, size[0], size[1])
+    shares = sums[:, 0] / np.maximum(sums[:, 1], 1)
+    return Mask(labels, {c: float(shares[c]) for c in range(1, len(shares))})
 
 
 def _nearest(cells: int, pixels: int) -> np.ndarray:
@@ -210,26 +212,46 @@ def _smooth(planes: np.ndarray, labels: np.ndarray, disputed: np.ndarray) -> np.
     return smooth
 
 
+@njit(cache=True, nogil=True)
+def _winners(row: np.ndarray, winner: np.ndarray, sums: np.ndarray) -> None:
+    """The likeliest object of each cell of a row; sums (K + 1, 2) of its probabilities and of its cells."""
+    for x in range(len(row)):
+        best = 0
+        for c in range(1, row.shape[1]):
+            if row[x, c] > row[x, best]:
+                best = c
+        winner[x] = best
+        sums[best, 0] += row[x, best]
+        sums[best, 1] += 1
+
+
+@njit(cache=True, nogil=True)
+def _between(cells: int, pixels: int, place: int) -> tuple[int, int, np.float32]:
+    """The two cells between whose middles a pixel lies, and how far it is from the first."""
+    at = min(max((place + 0.5) * cells / pixels - 0.5, 0.0), cells - 1.0)
+    return int(at), min(int(at) + 1, cells - 1), np.float32(at - int(at))
+
+
 @njit(cache=True, nogil=True, parallel=True)
-def _decide(planes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) uint8: the likeliest object of the bilinearly interpolated probabilities."""
+def _decide(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(height, width) uint8: the likeliest object of the bilinearly interpolated probabilities; sums of `_winners`."""
     h, w, classes = planes.shape
     winner = np.empty((h, w), np.uint8)
+    sums = np.zeros((h, classes, 2), np.float64)
     for y in prange(h):
-        for x in range(w):
-            winner[y, x] = np.argmax(planes[y, x])
+        _winners(planes[y], winner[y], sums[y])
+    left, right, between = np.empty(width, np.int32), np.empty(width, np.int32), np.empty(width, np.float32)
+    for x in range(width):
+        left[x], right[x], between[x] = _between(w, width, x)
     mask = np.empty((height, width), np.uint8)
     for y in prange(height):
-        v = min(max((y + 0.5) * h / height - 0.5, 0.0), h - 1.0)
-        y0 = int(v)
-        y1, fy = min(y0 + 1, h - 1), np.float32(v - y0)
+        y0, y1, fy = _between(h, height, y)
+        above, below = winner[y0], winner[y1]
         for x in range(width):
-            u = min(max((x + 0.5) * w / width - 0.5, 0.0), w - 1.0)
-            x0 = int(u)
-            x1, fx = min(x0 + 1, w - 1), np.float32(u - x0)
-            object_id = winner[y0, x0]
-            if object_id != winner[y0, x1] or object_id != winner[y1, x0] or object_id != winner[y1, x1]:
-                best = np.float32(-1)
+            x0, x1 = left[x], right[x]
+            object_id = above[x0]
+            if object_id != above[x1] or object_id != below[x0] or object_id != below[x1]:
+                best, fx = np.float32(-1), between[x]
                 for c in range(classes):
                     upper = planes[y0, x0, c] * (1 - fx) + planes[y0, x1, c] * fx
                     lower = planes[y1, x0, c] * (1 - fx) + planes[y1, x1, c] * fx
@@ -237,22 +259,4 @@ def _decide(planes: np.ndarray, height: int, width: int) -> np.ndarray:
                     if value > best:
                         best, object_id = value, np.uint8(c)
             mask[y, x] = object_id
-    return mask
-
-
-def _scores(planes: np.ndarray) -> dict[int, float]:
-    """Object id -> mean probability over the pixels where it is the likeliest, 0 where there are none."""
-    sums, pixels = _score_sums(planes)
-    return {c: float(sums[c] / pixels[c]) if pixels[c] else 0.0 for c in range(1, len(sums))}
-
-
-@njit(cache=True, nogil=True)
-def _score_sums(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    h, w, classes = planes.shape
-    sums, pixels = np.zeros(classes, np.float64), np.zeros(classes, np.int64)
-    for y in range(h):
-        for x in range(w):
-            c = np.argmax(planes[y, x])
-            sums[c] += planes[y, x, c]
-            pixels[c] += 1
-    return sums, pixels
+    return mask, sums.sum(0)

@@ -129,7 +129,17 @@ def test_parts_sum_to_the_whole_of_the_real_segmenter(
     assert found["stages"]["frame"]["p50"] == 35 + between, "what is done between stages is no stage"
     assert found["stages"]["network"]["mean"] == 30
     assert found["parts"] == {"mean_ms": 35.0, "of_frame": pytest.approx(explained, abs=1e-4)}
-    assert set(found["stages"]) >= {"decode", "superpixels", "flow", "pool", "memory", "spread", "remember", "decide", "write"}
+    assert set(found["stages"]) >= {
+        "decode",
+        "superpixels",
+        "flow",
+        "pool",
+        "memory",
+        "spread",
+        "remember",
+        "decide",
+        "write",
+    }
 
 
 def test_what_the_stopwatch_costs(monkeypatch: pytest.MonkeyPatch) -> None:
