@@ -14,6 +14,9 @@ from shls.runtime.commands_common import require
 def train(
     data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
     out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    masks: Annotated[
+        Path | None, typer.Option(help="nt-xent: what `shls pseudo` made of the stills; without, blobs are cut out.")
+    ] = None,
     network: Annotated[
         Literal["shls-edge", "shls-r18"], typer.Option(help="Ours, or the published one: slow, --loss nt-xent only.")
     ] = "shls-edge",
@@ -34,7 +37,7 @@ def train(
     triplets: Annotated[int, typer.Option(help="nt-xent: triplets per superpixel.", min=1)] = 16,
     seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
 ) -> None:
-    """Train the embedding network on unlabelled stills."""
+    """Train the embedding network on unlabelled stills; under torchrun, in several processes."""
     require("torch", "train")
     from shls_train.config import TrainConfig
     from shls_train.train import train as train_network
@@ -55,7 +58,7 @@ def train(
         triplets=triplets,
         seed=seed,
     )
-    _with_bar(steps, lambda tell: train_network(data, out, config, tell))
+    _with_bar(steps, lambda tell: train_network(data, out, config, tell, masks))
 
 
 def train_refiner(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -36,6 +36,8 @@ class Stills:
     ----------
     root : path
         A folder (searched recursively for images and ``.tar`` shards), one ``.tar`` shard, or one image.
+    files : list of paths, optional
+        Only these files of it; their stills keep the names that they have in the whole.
 
     Raises
     ------
@@ -43,11 +45,12 @@ class Stills:
         If there is no such place, no image in it, or a shard that is cut short.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: Sequence[Path] | None = None) -> None:
         if not root.exists():
             raise BadInput(f"{root}: no such folder or file; give a folder of images or of .tar shards")
         self._root = root if root.is_dir() else root.parent
-        files = sorted(root.rglob("*")) if root.is_dir() else [root]
+        if files is None:
+            files = sorted(root.rglob("*")) if root.is_dir() else [root]
         self._places = [place for file in files for place in _places_in(file)]
         if not self._places:
             raise BadInput(f"{root}: no images found; expected {', '.join(sorted(IMAGE_SUFFIXES))} or .tar shards")

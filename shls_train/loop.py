@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,7 @@ from shls_train.checkpoint import (
     save_checkpoint,
 )
 from shls_train.config import Schedule
+from shls_train.distributed import average, average_gradients, rank, synchronise_norms, wait
 
 CHECKPOINT_EVERY = 200
 PREFETCHED = 4
@@ -58,7 +61,7 @@ class Task(Protocol):
 
     Attributes
     ----------
-    network : what is trained, on `training_device()`; its kind is in `shls_train.checkpoint.NETWORKS`
+    network : what is trained, on the `training_device()`; its kind is in `shls_train.checkpoint.NETWORKS`
     inputs : what the run depends on besides its recipe; it is resumed only with the same
     """
 
@@ -72,18 +75,19 @@ class Task(Protocol):
         """Make a step's data, on the CPU, of the recipe's seed and the step alone; called ahead from another thread."""
 
     def loss(self, batch: Any) -> Losses:
-        """Run the network, in training mode, on a batch."""
+        """Run the network, in training mode, on a batch; of several processes the losses' mean is minimised."""
 
 
-def training_device() -> torch.device:
-    """Where networks are trained."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Convolutions in bfloat16, on CPUs and GPUs alike: it needs no scaling of the loss."""
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], None]) -> Path:
     """Train, or go on with, the run that lives in `out`; returns its last checkpoint.
 
-    Writes ``log.csv`` (a row per step) and the newest two checkpoints.
+    Writes ``log.csv`` (a row per step) and the newest two checkpoints. Of several processes the first does, in a folder
+    that all can read.
 
     Parameters
     ----------
@@ -100,16 +104,20 @@ def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], No
         If the loss stops being finite; the last checkpoint stays.
     """
     _make_folder(out)
+    synchronise_norms(task.network)
     optimizer = torch.optim.AdamW(_parameter_groups(task.network), lr=recipe.lr)
     step = _resume(out, recipe, task, optimizer)
     with _Log(out / "log.csv", step) as log, _Batches(task, step, recipe.steps) as batches:
         for step, batch in batches:
             progress = _optimise(task, optimizer, batch, step, recipe)
-            log.write(progress)
-            report(progress)
+            if rank() == 0:
+                log.write(progress)
+                report(progress)
             if progress.step % CHECKPOINT_EVERY == 0 or progress.step == recipe.steps:
-                log.flush()
-                save_checkpoint(out, task.network, optimizer, _meta(progress.step, recipe, task))
+                if rank() == 0:
+                    log.flush()
+                    save_checkpoint(out, task.network, optimizer, _meta(progress.step, recipe, task))
+                wait()
     last = newest_checkpoint(out)
     assert last is not None
     return last
@@ -127,14 +135,21 @@ def _optimise(task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: in
     lr = learning_rate(step, recipe)
     for group in optimizer.param_groups:
         group["lr"] = lr
+    torch.manual_seed(_seed_of(recipe.seed, step))
     losses = task.loss(batch)
-    loss = losses.loss.item()
+    loss, *values = average([losses.loss.item(), *losses.scalars.values()])
     if not math.isfinite(loss):
         raise TrainingFailed(f"step {step}: the loss is {loss}; resume from the last checkpoint with a smaller --lr")
     optimizer.zero_grad(set_to_none=True)
     losses.loss.backward()
+    average_gradients(task.network)
     optimizer.step()
-    return Progress(step + 1, loss, losses.scalars, lr)
+    return Progress(step + 1, loss, dict(zip(losses.scalars, values, strict=True)), lr)
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """For what a task draws with torch: another one each step, in each process."""
+    return int(np.random.SeedSequence([seed, step, rank()]).generate_state(1)[0])
 
 
 def _parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
@@ -172,6 +187,8 @@ class _Log:
     """A CSV file with a row per step, cut back to the step that the run resumes from."""
 
     def __init__(self, path: Path, step: int) -> None:
+        if rank() > 0:
+            path = Path(os.devnull)
         rows = path.read_text().splitlines(keepends=True)[: step + 1] if path.exists() and step else []
         path.write_text("".join(rows))
         self._file = path.open("a", newline="")

@@ -33,25 +33,37 @@ class Objects(NamedTuple):
     number: int
 
 
-def find_objects(clips: Sequence[Clip], superpixels: int, triplets: int, rng: Rng) -> Objects:
-    """Cut every frame of the clips into superpixels and draw triplets within it.
+class Cut(NamedTuple):
+    """A frame's superpixels, (H, W) int32 labels, and triplets of them, (A, 1 + 2 T)."""
+
+    labels: np.ndarray
+    triplets: np.ndarray
+
+
+def cut_frames(clip: Clip, superpixels: int, triplets: int, rng: Rng) -> list[Cut]:
+    """Cut every frame of a clip into superpixels and draw triplets within it.
 
     Superpixels are cut along the objects' outlines, so that each belongs to one object.
 
     Parameters
     ----------
-    clips : of frames of one size
     superpixels : wanted number per frame, before they are cut
     triplets : T, per anchor
     """
     settings = SuperpixelSettings(superpixels, COMPACTNESS)
-    frames = [frame for clip in clips for frame in zip(clip.frames, clip.labels, strict=True)]
-    cuts = [cut_along(slic(frame, settings), objects) for frame, objects in frames]
-    number = max(len(cut.areas) for cut in cuts)
-    drawn = [draw_triplets(_owners(cut, at[1]), triplets, rng) for cut, at in zip(cuts, frames, strict=True)]
-    shifted = np.concatenate([one + frame * number for frame, one in enumerate(drawn)])
+    cuts = [cut_along(slic(frame, settings), objects) for frame, objects in zip(clip.frames, clip.labels, strict=True)]
+    return [
+        Cut(cut.labels, draw_triplets(_owners(cut, objects), triplets, rng))
+        for cut, objects in zip(cuts, clip.labels, strict=True)
+    ]
+
+
+def join(cuts: Sequence[Cut]) -> Objects:
+    """Number the superpixels of frames of one size in one row."""
+    number = 1 + max(int(cut.labels.max()) for cut in cuts)
+    triplets = np.concatenate([cut.triplets + frame * number for frame, cut in enumerate(cuts)])
     labels = np.stack([cut.labels for cut in cuts]).astype(np.int64)
-    return Objects(torch.from_numpy(labels), torch.from_numpy(shifted), number)
+    return Objects(torch.from_numpy(labels), torch.from_numpy(triplets), number)
 
 
 def _owners(superpixels: Superpixels, objects: np.ndarray) -> np.ndarray:

@@ -56,9 +56,7 @@ class PseudoMasks:
         BadInput
             If that still has no mask: it could not be read, or is not of this collection.
         """
-        name = still if isinstance(still, str) else self.names[still]
-        if name not in self._confidences:
-            raise BadInput(f"{self._folder}: no mask of {name}; run `shls pseudo` on the same stills")
+        name = self._known(still)
         path = _png(self._folder, name)
         mask = cv2.imdecode(np.frombuffer(_bytes_of(path), np.uint8), cv2.IMREAD_GRAYSCALE)
         if mask is None:
@@ -67,11 +65,17 @@ class PseudoMasks:
 
     def confidence(self, still: str | int) -> float:
         """The confidence alone, without reading the mask; 0 for a still that could not be read."""
-        return self._confidences[still if isinstance(still, str) else self.names[still]]
+        return self._confidences[self._known(still)]
 
     def confident(self, least: float) -> list[int]:
         """Positions of the masks of at least that confidence, 0 never among them."""
         return [i for i, name in enumerate(self.names) if self._confidences[name] >= max(least, 1e-9)]
+
+    def _known(self, still: str | int) -> str:
+        name = still if isinstance(still, str) else self.names[still]
+        if name not in self._confidences:
+            raise BadInput(f"{self._folder}: no mask of {name}; run `shls pseudo` on the same stills")
+        return name
 
 
 def write_masks(

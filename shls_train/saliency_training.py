@@ -23,7 +23,8 @@ from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
 from shls_train.checkpoint import load_checkpoint, load_weights
 from shls_train.config import Schedule
-from shls_train.loop import Losses, Progress, fit, training_device
+from shls_train.distributed import training_device
+from shls_train.loop import Losses, Progress, fit
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, squash
 

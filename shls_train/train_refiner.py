@@ -22,8 +22,9 @@ from shls_train.augment import Rng, blob
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.clips import Clip, ClipSize, Piece, make_clip
 from shls_train.config import RefinerConfig
+from shls_train.distributed import training_device
 from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.loop import Losses, Progress, fit, training_device
+from shls_train.loop import Losses, Progress, fit
 from shls_train.network import EdgeNet
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import EdgeRefiner

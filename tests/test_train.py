@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -26,7 +25,10 @@ from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_ne
 from shls_train.config import TrainConfig
 from shls_train.loop import Progress, learning_rate
 from shls_train.network import EdgeNet
-from shls_train.train import make_batch, sample_points, train
+from shls_train.pieces import cut_out
+from shls_train.pseudo_masks import PseudoMasks
+from shls_train.stream import StillStream
+from shls_train.train import Batch, Views, sample_points, train
 
 SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
 
@@ -44,6 +46,10 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+
+
+def make_batch(stills: Path, config: TrainConfig, step: int) -> Batch:
+    return Views(StillStream(stills, config.seed), None, config).batch(step)
 
 
 def losses(out: Path) -> list[str]:
@@ -69,26 +75,34 @@ def test_a_killed_run_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_kill_9_leaves_whole_checkpoints(stills: Path, tmp_path: Path) -> None:
+def test_a_run_killed_with_9_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -> None:
     script = f"""
+import sys
 from pathlib import Path
 from shls_train import loop, train
 from shls_train.config import TrainConfig
 loop.CHECKPOINT_EVERY = 1
-config = TrainConfig(steps=1000, batch=2, points=16, crop=64)
-train.train(Path({str(stills)!r}), Path({str(tmp_path)!r}), config, lambda at: print(at.step, flush=True))
+config = TrainConfig(steps=6, batch=2, points=16, crop=64, loss="both", clips=1, superpixels=20)
+train.train(Path({str(stills)!r}), Path(sys.argv[1]), config, lambda at: print(at.step, flush=True))
 """
-    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert run.stdout is not None
-    for line in run.stdout:
+    killed = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "killed")], stdout=subprocess.PIPE, text=True
+    )
+    assert killed.stdout is not None
+    for line in killed.stdout:
         if int(line) >= 3:
             break
-    time.sleep(0.05)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    checkpoint = load_checkpoint(tmp_path)
-    assert checkpoint.meta["step"] >= 2
-    restore_network(checkpoint, EdgeNet)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = load_checkpoint(tmp_path / "killed")
+    assert 2 <= before.meta["step"] < 6
+    restore_network(before, EdgeNet)
+    for name in ("killed", "whole"):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=True, stdout=subprocess.DEVNULL)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    one, two = (load_file(tmp_path / name / "step-000006.safetensors") for name in ("killed", "whole"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Path) -> None:
@@ -139,11 +153,39 @@ def test_truncated_checkpoint(stills: Path, tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+def test_stills_smaller_than_the_crop(tmp_path: Path) -> None:
+    for i, size in enumerate([(1, 1), (1, 40), (7, 3), (5, 5), (20, 30), (63, 64)]):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.random.default_rng(i).integers(0, 255, (*size, 3), np.uint8))
+    config = replace(SMALL, loss="both", clips=1, frames=2, superpixels=20)
+    for step in range(6):
+        batch = make_batch(tmp_path, config, step)
+        assert batch.images.shape == (6, 3, 64, 64)
+        assert batch.images.isfinite().all()
+
+
+def test_things_are_cut_out_by_their_masks(stills: Path, tmp_path: Path) -> None:
+    names = Stills(stills).names
+    for name in names:
+        mask = np.zeros((96, 128), np.uint8)
+        mask[20:60, 30:90] = 255
+        cv2.imwrite(str(tmp_path / f"{name}.png"), mask)
+    rows = [f"{name},{0.9 if name != '0' else 0.1}" for name in names]
+    (tmp_path / "index.csv").write_text("\n".join(["name,confidence", *rows]) + "\n")
+    masks, rng = PseudoMasks(tmp_path), np.random.default_rng(0)
+    for still in StillStream(stills, 0).draw(0, 6):
+        piece = cut_out(still, masks, rng)
+        assert (piece.still == still.image).all()
+        by_mask = piece.mask.sum() == 255 * 40 * 60
+        assert by_mask == (still.name != "0"), "a blob where nobody is sure"
+    with pytest.raises(BadInput, match="no mask of strange"):
+        cut_out(still._replace(name="strange"), masks, rng)
+
+
 def test_a_batch_depends_on_seed_and_step_alone(stills: Path) -> None:
-    one, two = make_batch(Stills(stills), SMALL, 4), make_batch(Stills(stills), SMALL, 4)
+    one, two = make_batch(stills, SMALL, 4), make_batch(stills, SMALL, 4)
     assert torch.equal(one.images, two.images)
     assert torch.equal(one.points, two.points)
-    assert not torch.equal(one.images, make_batch(Stills(stills), SMALL, 5).images)
+    assert not torch.equal(one.images, make_batch(stills, SMALL, 5).images)
 
 
 @pytest.mark.parametrize("loss", ["nt-xent", "both"])
@@ -169,11 +211,11 @@ def test_the_published_network_learns(stills: Path, tmp_path: Path) -> None:
 
 def test_losses_are_summed_over_one_pass(stills: Path) -> None:
     config = replace(SMALL, loss="both", clips=1, frames=2, superpixels=20)
-    batch = make_batch(Stills(stills), config, 0)
+    batch = make_batch(stills, config, 0)
     assert batch.images.shape == (2 * 2 + 2, 3, 64, 64)
     assert batch.objects is not None
-    assert make_batch(Stills(stills), replace(config, loss="nt-xent"), 0).images.equal(batch.images[4:])
-    assert make_batch(Stills(stills), replace(config, loss="dense"), 0).images.equal(batch.images[:4])
+    assert make_batch(stills, replace(config, loss="nt-xent"), 0).images.equal(batch.images[4:])
+    assert make_batch(stills, replace(config, loss="dense"), 0).images.equal(batch.images[:4])
 
 
 def test_points_are_read_where_the_runtime_pools() -> None:

@@ -1,0 +1,86 @@
+"""Two processes that talk by gloo do what one does with the whole batch."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shls.runtime.errors import BadInput
+from shls_train import distributed
+
+# Without rounding to bfloat16, so that what differs is the order of sums alone.
+SCRIPT = """
+import contextlib, sys
+from pathlib import Path
+from shls_train import train
+from shls_train.config import TrainConfig
+train.mixed_precision = lambda _: contextlib.nullcontext()
+config = TrainConfig(network=sys.argv[3], loss=sys.argv[4], steps=3, batch=4, points=16, crop=64, clips=2, frames=2,
+                     superpixels=20, lr=1e-4)
+train.train(Path(sys.argv[1]), Path(sys.argv[2]), config, lambda at: print(at.step))
+"""
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stills")
+    for i in range(12):
+        coarse = np.random.default_rng(i).integers(0, 255, (12, 16, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{i:02}.png"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
+    return folder
+
+
+def run(processes: int, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, "--no-python", sys.executable, "-c", SCRIPT, *arguments],
+        env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("network", "loss"), [("shls-edge", "both"), ("shls-r18", "nt-xent")])
+def test_two_processes_train_as_one(stills: Path, tmp_path: Path, network: str, loss: str) -> None:
+    logs, weights = [], []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        done = run(processes, str(stills), str(out), network, loss)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["1", "2", "3"], "one of them reports"
+        logs.append(list(csv.DictReader((out / "log.csv").open())))
+        weights.append(load_file(out / "step-000003.safetensors"))
+    for one, two in zip(*logs, strict=True):
+        assert {name: float(two[name]) for name in one} == pytest.approx(
+            {name: float(one[name]) for name in one}, rel=2e-3, abs=2e-3
+        )
+    assert weights[0].keys() == weights[1].keys()
+    for name, first in weights[0].items():
+        if "running" in name:  # statistics count over both; Adam turns rounding into steps of up to lr
+            torch.testing.assert_close(weights[1][name], first, rtol=1e-2, atol=3e-3)
+
+
+def test_batches_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(distributed.share(6)) == [0, 1, 2, 3, 4, 5]
+    monkeypatch.setattr(distributed, "processes", lambda: 4)
+    monkeypatch.setattr(distributed, "rank", lambda: 2)
+    assert list(distributed.share(8)) == [4, 5]
+    with pytest.raises(BadInput, match="6 views or clips a step for 4 processes; choose a multiple"):
+        distributed.share(6)
+
+
+def test_alone_nothing_changes() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    norm = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    assert distributed.gather(x) is x
+    assert distributed.total(x) is x
+    assert type(distributed.synchronise_norms(norm)[0]) is torch.nn.BatchNorm2d
+    assert distributed.average([1.5, 2.0]) == [1.5, 2.0]

@@ -1,0 +1,144 @@
+"""The stream of stills: its order, its memory, and what is wrong with shards."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from shls.runtime import stills as stills_module
+from shls.runtime.errors import BadInput
+from shls_train import stream as stream_module
+from shls_train.stream import StillStream
+
+
+def shard(path: Path, first: int, count: int) -> None:
+    """A tar of images whose red tells which they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for number in range(first, first + count):
+            data = cv2.imencode(".png", np.full((4, 6, 3), (0, 0, number), np.uint8))[1].tobytes()
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Shards of 7, 5 and 4 stills, and 3 loose ones."""
+    shard(tmp_path / "a.tar", 0, 7)
+    shard(tmp_path / "deep" / "b.tar", 10, 5)
+    shard(tmp_path / "c.tar", 20, 4)
+    for number in range(30, 33):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((4, 6, 3), (0, 0, number), np.uint8))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def short_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "VISIT", 3)
+
+
+def reds(stream: StillStream, positions: range) -> list[int]:
+    return [int(stream.draw(position)[0].image[0, 0, 0]) for position in positions]
+
+
+def test_each_shard_gives_all_its_stills_before_one_again(root: Path) -> None:
+    drawn = reds(StillStream(root, 0), range(3 * 4 * 20))
+    assert set(drawn) == {*range(7), *range(10, 15), *range(20, 24), *range(30, 33)}
+    for first, count in ((0, 7), (10, 5), (20, 4), (30, 3)):
+        of_shard = [red for red in drawn if first <= red < first + 10]
+        for begin in range(0, len(of_shard) - count, count):
+            assert len(set(of_shard[begin : begin + count])) == count
+    visits = [{red // 10 for red in drawn[begin : begin + 3]} for begin in range(0, len(drawn), 3)]
+    assert all(len(visit) == 1 for visit in visits)
+    orders = [tuple(visit.copy().pop() for visit in visits[begin : begin + 4]) for begin in range(0, len(visits), 4)]
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders), "a round comes to every shard"
+    assert len(set(orders)) > 1, "in another order each time"
+
+
+def test_any_position_can_be_gone_to(root: Path) -> None:
+    drawn = reds(StillStream(root, 5), range(40))
+    assert reds(StillStream(root, 5), range(25, 40)) == drawn[25:]
+    assert reds(StillStream(root, 6), range(40)) != drawn
+
+
+def test_companions_come_from_the_same_shard(root: Path) -> None:
+    stream = StillStream(root, 1)
+    for position in range(30):
+        together = [still.image[0, 0, 0] for still in stream.draw(position, 3)]
+        assert len({red // 10 for red in together}) == 1
+        assert len(set(together)) == 3
+
+
+def test_only_a_few_indices_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[Path] = []
+    places = stills_module._places_in_shard
+
+    def counted(path: Path) -> list[stills_module._Place]:
+        alive.append(path)
+        return places(path)
+
+    for number in range(20):
+        shard(tmp_path / f"{number:02}.tar", number, 4)
+    monkeypatch.setattr(stills_module, "_places_in_shard", counted)
+    stream = StillStream(tmp_path, 0)
+    assert not alive, "nothing is read before it is asked for"
+    stream.draw(0)
+    stream.draw(1)
+    assert len(alive) == 1
+    reds(stream, range(3 * 20))
+    assert len(alive) == 20, "each shard is opened once a round"
+    assert stream._opened.cache_info().currsize == stream_module.OPEN
+
+
+def test_names_are_those_of_the_whole(root: Path) -> None:
+    stream = StillStream(root, 0)
+    names = {stream.draw(position)[0].name for position in range(3 * 4 * 5)}
+    assert names == set(stills_module.Stills(root).names)
+
+
+def test_too_few_stills(root: Path) -> None:
+    StillStream(root, 0).require(19)
+    with pytest.raises(BadInput, match="19 stills, at least 20 needed"):
+        StillStream(root, 0).require(20)
+
+
+def test_a_still_that_cannot_be_read_is_left_out(root: Path) -> None:
+    (root / "31.png").write_bytes(b"no image")
+    stream = StillStream(root, 0)
+    drawn = reds(stream, range(3 * 4 * 4))
+    assert 31 not in drawn
+    assert drawn == reds(StillStream(root, 0), range(3 * 4 * 4))
+    (message,) = stream.unreadable
+    assert "31.png" in message
+    for number in (30, 32):
+        (root / f"{number}.png").write_bytes(b"")
+    with pytest.raises(BadInput, match="not one readable image"):
+        reds(StillStream(root, 0), range(3 * 4))
+
+
+def test_a_shard_cut_short_is_refused_before_the_work(root: Path) -> None:
+    path = root / "c.tar"
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(BadInput, match=r"c\.tar: cut short.*copy it again"):
+        StillStream(root, 0)
+
+
+def test_places_without_stills(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        StillStream(tmp_path / "nothing", 0)
+    with pytest.raises(BadInput, match="no images found"):
+        StillStream(tmp_path, 0)
+
+
+def test_collections_are_told_apart(root: Path) -> None:
+    before = StillStream(root, 0).inputs
+    assert before["shards"] == 4
+    assert before["files"] == 6
+    shard(root / "d.tar", 40, 1)
+    assert StillStream(root, 0).inputs != before
