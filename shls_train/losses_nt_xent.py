@@ -30,10 +30,10 @@ def nt_xent(features: Tensor, triplets: Tensor, temperature: float) -> Matching:
     """
     if not len(triplets):
         return Matching(features.sum() * 0, torch.zeros((), device=features.device))
-    anchor = features[triplets[:, 0], :, None]  # (A, D, 1)
-    positives, negatives = triplets[:, 1:].chunk(2, dim=1)  # (A, T) each
-    right = (features[positives] @ anchor)[..., 0] / temperature  # (A, T)
-    wrong = (features[negatives] @ anchor)[..., 0] / temperature  # (A, T)
+    # Not features[triplets]: on several threads the order of its gradient's sums is that of chance.
+    chosen = features.index_select(0, triplets.flatten()).view(*triplets.shape, -1)  # (A, 1 + 2 T, D)
+    cosines = (chosen[:, 1:] @ chosen[:, 0, :, None])[..., 0] / temperature  # (A, 2 T)
+    right, wrong = cosines.chunk(2, dim=1)  # (A, T) each
     rest = torch.logsumexp(wrong, dim=1, keepdim=True)  # (A, 1)
     loss = (torch.logaddexp(right, rest) - right).mean()
     accuracy = (right > wrong.amax(1, keepdim=True)).float().mean()

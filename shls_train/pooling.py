@@ -33,7 +33,8 @@ def pool(features: Tensor, labels: Tensor, number: int) -> Tensor:
     cell = cell + superpixel // number * (h * w)
     flat = features.permute(0, 2, 3, 1).reshape(-1, C).float()  # (B*h*w, C)
     weights = pixels.float()
-    sums = flat.new_zeros(B * number, C).index_add(0, superpixel, flat[cell] * weights[:, None])
+    # Not flat[cell]: on several threads the order of its gradient's sums is that of chance.
+    sums = flat.new_zeros(B * number, C).index_add(0, superpixel, flat.index_select(0, cell) * weights[:, None])
     areas = weights.new_zeros(B * number).index_add(0, superpixel, weights)
     return (sums / areas.clamp(min=1)[:, None]).view(B, number, C)
 
