@@ -32,11 +32,7 @@ class ClipSize:
 
 
 class Piece(NamedTuple):
-    """What is pasted: a still, (H, W, 3) uint8 RGB, and its mask, (H, W) uint8, 255 where the thing is.
-
-    Where the still is the clip's background, the very same array, nothing is pasted: the thing stays where it is, only
-    its label is drawn.
-    """
+    """What is pasted: a still, (H, W, 3) uint8 RGB, and its mask, (H, W) uint8, 255 where the thing is."""
 
     still: np.ndarray
     mask: np.ndarray
@@ -126,8 +122,7 @@ def make_clip(background: np.ndarray, pieces: Sequence[Piece], rng: Rng, size: C
     """
     shape = (size.height, size.width)
     layers = [_camera(background.shape[:2], rng, size)]
-    for piece in pieces[:MOST_OBJECTS]:
-        layers.append(layers[0] if piece.still is background else _way(piece.mask, rng, size))
+    layers += [_way(piece.mask, rng, size) for piece in pieces[:MOST_OBJECTS]]
     stills = [Piece(background, np.full(background.shape[:2], 255, np.uint8)), *pieces[:MOST_OBJECTS]]
     lens = _Lens(rng, size.frames)
     frames, labels = [], []
@@ -167,7 +162,7 @@ def _way(mask: np.ndarray, rng: Rng, size: ClipSize) -> Trajectory:
     """A thing is placed in the frame, turned, sized and moved; fast ones leave it and may come back."""
     x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
     middle = np.array([x + w / 2, y + h / 2])
-    side = size.height * np.exp(rng.uniform(np.log(0.2), np.log(1.1)))
+    side = size.height * np.exp(rng.uniform(np.log(0.25), np.log(1.2)))
     steps = _smooth(rng, size.frames, 2) * size.height * _tempo(rng, 0.05)
     centres = np.array([size.width, size.height]) * rng.uniform(0.2, 0.8, 2) + steps
     zooms = side / max(w, h, 1) * np.exp(_smooth(rng, size.frames, 1)[:, 0] * rng.uniform(0, 0.06))

@@ -69,11 +69,11 @@ class RefinerConfig(Schedule):
     superpixels : N, per frame
     """
 
-    steps: int = 1200
+    steps: int = 900
     batch: int = 2
     frames: int = 10
     height: int = 288
     width: int = 512
-    crop: int = 160
+    crop: int = 224
     superpixels: int = 700
     lr: float = 2e-3

@@ -1,12 +1,12 @@
 """The refiner of `shls-edge`: what the memory says of an object's surroundings in, a logit per pixel out.
 
-A small U-Net at half the crop's resolution. It corrects the logit that it is given, so that it starts as the identity.
+A small U-Net at half the crop's resolution, and a thin last layer at the whole. It corrects the logit that it is given,
+so that it starts as the identity.
 As in the embedding: 3x3 convolutions, ReLU and residual additions, so that every builder fuses and quantises all of it.
 """
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE
@@ -27,9 +27,10 @@ class EdgeRefiner(nn.Module):
     dim : int
         D, length of a superfeature.
     widths : channels at strides 2, 4, 8 and 16.
+    fine : channels at stride 1.
     """
 
-    def __init__(self, dim: int = 64, widths: tuple[int, int, int, int] = (24, 48, 64, 96)) -> None:
+    def __init__(self, dim: int = 64, widths: tuple[int, int, int, int] = (16, 32, 64, 96), fine: int = 8) -> None:
         super().__init__()
         c2, c4, c8, c16 = widths
         self.dim = dim
@@ -48,7 +49,10 @@ class EdgeRefiner(nn.Module):
         self.merge4 = conv(c4, c4)
         self.lateral4 = nn.Conv2d(c4, c2, 1)
         self.merge2 = conv(c2, c2)
-        self.head = nn.Conv2d(c2, 1, 3, padding=1)
+        self.lateral2 = nn.Conv2d(c2, fine, 1)
+        self.lateral1 = conv(CHANNELS, fine)
+        self.merge1 = conv(fine, fine)
+        self.head = nn.Conv2d(fine, 1, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # there is one
 
@@ -61,6 +65,6 @@ class EdgeRefiner(nn.Module):
         at8 = self.merge8(at8 + double(self.lateral16(at16)))
         at4 = self.merge4(at4 + double(self.lateral8(at8)))
         at2 = self.merge2(at2 + double(self.lateral4(at4)))
-        change = F.interpolate(self.head(at2), scale_factor=2.0, mode="bilinear", align_corners=False)
-        logits: Tensor = change[:, 0] + crops[:, PRIOR] * PRIOR_SCALE  # (K, S, S)
+        at1 = self.merge1(self.lateral1(crops) + double(self.lateral2(at2)))  # (K, fine, S, S)
+        logits: Tensor = self.head(at1)[:, 0] + crops[:, PRIOR] * PRIOR_SCALE  # (K, S, S)
         return logits

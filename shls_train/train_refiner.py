@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numba
 import numpy as np
 import torch
@@ -18,9 +17,8 @@ from shls.runtime.crops import PRIOR, Crops
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
 from shls.runtime.stills import Stills
-from shls_train.augment import Rng, blob
 from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.clips import Clip, ClipSize, Piece, make_clip
+from shls_train.clips import Clip, ClipSize
 from shls_train.config import RefinerConfig
 from shls_train.distributed import training_device
 from shls_train.folding import fold_batch_norm, weights_digest
@@ -29,36 +27,10 @@ from shls_train.network import EdgeNet
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import EdgeRefiner
 from shls_train.rollout import Sample, TorchRefiner, follow, refiner_contract, roll_out
+from shls_train.scenes import HELD_OUT, Scenes
 from shls_train.train import normalise
 
-HELD_OUT = 50
-"""Every so many-th still is kept for validation."""
-
 VALIDATION_CLIPS = 16
-
-OBJECTS = (0.45, 0.3, 0.15, 0.1)
-"""Probability of 1, 2, 3 and 4 objects in a clip."""
-
-TWIN = 0.2
-"""How often a further object looks like the one before: only its place tells them apart."""
-
-CAMOUFLAGED = 0.15
-"""How often an object is cut out of its own background."""
-
-AT_HOME = 0.4
-"""How often the thing on the background's still is one to follow, if its mask is sure."""
-
-BLOBS = 0.2
-"""How often what is pasted is a blob, not a thing."""
-
-CONFIDENT = 0.5
-"""Least confidence of a pseudo-mask that is used."""
-
-UNMARKED = 0.3
-"""How often one of several things is not to be followed."""
-
-LEAST_AREA = 0.002
-"""Share of the first frame that its objects must cover, or the clip is drawn again."""
 
 LAST = PRIOR + 3
 """The channel of the last mask."""
@@ -106,9 +78,8 @@ class RefinerTask:
     def __init__(self, stills: Stills, embedding: Path, config: RefinerConfig, masks: PseudoMasks | None) -> None:
         if len(stills) < HELD_OUT:
             raise BadInput(f"{len(stills)} stills, at least {HELD_OUT} needed: some are kept for validation")
-        self._stills, self._config, self._masks = stills, config, masks
-        self._stills_at = range(len(stills))
-        self._things_at = masks.confident(CONFIDENT) if masks is not None else []
+        self._config = config
+        self._scenes = Scenes(stills, masks, ClipSize(config.frames, config.height, config.width))
         self._device = training_device()
         loaded = load_checkpoint(embedding)
         self._embedding = restore_network(loaded, EdgeNet).to(self._device)
@@ -126,7 +97,7 @@ class RefinerTask:
     def batch(self, step: int) -> list[FeaturedClip]:
         """Draw the clips of a step."""
         seeds = [[self._config.seed, 1, step, i] for i in range(self._config.batch)]
-        return [self._draw(np.random.default_rng(seed), held_out=False) for seed in seeds]
+        return [self._draw(seed, held_out=False) for seed in seeds]
 
     def loss(self, batch: list[FeaturedClip]) -> Losses:
         """Roll the clips out with the network as it is, then correct it on all crops together."""
@@ -152,47 +123,15 @@ class RefinerTask:
         plain: list[float] = []
         refined: list[float] = []
         for i in range(VALIDATION_CLIPS):
-            clip, features = self._draw(np.random.default_rng([self._config.seed, 2, i]), held_out=True)
+            clip, features = self._draw([self._config.seed, 2, i], held_out=True)
             for used, scores in ((None, plain), (refiner, refined)):
                 found = follow(clip.frames, clip.labels, features, self._contract, used)
                 scores.append(_clip_jaccard(found, clip.labels))
         return {"J memory": float(np.mean(plain)), "J refined": float(np.mean(refined))}
 
-    def _draw(self, rng: Rng, held_out: bool) -> FeaturedClip:
-        config = self._config
-        size = ClipSize(config.frames, config.height, config.width)
-        while True:
-            index = self._pick(rng, held_out, self._stills_at)
-            background = self._stills[index]
-            pieces: list[Piece] = []
-            wanted = 1 + rng.choice(4, p=OBJECTS)
-            if rng.random() < AT_HOME and self._masks is not None and self._masks.confidence(index) >= CONFIDENT:
-                pieces.append(Piece(background, self._masks[index][0]))
-            while len(pieces) < wanted:
-                pieces.append(self._piece(rng, held_out, background, pieces))
-            clip = make_clip(background, pieces, rng, size)
-            if len(pieces) > 1 and rng.random() < UNMARKED:
-                clip.labels[clip.labels == rng.integers(1, len(pieces) + 1)] = 0
-            if (clip.labels[0] > 0).mean() >= LEAST_AREA:
-                return FeaturedClip(clip, self._describe(clip.frames))
-
-    def _pick(self, rng: Rng, held_out: bool, among: Sequence[int]) -> int:
-        while True:
-            index = among[int(rng.integers(len(among)))]
-            if (index % HELD_OUT == 0) == held_out:
-                return index
-
-    def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Piece]) -> Piece:
-        """A thing to paste: a new one, or one that looks like what is there already."""
-        if others and others[-1].still is not background and rng.random() < TWIN:
-            return others[-1]
-        if rng.random() < CAMOUFLAGED:
-            return Piece(background.copy(), blob(background.shape[:2], rng))
-        if self._masks is None or rng.random() < BLOBS:
-            still = self._stills[self._pick(rng, held_out, self._stills_at)]
-            return Piece(still, blob(still.shape[:2], rng))
-        index = self._pick(rng, held_out, self._things_at)
-        return Piece(self._stills[index], largest_part(self._masks[index][0]))
+    def _draw(self, seed: list[int], held_out: bool) -> FeaturedClip:
+        clip = self._scenes.draw(np.random.default_rng(seed), held_out)
+        return FeaturedClip(clip, self._describe(clip.frames))
 
     def _describe(self, frames: np.ndarray) -> np.ndarray:
         """Feature maps of frames, (T, D, h, w) float32."""
@@ -238,14 +177,6 @@ def aggregate(crops: Crops, logits: Tensor) -> Tensor:
     odds = together / (1 - together)
     before = torch.stack([torch.from_numpy(crops.planes[..., 0]).to(logits.device), *planes[1:]])
     return torch.where(inside.to(logits.device), odds / odds.sum(0), before).clamp_min(1e-6)
-
-
-def largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of what is above 127, (H, W) uint8 0 or 255, its edge as soft as before."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
-    part = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8) if len(stats) > 1 else labels * 0
-    around = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8))
-    return mask * around
 
 
 def _clip_jaccard(found: np.ndarray, truth: np.ndarray) -> float:

@@ -22,7 +22,7 @@ from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.config import RefinerConfig
 from shls_train.refiner import EdgeRefiner
 from shls_train.rollout import Sample
-from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, largest_part, train_refiner
+from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, train_refiner
 
 CONFIG = RefinerConfig(steps=2, batch=1, frames=3, height=64, width=96, crop=32, superpixels=60)
 
@@ -91,15 +91,6 @@ def test_the_loss_falls_as_the_answer_gets_better() -> None:
     right = torch.linspace(1, -1, 32).expand(1, 32, 32)
     losses = [frame_loss(Sample(crops, truth), right * scale).item() for scale in (-5, 0, 5, 20)]
     assert losses == sorted(losses, reverse=True)
-
-
-def test_the_largest_part_is_kept_with_its_soft_edge() -> None:
-    mask = np.zeros((20, 30), np.uint8)
-    mask[2:12, 2:12], mask[12, 2:12], mask[15:17, 20:22] = 255, 60, 255
-    part = largest_part(mask)
-    np.testing.assert_array_equal(part[:13, :13], mask[:13, :13])
-    assert not part[14:].any()
-    assert not largest_part(np.zeros((4, 4), np.uint8)).any()
 
 
 def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint: Path) -> None:

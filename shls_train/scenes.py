@@ -1,0 +1,118 @@
+"""What clips show: stills, the things on them by pseudo-masks, and things that are hard to tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from shls.runtime.stills import Stills
+from shls_train.augment import Rng, blob
+from shls_train.clips import Clip, ClipSize, Piece, make_clip
+from shls_train.pseudo_masks import PseudoMasks
+
+HELD_OUT = 50
+"""Every so many-th still is kept for validation."""
+
+OBJECTS = (0.45, 0.3, 0.15, 0.1)
+"""Probability of 1, 2, 3 and 4 objects in a clip."""
+
+LEAST_AREA = 0.002
+"""Share of the first frame that its objects must cover, or the clip is drawn again."""
+
+CONFIDENT = 0.5
+"""Least confidence of a pseudo-mask that is used."""
+
+BLOBS = 0.25
+"""How often what is pasted is a blob, not a thing."""
+
+LIMBED = 0.5
+"""How often it has limbs: thin parts are what superpixels lose and pixels must find."""
+
+TWIN = 0.2
+"""How often a further object looks like the one before: only its place tells them apart."""
+
+CAMOUFLAGED = 0.15
+"""How often an object is cut out of its own background."""
+
+UNMARKED = 0.3
+"""How often one of several things is not to be followed."""
+
+
+class Scenes:
+    """Draws clips from a collection of stills.
+
+    Parameters
+    ----------
+    stills : Stills
+    masks : of the things on them; without, only blobs are cut out
+    size : of the clips
+    """
+
+    def __init__(self, stills: Stills, masks: PseudoMasks | None, size: ClipSize) -> None:
+        self._stills, self._masks, self._size = stills, masks, size
+        self._all: Sequence[int] = range(len(stills))
+        self._things = masks.confident(CONFIDENT) if masks is not None else []
+
+    def draw(self, rng: Rng, held_out: bool = False) -> Clip:
+        """Draw a clip whose first frame shows something to follow, of the held-out stills or of the others."""
+        while True:
+            background = self._stills[self._pick(rng, held_out, self._all)]
+            pieces: list[Piece] = []
+            for _ in range(1 + rng.choice(4, p=OBJECTS)):
+                pieces.append(self._piece(rng, held_out, background, pieces))
+            clip = make_clip(background, pieces, rng, self._size)
+            if len(pieces) > 1 and rng.random() < UNMARKED:
+                clip.labels[clip.labels == rng.integers(1, len(pieces) + 1)] = 0
+            if (clip.labels[0] > 0).mean() >= LEAST_AREA:
+                return clip
+
+    def _pick(self, rng: Rng, held_out: bool, among: Sequence[int]) -> int:
+        while True:
+            index = among[int(rng.integers(len(among)))]
+            if (index % HELD_OUT == 0) == held_out:
+                return index
+
+    def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Piece]) -> Piece:
+        """A thing to paste: a new one, or one that looks like what is there already."""
+        if others and rng.random() < TWIN:
+            return others[-1]
+        if rng.random() < CAMOUFLAGED:
+            still, mask = background, blob(background.shape[:2], rng)
+        elif self._masks is None or rng.random() < BLOBS:
+            still = self._stills[self._pick(rng, held_out, self._all)]
+            mask = blob(still.shape[:2], rng)
+        else:
+            index = self._pick(rng, held_out, self._things)
+            still, mask = self._stills[index], largest_part(self._masks[index][0])
+        return Piece(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
+
+
+def largest_part(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part of what is above 127, (H, W) uint8, its edge as soft as before; else black."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
+    if len(stats) < 2:
+        return np.zeros_like(mask)
+    part = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
+    return mask * cv2.dilate(part, np.ones((3, 3), np.uint8))
+
+
+def with_limbs(mask: np.ndarray, rng: Rng) -> np.ndarray:
+    """The same thing with one to four thin bent limbs, which show what is on the still there, (H, W) uint8."""
+    limbed = mask.copy()
+    rows, columns = np.nonzero(mask > 127)
+    if not len(rows):
+        return limbed
+    middle, side = np.array([columns.mean(), rows.mean()]), np.sqrt(len(rows))
+    for _ in range(rng.integers(1, 5)):
+        at = rng.integers(len(rows))
+        joint = np.array([columns[at], rows[at]], float)
+        angle = np.arctan2(*(joint - middle)[::-1]) + rng.normal(0, 0.4)
+        joints = [joint]
+        for _ in range(2):
+            joints.append(joints[-1] + rng.uniform(0.2, 0.5) * side * np.array([np.cos(angle), np.sin(angle)]))
+            angle += rng.normal(0, 0.6)
+        width = max(1, round(side * rng.uniform(0.02, 0.12)))
+        cv2.polylines(limbed, [np.rint(joints).astype(np.int32)], False, 255, width)
+    return limbed
