@@ -288,6 +288,15 @@ def test_no_drift_over_a_thousand_frames() -> None:
             assert result.areas.min() >= 96 * 160 / 120 / 4
 
 
+@pytest.mark.parametrize("shape", [(16, 24), (19, 30), (1, 3)])
+def test_thumbnails_are_means(shape: tuple[int, int]) -> None:
+    luma = np.random.default_rng(0).integers(0, 128, shape).astype(np.uint8)
+    found = superpixels._thumbnail(luma, 8)
+    assert found.shape == (-(-shape[0] // 8), -(-shape[1] // 8))
+    for j, i in np.ndindex(*found.shape):
+        assert found[j, i] == int(luma[8 * j : 8 * j + 8, 8 * i : 8 * i + 8].mean())
+
+
 @pytest.mark.parametrize("motion", [(0, 0), (24, -16), (-40, 8), (16, 32)])
 def test_camera_motion_is_found(motion: tuple[int, int]) -> None:
     wide = np.random.default_rng(4).integers(0, 128, (80, 120)).astype(np.uint8)

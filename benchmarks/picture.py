@@ -1,0 +1,75 @@
+"""A picture of superpixels over frames of a clip: cold, warm and ISEC, below each other.
+
+    python benchmarks/picture.py PICTURE.jpg [--source VIDEO] [--frames 10 40] [--count 1500]
+
+Warm superpixels follow the clip from its first frame to the frames shown. Six labels that are alive in all of them are
+filled, in colours that go with the label: where warm ones keep their colour and place, cold ones of the same number are
+somewhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from shls.runtime.contract import SuperpixelSettings
+from shls.runtime.isec import isec
+from shls.runtime.segmenter import SHIPPED_MODEL
+from shls.runtime.sources import open_source
+from shls.runtime.superpixels import SuperpixelTracker, slic
+
+FILLED = ((230, 60, 60), (60, 200, 60), (70, 110, 255), (240, 200, 40), (210, 80, 220), (60, 210, 220))
+
+
+def drawn(image: np.ndarray, labels: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """The image with outlines, and the marked labels filled."""
+    out = image.copy()
+    for label, colour in zip(marked, FILLED, strict=False):
+        out[labels == label] = colour
+    edge = np.zeros(labels.shape, bool)
+    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= labels[1:] != labels[:-1]
+    out[edge] = (255, 255, 255)
+    return out
+
+
+def named(image: np.ndarray, text: str) -> np.ndarray:
+    out = image.copy()
+    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        cv2.putText(out, text, (10, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, width, cv2.LINE_AA)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--source", default=str(SHIPPED_MODEL.parent / "bunny.mp4"))
+    parser.add_argument("--frames", type=int, nargs="+", default=[10, 40])
+    parser.add_argument("--count", type=int, default=SuperpixelSettings().count)
+    parser.add_argument("--scale", type=float, default=0.7)
+    args = parser.parse_args()
+    settings = SuperpixelSettings(args.count)
+    tracker = SuperpixelTracker(settings)
+    rows: dict[str, list[np.ndarray]] = {"cold": [], "warm": [], "ISEC": []}
+    with open_source(args.source) as frames:
+        for frame in itertools.islice(frames, max(args.frames) + 1):
+            followed = tracker.step(frame.image).labels
+            if frame.index in args.frames:
+                found = {"cold": slic(frame.image, settings).labels, "warm": followed}
+                found["ISEC"] = isec(frame.image, settings).labels
+                for name, labels in found.items():
+                    marked = np.linspace(0.2, 0.8, len(FILLED)) * settings.count
+                    chosen = marked.astype(int) if name != "ISEC" else np.empty(0, int)
+                    title = f"{name}, frame {frame.index}, {labels.max() + 1} regions"
+                    rows[name].append(named(drawn(frame.image, labels, chosen), title))
+    picture = np.vstack([np.hstack(row) for row in rows.values()])
+    picture = cv2.resize(picture, None, fx=args.scale, fy=args.scale, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(args.picture), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+
+if __name__ == "__main__":
+    main()
