@@ -52,13 +52,13 @@ class Scenes:
 
     def __init__(self, stills: Stills, masks: PseudoMasks | None, size: ClipSize) -> None:
         self._stills, self._masks, self._size = stills, masks, size
-        self._all: Sequence[int] = range(len(stills))
-        self._things = masks.confident(CONFIDENT) if masks is not None else []
+        self._all = _split(range(len(stills)))
+        self._things = _split(masks.confident(CONFIDENT) if masks is not None else [])
 
     def draw(self, rng: Rng, held_out: bool = False) -> Clip:
         """Draw a clip whose first frame shows something to follow, of the held-out stills or of the others."""
         while True:
-            background = self._stills[self._pick(rng, held_out, self._all)]
+            background = self._stills[_pick(rng, self._all[held_out])]
             pieces: list[Piece] = []
             for _ in range(1 + rng.choice(4, p=OBJECTS)):
                 pieces.append(self._piece(rng, held_out, background, pieces))
@@ -68,25 +68,29 @@ class Scenes:
             if (clip.labels[0] > 0).mean() >= LEAST_AREA:
                 return clip
 
-    def _pick(self, rng: Rng, held_out: bool, among: Sequence[int]) -> int:
-        while True:
-            index = among[int(rng.integers(len(among)))]
-            if (index % HELD_OUT == 0) == held_out:
-                return index
-
     def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Piece]) -> Piece:
         """A thing to paste: a new one, or one that looks like what is there already."""
+        things = self._things[held_out]
         if others and rng.random() < TWIN:
             return others[-1]
         if rng.random() < CAMOUFLAGED:
             still, mask = background, blob(background.shape[:2], rng)
-        elif self._masks is None or rng.random() < BLOBS:
-            still = self._stills[self._pick(rng, held_out, self._all)]
+        elif self._masks is None or not things or rng.random() < BLOBS:
+            still = self._stills[_pick(rng, self._all[held_out])]
             mask = blob(still.shape[:2], rng)
         else:
-            index = self._pick(rng, held_out, self._things)
+            index = _pick(rng, things)
             still, mask = self._stills[index], largest_part(self._masks[index][0])
         return Piece(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
+
+
+def _split(indices: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Those to learn from, and those held out."""
+    return [i for i in indices if i % HELD_OUT], [i for i in indices if not i % HELD_OUT]
+
+
+def _pick(rng: Rng, among: list[int]) -> int:
+    return among[int(rng.integers(len(among)))]
 
 
 def largest_part(mask: np.ndarray) -> np.ndarray:

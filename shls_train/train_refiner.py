@@ -46,6 +46,13 @@ class FeaturedClip(NamedTuple):
     features: np.ndarray
 
 
+class Batch(NamedTuple):
+    """The clips of a step, and its number."""
+
+    clips: list[FeaturedClip]
+    step: int
+
+
 def train_refiner(
     data: Path,
     embedding: Path,
@@ -94,23 +101,24 @@ class RefinerTask:
         )
         self._refiner_contract = refiner_contract(config.crop, dim)
 
-    def batch(self, step: int) -> list[FeaturedClip]:
+    def batch(self, step: int) -> Batch:
         """Draw the clips of a step."""
         seeds = [[self._config.seed, 1, step, i] for i in range(self._config.batch)]
-        return [self._draw(seed, held_out=False) for seed in seeds]
+        return Batch([self._draw(seed, held_out=False) for seed in seeds], step)
 
-    def loss(self, batch: list[FeaturedClip]) -> Losses:
+    def loss(self, batch: Batch) -> Losses:
         """Roll the clips out with the network as it is, then correct it on all crops together."""
         refiner = TorchRefiner(self.network, self._refiner_contract)
         samples = [
             sample
-            for clip, features in batch
+            for clip, features in batch.clips
             for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
         ]
         self.network.train()
         images = torch.from_numpy(np.concatenate([sample.crops.images for sample in samples])).to(self._device)
         features = torch.from_numpy(np.concatenate([sample.crops.features for sample in samples])).to(self._device)
-        images[:, LAST] *= (torch.rand(len(images), 1, 1) >= FORGOTTEN).to(self._device)
+        chance = torch.rand(len(images), 1, 1, generator=torch.Generator().manual_seed(batch.step))
+        images[:, LAST] *= (chance >= FORGOTTEN).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self.network(images, features).float()
         parts = logits.split([len(sample.crops.objects) for sample in samples])
