@@ -190,10 +190,7 @@ class VideoSegmenter:
             readout = memories.read(seen.features, self._motion.trace(centres))
         planes = self._decide_pixels(seen, readout, memories.ids)
         with self.stopwatch.time("remember"):
-            known = readout.probabilities
-            if self.refiner is not None and __import__("os").environ.get("FEED", "1") == "1":
-                known = average(planes, seen.superpixels, known)
-            memories.write(seen.features, centres, known)
+            memories.write(seen.features, centres, self._to_remember(seen, readout, planes))
         with self.stopwatch.time("decide"):
             mask = decide(planes, self._size)
         self._last = _renumbered(mask, memories.ids)
@@ -211,6 +208,12 @@ class VideoSegmenter:
             nearest = cv2.resize(self._last.labels, planes.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             last = self._motion.carry(columns[nearest])
             return refine_objects(Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last), self.refiner)
+
+    def _to_remember(self, seen: _Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
+        """What the memory learns of a frame, (N, K + 1): what came of its pixels, where a network decided them."""
+        if self.refiner is None:
+            return readout.probabilities
+        return average(planes, seen.superpixels, readout.probabilities)
 
     def _started(self) -> Memories:
         if self._memories is None:
