@@ -8,6 +8,8 @@ Reading takes as much longer as there are prompts; a prompt whose objects are al
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from shls.runtime.memory import Memory
@@ -30,11 +32,22 @@ class Memories:
         self.ids = np.zeros(1, np.uint8)
 
     def add(self, memory: Memory, ids: np.ndarray) -> None:
-        """Take in a memory of objects that were marked together; any with these ids are removed before."""
-        for object_id in ids:
-            self.remove(int(object_id))
+        """Take in a memory of objects that were marked together, whose ids are new."""
         self._groups.append((memory, ids.astype(np.uint8), np.ones(len(ids), bool)))
         self._list()
+
+    def correct(self, features: np.ndarray, centres: np.ndarray, shares: np.ndarray, marked: np.ndarray) -> None:
+        """Remember the newest frame anew where objects were marked again; see `Memory.correct`.
+
+        Parameters
+        ----------
+        features, centres : of the newest frame
+        shares : (N, K + 1) float32, has `read`'s columns
+        marked : ids of the objects marked; those marked together with them before are told, too
+        """
+        for memory, ids, own in self._told(shares):
+            if np.isin(marked, ids).any():
+                memory.correct(features, centres, own)
 
     def remove(self, object_id: int) -> None:
         """Forget an object; from then on it is background."""
@@ -66,12 +79,17 @@ class Memories:
         if self._one_whole:
             self._groups[0][0].write(features, centres, probabilities)
             return
+        for memory, _, own in self._told(probabilities):
+            memory.write(features, centres, own)
+
+    def _told(self, probabilities: np.ndarray) -> Iterator[tuple[Memory, np.ndarray, np.ndarray]]:
+        """Each memory, the ids that are left of it, and its own columns; what is not its own is background to it."""
         at = 1
         for memory, ids, left in self._groups:
-            own = np.zeros((len(features), len(ids) + 1), np.float32)
+            own = np.zeros((len(probabilities), len(ids) + 1), np.float32)
             own[:, 1:][:, left] = probabilities[:, at : at + left.sum()]
             own[:, 0] = 1 - own[:, 1:].sum(1)
-            memory.write(features, centres, own)
+            yield memory, ids[left], own
             at += int(left.sum())
 
     @property

@@ -70,7 +70,8 @@ class Memory:
         self._centroids = np.zeros((objects + 1, settings.clusters, dim), np.float32)
         self._weights = np.zeros((objects + 1, settings.clusters), np.float32)
         self._packed = np.zeros((objects + 1, 0, packing.GROUP * packing.LANES), np.uint8)
-        self._written = 0
+        self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
+        self._written = 0  # frames that are or were in slots which may be, and the first
 
     @property
     def nbytes(self) -> int:
@@ -92,11 +93,34 @@ class Memory:
             raise ShapeMismatch(
                 f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}"
             )
-        slot = 0 if self._written == 0 else 1 + (self._written - 1) % self._settings.recent
+        ring = len(self._counts) - self._fixed
+        slot = 0 if self._written == 0 else self._fixed + (self._written - 1) % ring
         if self._written == 0 or self._counts[slot]:
             self._learn(slot, features, probabilities)
         self._store(slot, features, centres, probabilities)
         self._written += 1
+
+    def correct(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
+        """Remember the newest frame like this instead, for good, and forget the recent ones, which led astray.
+
+        The first frame and the centroids stay, so what is corrected is still known from them; an earlier correction
+        becomes centroids. It takes one of the recent frames' places. If there is no frame but the first, this
+        becomes the first.
+
+        Parameters
+        ----------
+        features, centres, probabilities : as `write` takes them
+        """
+        if self._written <= 1 and self._fixed == 1:
+            self._written, self._weights[:] = 0, 0
+            self.write(features, centres, probabilities)
+            return
+        if self._fixed == 2:
+            self._learn(1, features, probabilities)
+        self._fixed = min(2, len(self._counts) - 1)  # a single recent frame's place may not be taken
+        self._counts[1:] = 0
+        self._store(1, features, centres, probabilities)
+        self._written = 3 - self._fixed
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
         """Let the nearest entries vote for each superpixel.
@@ -106,15 +130,15 @@ class Memory:
         features : (N, D) float32, unit length
         expected : (A, N, 2) float32
             Where each superpixel was 0, 1, 2, ... frames ago, x and y in pixels; ages beyond A are taken as A - 1.
-            The first frame is looked up at the present place.
+            The first frame and a corrected one are looked up at the present place.
         """
         features = np.ascontiguousarray(features, np.float32)
         ages = self._ages()
         places = np.ascontiguousarray(expected[np.minimum(ages, len(expected) - 1)], np.float32)
-        newest = 1 + np.argsort(ages[1:], kind="stable")
-        visit = np.append(newest[self._counts[newest] > 0], 0)
+        newest = self._fixed + np.argsort(ages[self._fixed :], kind="stable")
+        visit = np.append(newest[self._counts[newest] > 0], np.arange(self._fixed)[::-1])
         reach = np.full(len(ages), self._reach, np.float32)
-        reach[0] *= FIRST_REACH
+        reach[: self._fixed] *= FIRST_REACH
         similarity, entry = nearest.search(
             features, places, packing.spatial_order(places[0], self._size), visit, reach,
             self._features, self._centres, self._boxes, self._settings.neighbours,
@@ -127,9 +151,9 @@ class Memory:
         return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
 
     def _ages(self) -> np.ndarray:
-        """(S,): how many frames ago each slot was, as the next frame sees it; 0 for the first, which is kept."""
-        slots = np.arange(len(self._counts))
-        return np.where(slots > 0, (self._written - 1 - slots) % self._settings.recent + 1, 0)
+        """(S,): how many frames ago each slot was, as the next frame sees it; 0 for those which are kept."""
+        slots = np.arange(len(self._counts)) - self._fixed  # in the ring
+        return np.where(slots < 0, 0, (self._written - 2 - slots) % (len(slots) - self._fixed) + 1)
 
     def _store(self, slot: int, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
         """Pack a frame's superpixels, sixteen that lie together to a group."""

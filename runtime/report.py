@@ -172,7 +172,7 @@ class _Chart:
         at = self._at_x(x)
         self._parts.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="{COLOURS[1]}"/>'
-            f'<text x="{at + 4:.1f}" y="{TOP + 10}" fill="{COLOURS[1]}">{label} {x:.1f}</text>'
+            f'<text x="{at + 4:.1f}" y="{TOP - 6}" fill="{COLOURS[1]}">{label} {x:.1f}</text>'
         )
 
     def svg(self) -> str:

@@ -121,10 +121,11 @@ class VideoSegmenter:
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
     def add(self, mask: np.ndarray) -> Mask:
-        """Mark further objects in the last frame, or mark some of them anew.
+        """Mark further objects in the last frame, or correct some of them.
 
-        What is followed already goes on as it is; an object whose id is marked again is known by this mark only.
-        Each call costs one more reading of a memory per frame, until its objects are removed.
+        What is followed already goes on as it is. An object whose id is marked again is still known by its first mark;
+        where it was thought to be lately is forgotten. To give its id to another thing, remove it first. Each call
+        with new ids costs one more reading of a memory per frame, until its objects are removed.
 
         Parameters
         ----------
@@ -144,14 +145,18 @@ class VideoSegmenter:
         ids = _ids_of(mask, self._size)
         if len(np.union1d(ids, memories.ids)) > MAX_OBJECTS + 1:
             raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
-        nearest = cv2.resize(mask, self._seen.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
+        labels = np.where(mask > 0, mask, kept)
+        nearest = cv2.resize(labels, self._seen.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         superpixels = cut_along(self._seen.superpixels, nearest)
         features = superfeatures(self._seen.map, superpixels, self.session.contract.head)
         cut = self._seen._replace(superpixels=superpixels, features=features)
-        memories.add(self._remember(cut, nearest, ids), ids)
-        kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
+        memories.correct(features, superpixels.centres, _shares(superpixels, nearest, memories.ids[1:]), ids)
+        new = np.setdiff1d(ids, memories.ids)
+        if new.size:
+            memories.add(self._remember(cut, nearest, new), new)
         scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
-        self._last = Mask(np.where(mask > 0, mask, kept), scores)
+        self._last = Mask(labels, scores)
         return self._last
 
     def remove(self, object_id: int) -> Mask:
@@ -293,9 +298,11 @@ def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _shares(superpixels: Superpixels, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """(N, K + 1) float32: which object each superpixel belongs to; each lies within one."""
+    """(N, K + 1) float32: which object each superpixel, which lies within one, belongs to; others are background."""
+    column = np.zeros(256, np.intp)
+    column[ids] = np.arange(1, len(ids) + 1)
     owner = np.zeros(len(superpixels.areas), np.intp)
-    owner[superpixels.labels.ravel()] = np.searchsorted([0, *ids], mask.ravel())
+    owner[superpixels.labels.ravel()] = column[mask.ravel()]
     return np.eye(len(ids) + 1, dtype=np.float32)[owner]
 
 

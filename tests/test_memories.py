@@ -17,7 +17,7 @@ class Says:
 
     def __init__(self, *rows: list[float]) -> None:
         self.rows = np.array(rows, np.float32)
-        self.told = np.zeros(0)
+        self.told = self.corrected = np.zeros(0)
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:  # noqa: ARG002
         objects = self.rows.shape[1] - 1
@@ -25,6 +25,9 @@ class Says:
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:  # noqa: ARG002
         self.told = probabilities
+
+    def correct(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:  # noqa: ARG002
+        self.corrected = probabilities
 
 
 FEATURES = np.zeros((2, 4), np.float32)
@@ -82,7 +85,10 @@ def test_what_is_removed_becomes_background() -> None:
     assert read(found).tolist() == [[1.0], [1.0]]
 
 
-def test_an_id_that_comes_again_replaces_the_old_one() -> None:
-    found = memories((Says([0.5, 0.5], [1, 0]), [3]), (Says([0.1, 0.9], [1, 0]), [3]))
-    assert found.ids.tolist() == [0, 3]
-    assert read(found) == pytest.approx(np.array([[0.1, 0.9], [1, 0]]))
+def test_a_correction_is_told_to_those_that_know_the_object() -> None:
+    first, second = Says([0.5, 0.2, 0.3], [1, 0, 0]), Says([0.5, 0.5], [1, 0])
+    found = memories((first, [7, 5]), (second, [2]))
+    shares = np.array([[0, 1, 0, 0], [0, 0, 0, 1]], np.float32)  # columns 0, 7, 5, 2
+    found.correct(FEATURES, FEATURES, shares, np.array([7], np.uint8))
+    assert first.corrected.tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert second.corrected.size == 0

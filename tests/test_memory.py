@@ -151,3 +151,47 @@ def test_shapes_that_do_not_belong_together() -> None:
 def test_neighbours_out_of_range(neighbours: int) -> None:
     with pytest.raises(BadInput, match="choose from 1 to 16"):
         Memory(MemorySettings(neighbours=neighbours), SIZE, DIM, 1)
+
+
+def test_a_correction_replaces_the_recent_frames_and_keeps_the_first() -> None:
+    rng = np.random.default_rng(5)
+    settings = MemorySettings(recent=3, clusters=2)
+    memory, features, centres = Memory(settings, SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
+    truth = shares(rng, 40, 1).round()
+    memory.write(features, centres, truth)
+    for _ in range(5):
+        memory.write(unit(rng, 40), centres, 1 - truth)
+    other, right = unit(rng, 40), shares(rng, 40, 1).round()
+    memory.correct(other, centres, right)
+    expected = np.broadcast_to(centres, (4, 40, 2))
+    assert memory.read(other, expected).argmax(1).tolist() == right.argmax(1).tolist()
+    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+    for _ in range(5):
+        memory.write(unit(rng, 40), centres, 1 - right)
+    assert memory.read(other, expected).argmax(1).tolist() == right.argmax(1).tolist(), "it stays, too"
+    memory.correct(unit(rng, 40), centres, truth)
+    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+
+
+def test_a_correction_where_one_recent_frame_is_kept() -> None:
+    rng = np.random.default_rng(7)
+    memory, features, centres = Memory(MemorySettings(recent=1), SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
+    truth = shares(rng, 40, 1).round()
+    for _ in range(2):
+        memory.write(unit(rng, 40), centres, truth)
+    memory.correct(features, centres, truth)
+    expected = np.broadcast_to(centres, (2, 40, 2))
+    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+    memory.write(features, centres, 1 - truth)
+    assert memory.read(features, expected).argmax(1).tolist() == (1 - truth).argmax(1).tolist()
+
+
+def test_a_correction_of_the_first_frame_is_the_first() -> None:
+    rng = np.random.default_rng(6)
+    features, centres, truth = unit(rng, 40), places(rng, 40), shares(rng, 40, 1).round()
+    once, twice = (Memory(MemorySettings(), SIZE, DIM, 1) for _ in range(2))
+    twice.write(features, centres, 1 - truth)
+    twice.correct(features, centres, truth)
+    once.write(features, centres, truth)
+    expected = np.broadcast_to(centres, (1, 40, 2))
+    assert np.array_equal(once.read(features, expected), twice.read(features, expected))

@@ -169,14 +169,30 @@ def test_an_object_is_removed_and_all_are(segmenter: VideoSegmenter) -> None:
     assert segmenter.step(frames[4][0]).scores.keys() == {1, 2}
 
 
-def test_an_object_is_marked_anew(segmenter: VideoSegmenter) -> None:
+def test_an_id_is_given_to_another_thing(segmenter: VideoSegmenter) -> None:
     frames = list(clip(6))
     segmenter.start(frames[0][0], np.where(frames[0][1] == 1, frames[0][1], 0))  # 1 is the disk
     segmenter.step(frames[1][0])
+    segmenter.remove(1)
     segmenter.add((frames[1][1] == 2).astype(np.uint8))  # and is the box from now on
     for image, truth in frames[2:]:
         mask = segmenter.step(image)
         assert jaccard(mask.labels == 1, truth == 2) > 0.85
+
+
+def test_a_corrected_object_keeps_what_it_knew(segmenter: VideoSegmenter) -> None:
+    frames = list(clip(6))
+    segmenter.start(*frames[0])
+    segmenter.step(frames[1][0])
+    half = np.where(frames[2][1] == 1, frames[2][1], 0)
+    half[:, : np.flatnonzero(half.any(0)).mean().astype(int)] = 0
+    segmenter.step(frames[2][0])
+    assert jaccard(segmenter.add(half).labels == 1, half == 1) == 1.0, "what is said is shown"
+    segmenter.add(np.where(frames[2][1] == 1, frames[2][1], 0))  # the last word counts
+    for image, truth in frames[3:]:
+        mask = segmenter.step(image)
+        assert jaccard(mask.labels == 1, truth == 1) > 0.85
+        assert jaccard(mask.labels == 2, truth == 2) > 0.85, "of the same first mark, and not touched"
 
 
 def test_what_is_not_there_cannot_be_removed(segmenter: VideoSegmenter) -> None:
