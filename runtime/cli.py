@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(commands_run.run)
+app.command()(commands_run.serve)
 app.command()(commands_run.demo)
 app.command("eval")(commands_run.evaluate)
 app.command()(commands_pseudo.pseudo)

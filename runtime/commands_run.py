@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from shls.runtime.pipeline import Summary
     from shls.runtime.playback import Playback
     from shls.runtime.segmenter import VideoSegmenter
+    from shls.runtime.sinks import Sink
     from shls.runtime.sources import Source
+
+
+Prompt = tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]]
+"""What marks the first frame: a mask's file, or boxes x, y, width, height, and points x, y."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +35,41 @@ class Play:
     max_age: float | None = None
 
 
+Where = Annotated[
+    str,
+    typer.Argument(
+        help="Video file, folder of images, image_%05d.jpg or 'glob*.png'; or live: 0, /dev/video0, "
+        "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG). Cameras take options after a question "
+        "mark, '0?width=1280&height=720&fps=30&codec=mjpg&flip=180', streams after a number sign, "
+        "'rtsp://host/path#width=640&height=360&fps=10&flip=180&transport=udp'."
+    ),
+]
+FirstMask = Annotated[Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")]
+Boxes = Annotated[list[str] | None, typer.Option(help="Box x,y,w,h around an object; may be repeated.")]
+Points = Annotated[list[str] | None, typer.Option(help="Point x,y on an object; may be repeated.")]
+Start = Annotated[int, typer.Option(help="Frame in which the objects are marked.", min=0)]
+Lines = Annotated[Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")]
+Prompts = Annotated[Path | None, typer.Option(help="JSON: objects to mark or remove in later frames, by number.")]
+Every = Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)]
+Loop = Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")]
+Duration = Annotated[float | None, typer.Option(help="Seconds of running.", min=0.1)]
+MaxAge = Annotated[float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)]
+
+
 def run(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Video file, folder of images, image_%05d.jpg or 'glob*.png'; or live: 0, /dev/video0, "
-            "csi://0, rtsp://user:password@host/path, http://host/path (MJPEG). Cameras take options after a question "
-            "mark, '0?width=1280&height=720&fps=30&codec=mjpg&flip=180', streams after a number sign, "
-            "'rtsp://host/path#width=640&height=360&fps=10&flip=180&transport=udp'."
-        ),
-    ],
-    mask: Annotated[Path | None, typer.Option(help="First mask: palette, binary PNG, or a folder of them.")] = None,
-    box: Annotated[list[str] | None, typer.Option(help="Box x,y,w,h around an object; may be repeated.")] = None,
-    point: Annotated[list[str] | None, typer.Option(help="Point x,y on an object; may be repeated.")] = None,
-    start: Annotated[int, typer.Option(help="Frame in which the objects are marked.", min=0)] = 0,
+    source: Where,
+    mask: FirstMask = None,
+    box: Boxes = None,
+    point: Points = None,
+    start: Start = 0,
     out: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder for one palette PNG per frame.")] = None,
-    json: Annotated[Path | None, typer.Option(help="JSON lines: per frame the objects and their masks.")] = None,
-    prompts: Annotated[
-        Path | None, typer.Option(help="JSON: objects to mark or remove in later frames, by number.")
-    ] = None,
-    every: Annotated[int, typer.Option(help="Take only each n-th frame.", min=1)] = 1,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end, until stopped.")] = False,
-    duration: Annotated[float | None, typer.Option(help="Seconds of running.", min=0.1)] = None,
-    max_age: Annotated[float | None, typer.Option(help="Live: drop results older than this, seconds.", min=0.0)] = None,
+    json: Lines = None,
+    prompts: Prompts = None,
+    every: Every = 1,
+    loop: Loop = False,
+    duration: Duration = None,
+    max_age: MaxAge = None,
     model: Model = None,
     refiner: Refiner = None,
     refined: Refined = True,
@@ -61,20 +77,46 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Follow the marked objects through a video or a camera's picture; Ctrl-C finishes all files."""
-    from shls.runtime.prompts import parse_box, parse_point
-
-    boxes = [parse_box(text) for text in box or []]
-    points = [parse_point(text) for text in point or []]
-    if mask is None and not boxes and not points:
-        raise BadInput("no objects marked; give --mask FILE, --box x,y,w,h or --point x,y")
-    if mask is not None and (boxes or points):
-        raise BadInput("--mask together with --box or --point; expected one or the other")
-
+    prompt = _parse(mask, box, point)
     from shls.runtime.segmenter import open_segmenter
 
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
+    _follow(segmenter, source, Play(start, every, loop, duration, max_age), prompt, (out, masks, json), prompts)
+
+
+def serve(
+    source: Where,
+    mask: FirstMask = None,
+    box: Boxes = None,
+    point: Points = None,
+    port: Annotated[int, typer.Option(help="Of the page; 0 takes any that is free.", min=0, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at. There is no password: others than this machine see all.")
+    ] = "127.0.0.1",
+    start: Start = 0,
+    json: Lines = None,
+    prompts: Prompts = None,
+    every: Every = 1,
+    loop: Loop = False,
+    duration: Duration = None,
+    max_age: MaxAge = None,
+    model: Model = None,
+    refiner: Refiner = None,
+    refined: Refined = True,
+    threads: Threads = 0,
+    device: Device = "auto",
+) -> None:
+    """Follow the marked objects, and show them live on a page: / the page, /video MJPEG, /objects JSON."""
+    prompt = _parse(mask, box, point)
+    from shls.runtime.segmenter import open_segmenter
+    from shls.runtime.web import WebSink
+
+    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
     play = Play(start, every, loop, duration, max_age)
-    _follow(segmenter, source, play, (mask, boxes, points), (out, masks, json), prompts)
+    page = WebSink(port, host)
+    with page:
+        typer.echo(f"page: {page.address}", err=True)
+        _follow(segmenter, source, play, prompt, (None, None, json), prompts, page)
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output")) -> None:
@@ -124,16 +166,17 @@ def _follow(
     segmenter: VideoSegmenter,
     source: str,
     play: Play,
-    prompt: tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]],
+    prompt: Prompt,
     results: tuple[Path | None, Path | None, Path | None],
     prompts: Path | None = None,
+    page: Sink | None = None,
 ) -> None:
     """Run with a progress bar, and say what came of it."""
     from shls.runtime.pipeline import follow, warm_up
     from shls.runtime.playback import stopping
     from shls.runtime.prompt_file import Prompter, read_prompts
     from shls.runtime.prompts import first_mask
-    from shls.runtime.sinks import open_sinks
+    from shls.runtime.sinks import SinkGroup, open_sinks
     from shls.runtime.synthetic import noise
 
     contract = segmenter.session.contract
@@ -154,7 +197,7 @@ def _follow(
                     frames,
                     segmenter,
                     lambda image: first_mask(image, *prompt),
-                    sink,
+                    SinkGroup([sink, page]) if page else sink,
                     lambda count: bar.update(count - bar.pos),
                     max_age=play.max_age,
                     revise=later,
@@ -165,6 +208,19 @@ def _follow(
     elif signals:  # a camera has no end of its own, a file has
         typer.echo("shls: interrupted; what was written so far is complete", err=True)
         raise typer.Exit(128 + signals[0])
+
+
+def _parse(mask: Path | None, box: list[str] | None, point: list[str] | None) -> Prompt:
+    """Read what marks the objects in the first frame; raises BadInput where nothing does, or too much."""
+    from shls.runtime.prompts import parse_box, parse_point
+
+    boxes = [parse_box(text) for text in box or []]
+    points = [parse_point(text) for text in point or []]
+    if mask is None and not boxes and not points:
+        raise BadInput("no objects marked; give --mask FILE, --box x,y,w,h or --point x,y")
+    if mask is not None and (boxes or points):
+        raise BadInput("--mask together with --box or --point; expected one or the other")
+    return mask, boxes, points
 
 
 def _open(source: str, play: Play) -> Playback:

@@ -79,8 +79,15 @@ def check_numpy() -> Iterator[Finding]:
 def check_numba() -> Iterator[Finding]:
     import numba
 
-    layers = ", ".join(_threading_layers())
-    yield Finding("numba", "OK", f"{numba.__version__}, {numba.get_num_threads()} threads, threading layers {layers}")
+    from shls.runtime import kernels
+
+    layers = ", ".join(kernels.threading_layers())
+    text = f"{numba.__version__}, {numba.get_num_threads()} threads, threading layers {layers}"
+    if kernels.safe():
+        yield Finding("numba", "OK", text)
+    else:
+        fix = "`pip install tbb`, or `apt install libgomp1`; leave NUMBA_THREADING_LAYER unset"
+        yield Finding("numba", "warning", f"{text}: segmenters in several threads wait for each other", fix)
     try:
         from shls.runtime import pooling
     except RuntimeError as error:  # numba's own word where no folder is writable
@@ -289,20 +296,6 @@ def check_cameras(root: Path) -> Iterator[Finding]:
         else:
             fix = "`sudo usermod -aG video $USER`, then log in again; in a container, pass the device in"
             yield Finding("camera", "warning", f"{label}, may not be opened", fix)
-
-
-def _threading_layers() -> list[str]:
-    """Threading layers that load here, in numba's order of preference."""
-    from importlib import import_module
-
-    found = []
-    for layer, module in (("tbb", "tbbpool"), ("omp", "omppool"), ("workqueue", "workqueue")):
-        try:
-            import_module(f"numba.np.ufunc.{module}")
-            found.append(layer)
-        except ImportError:
-            continue
-    return found
 
 
 def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import numpy as np
 from shls.runtime.contract import Contract, RefinerContract
 from shls.runtime.crops import Scene, average
 from shls.runtime.errors import BadInput, ContractMismatch, ShapeMismatch
+from shls.runtime.kernels import in_turn
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
@@ -91,6 +92,7 @@ class VideoSegmenter:
         self._memories: Memories | None = None
         self._size = (0, 0)
 
+    @in_turn
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
         """Mark the objects to follow; what was followed before is forgotten.
 
@@ -120,6 +122,7 @@ class VideoSegmenter:
         self._memories.add(self._remember(self._seen, nearest, ids), ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
+    @in_turn
     def add(self, mask: np.ndarray) -> Mask:
         """Mark further objects in the last frame, or correct some of them.
 
@@ -171,6 +174,7 @@ class VideoSegmenter:
         self._last = Mask(labels, scores)
         return self._last
 
+    @in_turn
     def step(self, image: np.ndarray) -> Mask:
         """Find the objects in the next frame.
 

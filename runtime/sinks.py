@@ -147,8 +147,7 @@ class JsonLinesSink(Sink):
         self._file = path.open("wb", buffering=0)
 
     def write(self, frame: Frame, mask: Mask) -> None:
-        line = {"frame": frame.index, "time": round(frame.time, 6), "objects": describe(mask)}
-        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        data = json.dumps(line_of(frame, mask), separators=(",", ":")).encode() + b"\n"
         whole = self._file.tell()
         try:
             if self._file.write(data) < len(data):
@@ -216,6 +215,11 @@ def open_sinks(
             sinks.append(opened.enter_context(JsonLinesSink(json)))
         opened.pop_all()
     return SinkGroup(sinks) if sinks else NullSink()
+
+
+def line_of(frame: Frame, mask: Mask) -> dict[str, Any]:
+    """One result as JSON values, see `JsonLinesSink`."""
+    return {"frame": frame.index, "time": round(frame.time, 6), "objects": describe(mask)}
 
 
 def describe(mask: Mask) -> list[dict[str, Any]]:

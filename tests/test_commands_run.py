@@ -26,6 +26,7 @@ class Follows(Stays):
         self.stopwatch = Stopwatch()
         contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
         self.session = SimpleNamespace(contract=contract, backend="played backend")
+        self.refiner = None
 
 
 @pytest.fixture(autouse=True)

@@ -164,13 +164,13 @@ def test_a_correction_replaces_the_recent_frames_and_keeps_the_first() -> None:
     other, right = unit(rng, 40), shares(rng, 40, 1).round()
     memory.correct(other, centres, right)
     expected = np.broadcast_to(centres, (4, 40, 2))
-    assert memory.read(other, expected).argmax(1).tolist() == right.argmax(1).tolist()
-    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+    assert memory.read(other, expected).probabilities.argmax(1).tolist() == right.argmax(1).tolist()
+    assert memory.read(features, expected).probabilities.argmax(1).tolist() == truth.argmax(1).tolist()
     for _ in range(5):
         memory.write(unit(rng, 40), centres, 1 - right)
-    assert memory.read(other, expected).argmax(1).tolist() == right.argmax(1).tolist(), "it stays, too"
+    assert memory.read(other, expected).probabilities.argmax(1).tolist() == right.argmax(1).tolist(), "it stays, too"
     memory.correct(unit(rng, 40), centres, truth)
-    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+    assert memory.read(features, expected).probabilities.argmax(1).tolist() == truth.argmax(1).tolist()
 
 
 def test_a_correction_where_one_recent_frame_is_kept() -> None:
@@ -181,9 +181,9 @@ def test_a_correction_where_one_recent_frame_is_kept() -> None:
         memory.write(unit(rng, 40), centres, truth)
     memory.correct(features, centres, truth)
     expected = np.broadcast_to(centres, (2, 40, 2))
-    assert memory.read(features, expected).argmax(1).tolist() == truth.argmax(1).tolist()
+    assert memory.read(features, expected).probabilities.argmax(1).tolist() == truth.argmax(1).tolist()
     memory.write(features, centres, 1 - truth)
-    assert memory.read(features, expected).argmax(1).tolist() == (1 - truth).argmax(1).tolist()
+    assert memory.read(features, expected).probabilities.argmax(1).tolist() == (1 - truth).argmax(1).tolist()
 
 
 def test_a_correction_of_the_first_frame_is_the_first() -> None:
@@ -194,4 +194,5 @@ def test_a_correction_of_the_first_frame_is_the_first() -> None:
     twice.correct(features, centres, truth)
     once.write(features, centres, truth)
     expected = np.broadcast_to(centres, (1, 40, 2))
-    assert np.array_equal(once.read(features, expected), twice.read(features, expected))
+    for one, other in zip(once.read(features, expected), twice.read(features, expected), strict=True):
+        assert np.array_equal(one, other)
