@@ -100,9 +100,14 @@ def train_refiner(
 def _with_bar(steps: int, train: Callable[[Callable[[Any], None]], Path]) -> None:
     """Train with a progress bar that tells the losses of each `Progress`, and say where the result lies."""
     with typer.progressbar(length=steps, label="training") as bar:
+        validation = ""
 
         def tell(at: Any) -> None:
-            bar.label = ", ".join([f"loss {at.loss:.3f}", *(f"{n} {v:.3f}" for n, v in at.scalars.items())])
+            nonlocal validation
+            if at.validation:
+                validation = "".join(f", {name} {value:.3f}" for name, value in at.validation.items())
+            scalars = "".join(f", {name} {value:.3f}" for name, value in at.scalars.items())
+            bar.label = f"loss {at.loss:.3f}{scalars}{validation}, {at.images_per_second:.1f} images/s"
             bar.update(at.step - bar.pos)
 
         last = train(tell)

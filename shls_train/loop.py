@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import math
-import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ from shls_train.checkpoint import (
     save_checkpoint,
 )
 from shls_train.config import Schedule
-from shls_train.distributed import average, average_gradients, rank, synchronise_norms, wait
+from shls_train.distributed import average, average_gradients, processes, rank, synchronise_norms, wait
+from shls_train.events import EventFile
 
 CHECKPOINT_EVERY = 200
 PREFETCHED = 4
@@ -37,23 +38,31 @@ WEIGHT_DECAY = 1e-2
 
 
 class TrainingFailed(ShlsError):
-    """The loss is no number any more."""
+    """The loss or the weights are no numbers any more, or the features say nothing."""
 
 
 class Losses(NamedTuple):
-    """What is minimised, and what else a step tells: the same names at every step."""
+    """What is minimised, what else a step tells (the same names at every step), and how many images it saw."""
 
     loss: Tensor
     scalars: dict[str, float]
+    images: int
 
 
 class Progress(NamedTuple):
-    """One optimiser step, as told to the progress bar and written to the log."""
+    """One optimiser step, as told to the progress bar and written to the log; validated are only a few."""
 
     step: int
     loss: float
     scalars: dict[str, float]
     lr: float
+    images: int
+    seconds: float
+    validation: dict[str, float]
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds
 
 
 class Task(Protocol):
@@ -78,6 +87,22 @@ class Task(Protocol):
         """Run the network, in training mode, on a batch; of several processes the losses' mean is minimised."""
 
 
+@runtime_checkable
+class Validated(Protocol):
+    """A task that can tell how good its network is on data that it does not train on."""
+
+    def validate(self) -> dict[str, float]:
+        """Measure the network, in evaluation mode."""
+
+
+@runtime_checkable
+class Illustrated(Protocol):
+    """A task that can show what its network does."""
+
+    def pictures(self, folder: Path, step: int) -> None:
+        """Write PNG files named by the step, with the network in evaluation mode."""
+
+
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Convolutions in bfloat16, on CPUs and GPUs alike: it needs no scaling of the loss."""
     return torch.autocast(device.type, torch.bfloat16)
@@ -86,8 +111,9 @@ def mixed_precision(device: torch.device) -> torch.autocast:
 def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], None]) -> Path:
     """Train, or go on with, the run that lives in `out`; returns its last checkpoint.
 
-    Writes ``log.csv`` (a row per step) and the newest two checkpoints. Of several processes the first does, in a folder
-    that all can read.
+    Writes ``log.csv`` (a row per step), the same for TensorBoard, and the newest two checkpoints; with each of these
+    a row of ``validation.csv`` and ``pictures/``, where the task has them. Of several processes the first does, in a
+    folder that all can read.
 
     Parameters
     ----------
@@ -101,22 +127,27 @@ def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], No
     BadInput
         If `out` holds a run with another recipe or other inputs, or cannot be written.
     TrainingFailed
-        If the loss stops being finite; the last checkpoint stays.
+        If loss or weights stop being finite, or features die; the last good checkpoint stays.
     """
     _make_folder(out)
     synchronise_norms(task.network)
     optimizer = torch.optim.AdamW(_parameter_groups(task.network), lr=recipe.lr)
     step = _resume(out, recipe, task, optimizer)
-    with _Log(out / "log.csv", step) as log, _Batches(task, step, recipe.steps) as batches:
+    begun = time.perf_counter()
+    with _Log(out, step) as log, _Batches(task, step, recipe.steps) as batches:
         for step, batch in batches:
-            progress = _optimise(task, optimizer, batch, step, recipe)
+            progress = _optimise(task, optimizer, batch, step, recipe, out)
+            now = time.perf_counter()
+            progress, begun = progress._replace(seconds=now - begun), now
+            keep = progress.step % CHECKPOINT_EVERY == 0 or progress.step == recipe.steps
+            if keep:
+                progress = progress._replace(validation=_look(task, out, progress.step))
             if rank() == 0:
                 log.write(progress)
                 report(progress)
-            if progress.step % CHECKPOINT_EVERY == 0 or progress.step == recipe.steps:
-                if rank() == 0:
-                    log.flush()
-                    save_checkpoint(out, task.network, optimizer, _meta(progress.step, recipe, task))
+            if keep and rank() == 0:
+                save_checkpoint(out, task.network, optimizer, _meta(progress.step, recipe, task))
+            if keep:
                 wait()
     last = newest_checkpoint(out)
     assert last is not None
@@ -131,20 +162,45 @@ def learning_rate(step: int, recipe: Schedule) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, recipe.steps - warm)))
 
 
-def _optimise(task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, recipe: Schedule) -> Progress:
+def _optimise(
+    task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, recipe: Schedule, out: Path
+) -> Progress:
     lr = learning_rate(step, recipe)
     for group in optimizer.param_groups:
         group["lr"] = lr
     torch.manual_seed(_seed_of(recipe.seed, step))
-    losses = task.loss(batch)
+    try:
+        losses = task.loss(batch)
+    except TrainingFailed as failed:
+        raise TrainingFailed(f"step {step + 1}: {failed}; {_advice(out)}") from failed
     loss, *values = average([losses.loss.item(), *losses.scalars.values()])
     if not math.isfinite(loss):
-        raise TrainingFailed(f"step {step}: the loss is {loss}; resume from the last checkpoint with a smaller --lr")
+        raise TrainingFailed(f"step {step + 1}: the loss is {loss}; {_advice(out)}")
     optimizer.zero_grad(set_to_none=True)
     losses.loss.backward()
     average_gradients(task.network)
     optimizer.step()
-    return Progress(step + 1, loss, dict(zip(losses.scalars, values, strict=True)), lr)
+    scalars = dict(zip(losses.scalars, values, strict=True))
+    return Progress(step + 1, loss, scalars, lr, losses.images * processes(), 0.0, {})
+
+
+def _look(task: Task, out: Path, step: int) -> dict[str, float]:
+    """Validate, and draw, in the first process; in all, see whether the weights are good: the loss is older."""
+    if not all(bool(tensor.isfinite().all()) for tensor in task.network.state_dict().values()):
+        raise TrainingFailed(f"step {step}: weights are no numbers any more; {_advice(out)}")
+    if rank() > 0:
+        return {}
+    task.network.eval()
+    found = task.validate() if isinstance(task, Validated) else {}
+    if isinstance(task, Illustrated):
+        task.pictures(out / "pictures", step)
+    task.network.train()
+    return found
+
+
+def _advice(out: Path) -> str:
+    last = newest_checkpoint(out)
+    return f"the last good checkpoint is {last or 'none'}; begin another run with a smaller --lr"
 
 
 def _seed_of(seed: int, step: int) -> int:
@@ -184,30 +240,55 @@ def _meta(step: int, recipe: Schedule, task: Task) -> dict[str, Any]:
 
 
 class _Log:
-    """A CSV file with a row per step, cut back to the step that the run resumes from."""
+    """The run's tables, cut back to the step that it resumes from, and the same for TensorBoard."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        if rank() > 0:
-            path = Path(os.devnull)
-        rows = path.read_text().splitlines(keepends=True)[: step + 1] if path.exists() and step else []
-        path.write_text("".join(rows))
-        self._file = path.open("a", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._empty = not rows
-        self.flush = self._file.flush
+    def __init__(self, out: Path, step: int) -> None:
+        self._out = out
+        self._steps, self._validations = (_Table(out / f"{name}.csv", step) for name in ("log", "validation"))
+        self._events = EventFile(out)
 
     def __enter__(self) -> _Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._events.close()
 
     def write(self, at: Progress) -> None:
-        if self._empty:
-            self._writer.writerow(["step", "loss", *at.scalars, "lr"])
-            self._empty = False
-        scalars = [f"{value:.5f}" for value in at.scalars.values()]
-        self._writer.writerow([at.step, f"{at.loss:.5f}", *scalars, f"{at.lr:.3e}"])
+        """Raises BadInput where the disk does not take it."""
+        try:
+            self._write(at)
+        except OSError as error:
+            raise BadInput(f"{self._out}: cannot be written ({error.strerror}); free some space and resume") from error
+
+    def _write(self, at: Progress) -> None:
+        trained = {"loss": at.loss, **at.scalars}
+        texts = {name: f"{value:.5f}" for name, value in trained.items()}
+        rest = {"lr": f"{at.lr:.3e}", "images_per_second": f"{at.images_per_second:.2f}"}
+        self._steps.write({"step": str(at.step), **texts, **rest})
+        scalars = {f"train/{name}": value for name, value in trained.items()}
+        scalars |= {"lr": at.lr, "images_per_second": at.images_per_second}
+        if at.validation:
+            self._validations.write({"step": str(at.step)} | {n: f"{v:.5f}" for n, v in at.validation.items()})
+            scalars |= {f"validation/{name}": value for name, value in at.validation.items()}
+        self._events.add(at.step, scalars)
+
+
+class _Table:
+    """A CSV file whose first column is the step; rows after the one resumed from are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self._path = path
+        if rank() == 0 and path.exists():
+            header, *rows = path.read_text().splitlines(keepends=True) or [""]
+            kept = [row for row in rows if int(row.split(",")[0]) <= step]
+            path.write_text("".join([header, *kept]) if kept else "")
+
+    def write(self, row: dict[str, str]) -> None:
+        with self._path.open("a", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if file.tell() == 0:
+                writer.writerow(row)
+            writer.writerow(row.values())
 
 
 class _Batches:

@@ -157,7 +157,7 @@ class SaliencyTask:
         if views.again:
             kept = INERTIA * average + (1 - INERTIA) * found
             self.network.average[numbers] = (255 * kept).round().to(torch.uint8)
-        return Losses(losses, {"change": (found - average).abs().mean().item()})
+        return Losses(losses, {"change": (found - average).abs().mean().item()}, len(found))
 
 
 def saliency_loss(logits: Tensor, average: Tensor, worth: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ VISIT = 256
 OPEN = 3
 """Shards whose index is in memory."""
 
+HELD_OUT, LEAST = 16, 320
+"""Stills of the first shard that are kept out of the stream, for validation, if it has so many at least."""
+
 END = b"\0" * 512
 """What a whole tar file ends with."""
 
@@ -32,6 +35,13 @@ class Still(NamedTuple):
 
     name: str
     image: np.ndarray
+
+
+class _Shard(NamedTuple):
+    """An open shard, and the indices of what is streamed of it."""
+
+    stills: Stills
+    streamed: np.ndarray
 
 
 class StillStream:
@@ -59,7 +69,7 @@ class StillStream:
         self._root, self._seed = root, seed
         self._shards = _shards_in(root)
         self.unreadable: list[str] = []
-        self._opened = lru_cache(OPEN)(lambda shard: Stills(root, self._shards[shard]))
+        self._opened = lru_cache(OPEN)(self._open)
         self._order = lru_cache(OPEN)(self._shuffle)
         self._round = lru_cache(2)(lambda number: _rng(seed, number).permutation(len(self._shards)))
 
@@ -73,7 +83,7 @@ class StillStream:
         """Raise BadInput if there are fewer stills; opens shards only until there are enough."""
         found = 0
         for shard in range(len(self._shards)):
-            found += len(self._opened(shard))
+            found += len(self._opened(shard).streamed)
             if found >= count:
                 return
         raise BadInput(f"{self._root}: {found} stills, at least {count} needed for a step of this recipe")
@@ -83,13 +93,18 @@ class StillStream:
         visit, step = divmod(position, VISIT)
         number, turn = divmod(visit, len(self._shards))
         shard = int(self._round(number)[turn])
-        again, at = divmod(number * VISIT + step, len(self._opened(shard)))
+        again, at = divmod(number * VISIT + step, len(self._opened(shard).streamed))
         return [self._read(shard, again, at - back) for back in range(many)]
 
+    def held_out(self) -> list[Still]:
+        """Stills that the stream never shows, always the same; none of small collections."""
+        stills, streamed = self._opened(0)
+        return [Still(stills.names[i], stills[i]) for i in np.setdiff1d(np.arange(len(stills)), streamed)]
+
     def _read(self, shard: int, again: int, at: int) -> Still:
-        stills, order = self._opened(shard), self._order(shard, again)
-        for after in range(len(stills)):
-            index = int(order[(at + after) % len(stills)])
+        stills, order = self._opened(shard).stills, self._order(shard, again)
+        for after in range(len(order)):
+            index = int(order[(at + after) % len(order)])
             name = stills.names[index]
             try:
                 return Still(name, stills[index])
@@ -98,8 +113,15 @@ class StillStream:
                     self.unreadable.append(str(error))
         raise BadInput(f"{self._shards[shard][0]}: not one readable image; remove the shard")
 
+    def _open(self, shard: int) -> _Shard:
+        stills = Stills(self._root, self._shards[shard])
+        every = np.arange(len(stills))
+        if shard or len(stills) < LEAST:
+            return _Shard(stills, every)
+        return _Shard(stills, np.delete(every, every[:: len(stills) // HELD_OUT][:HELD_OUT]))
+
     def _shuffle(self, shard: int, again: int) -> np.ndarray:
-        return _rng(self._seed, again, shard).permutation(len(self._opened(shard)))
+        return _rng(self._seed, again, shard).permutation(self._opened(shard).streamed)
 
 
 def _rng(*entropy: int) -> np.random.Generator:

@@ -18,14 +18,19 @@ from shls_train.checkpoint import EMBEDDINGS
 from shls_train.clips import MOST_OBJECTS, Clip, ClipSize, make_clip
 from shls_train.config import TrainConfig
 from shls_train.distributed import gather, joined, processes, share, total, training_device
-from shls_train.loop import Losses, Progress, fit, mixed_precision
+from shls_train.loop import Losses, Progress, TrainingFailed, fit, mixed_precision
 from shls_train.losses import Matching, dense_correspondence
 from shls_train.losses_nt_xent import nt_xent
 from shls_train.network import Embedding
 from shls_train.objects import Cut, Objects, cut_frames, join
+from shls_train.pictures import draw_clusters, draw_matches, write_picture
 from shls_train.pieces import cut_out
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.stream import StillStream
+from shls_train.validation import follow_clips, held_out_clips
+
+DEAD = 1e-5
+"""Least spread of features, 1 minus the squared length of their mean; fresh weights give more than 1e-2."""
 
 CLIPS = 1
 """Tells the random numbers of clips from those of pairs."""
@@ -74,6 +79,7 @@ class EmbeddingTask:
             raise BadInput("shls-r18 describes superpixels, not points; train it with --loss nt-xent")
         stills.require(stills_per_step(config))
         self._views = Views(stills, masks, config)
+        self._held_out = held_out_clips(kept, masks, config.seed) if (kept := stills.held_out()) else []
         self._config, self._device = config, training_device()
         torch.manual_seed(config.seed)
         network = EMBEDDINGS[config.network]().to(self._device)
@@ -100,16 +106,29 @@ class EmbeddingTask:
             objects = self._match_objects(features[views:], batch.objects)
             losses.append(objects.loss)
             scalars["objects"] = objects.accuracy.item()
-        return Losses(sum(losses[1:], losses[0]), scalars)
+        return Losses(sum(losses[1:], losses[0]), scalars, len(images))
+
+    def validate(self) -> dict[str, float]:
+        """J&F on synthetic clips of stills that are not trained on."""
+        return follow_clips(self.network, self._held_out) if self._held_out else {}
+
+    def pictures(self, folder: Path, step: int) -> None:
+        """Draw matches and clusters in the first of these clips."""
+        for name, draw in (("matches", draw_matches), ("clusters", draw_clusters)):
+            for clip in self._held_out[:1]:
+                write_picture(folder / f"step-{step:06d}-{name}.png", draw(self.network, clip))
 
     def _match_points(self, features: Tensor, points: Tensor) -> Matching:
         config = self._config
-        first, second = (gather(part) for part in sample_points(features, points, config.crop).chunk(2))
+        sampled = sample_points(features, points, config.crop)
+        check_alive(sampled.flatten(0, 1))
+        first, second = (gather(part) for part in sampled.chunk(2))
         places = gather(points.chunk(2)[1])
         return dense_correspondence(first, second, places, config.temperature, config.margin)
 
     def _match_objects(self, features: Tensor, objects: Objects) -> Matching:
         superfeatures = self.network.superfeatures(features, objects.labels.to(self._device), objects.number)
+        check_alive(superfeatures.flatten(0, 1))
         triplets = objects.triplets.to(self._device)
         matching = nt_xent(superfeatures.flatten(0, 1), triplets, self._config.temperature)
         # Processes have more or fewer triplets; each of those counts the same.
@@ -160,6 +179,13 @@ class Views:
         pieces = [cut_out(other, self._masks, rng) for other in others]
         clip = make_clip(background.image, pieces, rng, ClipSize(config.frames, config.crop, config.crop))
         return clip, cut_frames(clip, config.superpixels, config.triplets, rng)
+
+
+def check_alive(vectors: Tensor) -> None:
+    """Raise TrainingFailed if features, (M, D) of unit length or zero, are all alike."""
+    spread = 1 - F.normalize(vectors.detach(), dim=1).mean(0).square().sum().item()
+    if spread < DEAD:
+        raise TrainingFailed(f"the features are dead: all are alike (spread {spread:.1e})")
 
 
 def stills_per_step(config: TrainConfig) -> int:

@@ -123,7 +123,7 @@ class RefinerTask:
             logits = self.network(images, features).float()
         parts = logits.split([len(sample.crops.objects) for sample in samples])
         losses = [frame_loss(sample, part) for sample, part in zip(samples, parts, strict=True)]
-        return Losses(torch.stack(losses).mean(), {"crops": float(len(images))})
+        return Losses(torch.stack(losses).mean(), {"crops": float(len(images))}, len(images))
 
     def validate(self) -> dict[str, float]:
         """Mean J over held-out clips: of the memory alone, and refined."""

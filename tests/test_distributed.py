@@ -59,9 +59,9 @@ def test_two_processes_train_as_one(stills: Path, tmp_path: Path, network: str, 
         logs.append(list(csv.DictReader((out / "log.csv").open())))
         weights.append(load_file(out / "step-000003.safetensors"))
     for one, two in zip(*logs, strict=True):
-        assert {name: float(two[name]) for name in one} == pytest.approx(
-            {name: float(one[name]) for name in one}, rel=2e-3, abs=2e-3
-        )
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
+        for name in {"accuracy", "objects"} & one.keys():  # rounding may turn the nearest of two over
+            assert float(two[name]) == pytest.approx(float(one[name]), abs=0.04)
     assert weights[0].keys() == weights[1].keys()
     for name, first in weights[0].items():
         if "running" in name:  # statistics count over both; Adam turns rounding into steps of up to lr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,20 @@ class SlopeTask:
         self.inputs: dict[str, Any] = {"points": 4}
         self._bad_from = bad_from
 
+    def validate(self) -> dict[str, float]:
+        return {"error": abs(3 - self.network.slope.item()), "training": float(self.network.training)}
+
+    def pictures(self, folder: Path, step: int) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / f"{step}.txt").write_text(str(self.network.training))
+
     def batch(self, step: int) -> tuple[int, Tensor]:
         return step, torch.randn(4, generator=torch.Generator().manual_seed(step))
 
     def loss(self, batch: tuple[int, Tensor]) -> Losses:
         step, x = batch
         loss = ((self.network.slope * x - 3 * x) ** 2).mean()
-        return Losses(loss / 0 if step >= self._bad_from else loss, {"slope": self.network.slope.item()})
+        return Losses(loss / 0 if step >= self._bad_from else loss, {"slope": self.network.slope.item()}, len(x))
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +68,8 @@ def test_any_task_learns_and_is_logged(tmp_path: Path) -> None:
     assert told[-1].loss < told[0].loss
     assert restore_network(load_checkpoint(path), Slope).slope.item() > 0
     rows = (tmp_path / "deep" / "run" / "log.csv").read_text().splitlines()
-    assert rows[0] == "step,loss,slope,lr"
-    assert rows[1] == f"1,{told[0].loss:.5f},0.00000,1.000e-01"
+    assert rows[0] == "step,loss,slope,lr,images_per_second"
+    assert rows[1] == f"1,{told[0].loss:.5f},0.00000,1.000e-01,{told[0].images_per_second:.2f}"
     assert len(rows) == 7
 
 
@@ -75,7 +83,10 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match=r"step 5: the loss is inf; resume from the last checkpoint"):
+    with pytest.raises(
+        TrainingFailed,
+        match=r"step 6: the loss is inf; the last good checkpoint is .*step-000004.safetensors; begin another",
+    ):
         fit(SlopeTask(bad_from=5), tmp_path, RECIPE, quiet)
     assert newest_checkpoint(tmp_path) == tmp_path / "step-000004.safetensors"
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 6
@@ -104,3 +115,65 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be a training folder"):
         fit(SlopeTask(), tmp_path / "file" / "run", RECIPE, quiet)
+
+
+def test_validation_and_pictures_come_with_the_checkpoints(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    fit(SlopeTask(), tmp_path, RECIPE, told.append)
+    assert [bool(at.validation) for at in told] == [False, True] * 3
+    rows = list(csv.DictReader((tmp_path / "validation.csv").open()))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert all(float(row["training"]) == 0 for row in rows), "in evaluation mode"
+    assert float(rows[2]["error"]) < float(rows[0]["error"])
+    assert {path.name: path.read_text() for path in (tmp_path / "pictures").iterdir()} == {
+        "2.txt": "False", "4.txt": "False", "6.txt": "False",
+    }  # fmt: skip
+
+
+def test_tables_of_a_killed_run_are_cut_back(tmp_path: Path) -> None:
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    whole = [(tmp_path / name).read_text() for name in ("log.csv", "validation.csv")]
+    for suffix in ("json", "safetensors"):
+        (tmp_path / f"step-000006.{suffix}").unlink()
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    again = [(tmp_path / name).read_text() for name in ("log.csv", "validation.csv")]
+    assert [row.split(",")[:3] for row in again[0].split()] == [row.split(",")[:3] for row in whole[0].split()]
+    assert again[1] == whole[1]
+
+
+def test_scalars_go_to_tensorboard(tmp_path: Path) -> None:
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    names = {b"train/loss", b"train/slope", b"lr", b"images_per_second", b"validation/error"}
+    assert all(name in events.read_bytes() for name in names)
+
+
+def test_bad_weights_are_not_kept(tmp_path: Path) -> None:
+    class Broken(SlopeTask):
+        def loss(self, batch: tuple[int, Tensor]) -> Losses:
+            losses = super().loss(batch)
+            if batch[0] == 3:  # the loss is fine, its gradient is not
+                losses = losses._replace(loss=losses.loss + (self.network.slope * 0).sqrt().sum())
+            return losses
+
+    with pytest.raises(TrainingFailed, match=r"step 4: weights are no numbers any more; .*step-000002"):
+        fit(Broken(), tmp_path, RECIPE, quiet)
+    assert newest_checkpoint(tmp_path) == tmp_path / "step-000002.safetensors"
+
+
+def test_a_task_that_fails_tells_where(tmp_path: Path) -> None:
+    class Dead(SlopeTask):
+        def loss(self, _: tuple[int, Tensor]) -> Losses:
+            raise TrainingFailed("the features are dead")
+
+    with pytest.raises(TrainingFailed, match="step 1: the features are dead; the last good checkpoint is none; begin"):
+        fit(Dead(), tmp_path, RECIPE, quiet)
+
+
+def test_a_disk_that_takes_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shls_train.loop._Table.write", full)
+    with pytest.raises(BadInput, match=r"No space left on device.*free some space and resume"):
+        fit(SlopeTask(), tmp_path, RECIPE, quiet)

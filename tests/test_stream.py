@@ -142,3 +142,18 @@ def test_collections_are_told_apart(root: Path) -> None:
     assert before["files"] == 6
     shard(root / "d.tar", 40, 1)
     assert StillStream(root, 0).inputs != before
+
+
+def test_a_large_first_shard_keeps_some_out(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", 0, 255)
+    shard(tmp_path / "b.tar", 0, 7)
+    assert StillStream(tmp_path, 0).held_out() == [], "too few to spare any"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream_module, "LEAST", 200)
+        stream = StillStream(tmp_path, 0)
+        kept = {still.name for still in stream.held_out()}
+        assert len(kept) == stream_module.HELD_OUT
+        assert kept == {still.name for still in StillStream(tmp_path, 9).held_out()}
+        drawn = {stream.draw(position)[0].name for position in range(3 * 2 * 100)}
+        assert not kept & drawn
+        assert len(drawn) == 255 - len(kept) + 7

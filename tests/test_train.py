@@ -22,13 +22,14 @@ from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
 from shls_train import loop
 from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
+from shls_train.clips import ClipSize
 from shls_train.config import TrainConfig
-from shls_train.loop import Progress, learning_rate
+from shls_train.loop import Progress, TrainingFailed, learning_rate
 from shls_train.network import EdgeNet
 from shls_train.pieces import cut_out
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.stream import StillStream
-from shls_train.train import Batch, Views, sample_points, train
+from shls_train.train import Batch, Views, check_alive, sample_points, train
 
 SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
 
@@ -216,6 +217,33 @@ def test_losses_are_summed_over_one_pass(stills: Path) -> None:
     assert batch.objects is not None
     assert make_batch(stills, replace(config, loss="nt-xent"), 0).images.equal(batch.images[4:])
     assert make_batch(stills, replace(config, loss="dense"), 0).images.equal(batch.images[:4])
+
+
+def test_dead_features_are_told() -> None:
+    check_alive(torch.nn.functional.normalize(torch.randn(50, 8), dim=1))
+    with pytest.raises(TrainingFailed, match="dead: all are alike"):
+        check_alive(torch.nn.functional.normalize(torch.ones(50, 8), dim=1))
+
+
+def test_held_out_clips_are_measured_and_drawn(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shls_train.stream.LEAST", 22)
+    monkeypatch.setattr("shls_train.stream.HELD_OUT", 11)
+    for name in ("shls_train.validation", "shls_train.pictures"):
+        monkeypatch.setattr(f"{name}.SIZE", ClipSize(frames=3, height=64, width=96))
+    folder = tmp_path / "stills"
+    for still in stills.iterdir():
+        for copy in range(4):
+            target = folder / f"{still.stem}-{copy}.png"
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(still.read_bytes())
+    out = tmp_path / "run"
+    train(folder, out, replace(SMALL, steps=2), lambda _: None)
+    (row,) = csv.DictReader((out / "validation.csv").open())
+    assert 0 <= float(row["J&F"]) <= 1
+    assert sorted(path.name for path in (out / "pictures").iterdir()) == [
+        "step-000002-clusters.png",
+        "step-000002-matches.png",
+    ]
 
 
 def test_points_are_read_where_the_runtime_pools() -> None:
