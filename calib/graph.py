@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto
 
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.contract import METADATA_KEY, AnyContract
 from shls.runtime.errors import BadInput
 from shls.runtime.files import write_whole
-from shls.runtime.onnx_metadata import read_contract
+from shls.runtime.onnx_metadata import read_any_contract
 
 
 class Graph:
@@ -20,6 +20,7 @@ class Graph:
     Attributes
     ----------
     model : the ONNX model
+    inputs : names of its inputs
     maker : tensor -> the node that makes it
     takers : tensor -> the nodes that take it
     """
@@ -27,6 +28,7 @@ class Graph:
     def __init__(self, model: ModelProto) -> None:
         self.model = model
         self.nodes: list[NodeProto] = list(model.graph.node)
+        self.inputs = [tensor.name for tensor in model.graph.input]
         self.maker = {name: node for node in self.nodes for name in node.output}
         self.takers: dict[str, list[NodeProto]] = {}
         for node in self.nodes:
@@ -50,12 +52,12 @@ class Graph:
         return [node for node in self.nodes if node.op_type in kinds]
 
     def ranged(self) -> list[str]:
-        """The tensors whose ranges may be asked for: the input, what convolutions and additions end in."""
+        """The tensors whose ranges may be asked for: the inputs, what convolutions and additions end in."""
         made = [self.activation(node.output[0]) for node in self.of_kind("Conv", "Add")]
-        return [self.model.graph.input[0].name, *made]
+        return [*self.inputs, *made]
 
 
-def load_float_model(path: Path) -> tuple[ModelProto, Contract]:
+def load_float_model(path: Path) -> tuple[ModelProto, AnyContract]:
     """Read an fp32 model that `shls export` wrote.
 
     Raises
@@ -65,13 +67,15 @@ def load_float_model(path: Path) -> tuple[ModelProto, Contract]:
     ContractMismatch
         If it carries no contract of this version.
     """
-    contract = read_contract(path)
+    contract = read_any_contract(path)
     if contract.precision != "fp32":
         raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")
     return onnx.load(path), contract
 
 
-def save_model(model: ModelProto, contract: Contract, precision: str, tools: dict[str, str], out: Path) -> Contract:
+def save_model(
+    model: ModelProto, contract: AnyContract, precision: str, tools: dict[str, str], out: Path
+) -> AnyContract:
     """Check a model and write it whole, with the contract of its new precision; returns that contract."""
     contract = replace(contract, precision=precision, tools=contract.tools | tools)
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})

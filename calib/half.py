@@ -21,7 +21,7 @@ def halved_model(model: ModelProto, chosen: Collection[str]) -> ModelProto:
     Parameters
     ----------
     model : in float32, but for what is quantised
-    chosen : names of the nodes
+    chosen : names of the nodes; one that makes an output of the graph stays as it is, for outputs are float32
 
     Raises
     ------
@@ -42,9 +42,11 @@ class _Writer:
     """Rewires node after node to halved weights and to casts, each made once."""
 
     def __init__(self, model: ModelProto, chosen: Collection[str]) -> None:
-        self._graph, self._chosen = model.graph, chosen
+        outputs = {output.name for output in model.graph.output}
+        ends = {node.name for node in model.graph.node if outputs & set(node.output)}
+        self._graph, self._chosen = model.graph, set(chosen) - ends
         self._constants = {tensor.name for tensor in model.graph.initializer}
-        self._half = {name for node in model.graph.node if node.name in chosen for name in node.output}
+        self._half = {name for node in model.graph.node if node.name in self._chosen for name in node.output}
         self._cast: dict[str, str] = {}  # tensor -> its cast
         self._halved: dict[str, str] = {}  # constant -> its half
 

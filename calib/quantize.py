@@ -19,7 +19,7 @@ from shls.calib.graph import Graph, load_float_model, save_model
 from shls.calib.half import halved_model
 from shls.calib.placement import tensorrt_faults
 from shls.calib.ranges import Ranges
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract
 from shls.runtime.errors import BadInput
 
 TENSORRT = "tensorrt"
@@ -31,7 +31,7 @@ output is quantised too, and drops a ReLU only into a range that begins at zero.
 TARGETS = (TENSORRT, CPU)
 
 
-def quantize(path: Path, ranges: Ranges, target: str, out: Path, keep_float: Collection[str] = ()) -> Contract:
+def quantize(path: Path, ranges: Ranges, target: str, out: Path, keep_float: Collection[str] = ()) -> AnyContract:
     """Write a model with its convolutions and additions in INT8.
 
     Parameters
@@ -101,7 +101,10 @@ def _place_for_tensorrt(graph: Graph, writer: _Writer, chosen: list[NodeProto]) 
 
 def _place_for_cpu(graph: Graph, writer: _Writer, chosen: list[NodeProto]) -> None:
     for node in chosen:
-        writer.quantize_everywhere(node.input[0])
+        if node.input[0] in graph.inputs:  # what else takes an input, takes it as it is
+            writer.quantize_input(node, 0)
+        else:
+            writer.quantize_everywhere(node.input[0])
         writer.quantize_everywhere(graph.activation(node.output[0]))
         writer.quantize_constants(node, bias=True)
     for node in graph.of_kind("Add"):
@@ -172,7 +175,7 @@ class _Writer:
     def finish(self) -> None:
         """Rewire, put the new nodes before those that need them, drop the constants that nobody takes."""
         graph = self._graph.model.graph
-        ordered = list(self._pairs.get(graph.input[0].name, []))
+        ordered = [node for name in self._graph.inputs for node in self._pairs.get(name, [])]
         for node in self._graph.nodes:
             node.input[:] = self._inputs[node.name]
             ordered += [*self._before.get(node.name, []), node]

@@ -12,12 +12,11 @@ import onnx
 import onnxruntime
 
 from shls.calib.graph import Graph, load_float_model
-from shls.calib.samples import Samples, check_contrast
+from shls.calib.samples import Inputs
 from shls.calib.thresholds import BINS, THRESHOLDS
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.files import sha256_of, write_whole
-from shls.runtime.preprocess import to_input
 
 METHODS = ("minmax", *THRESHOLDS)
 
@@ -46,12 +45,12 @@ class Ranges:
     tensors: dict[str, tuple[float, float]]
 
 
-def ranges_key(model: Path, samples: Samples, method: str) -> Key:
+def ranges_key(model: Path, samples: Inputs, method: str) -> Key:
     """The key of the ranges that a model has on some frames."""
     return Key(sha256_of(model), samples.digest, method, {"onnxruntime": onnxruntime.__version__})
 
 
-def collect_ranges(path: Path, samples: Samples, method: str, progress: Callable[[int], None] | None = None) -> Ranges:
+def collect_ranges(path: Path, samples: Inputs, method: str, progress: Callable[[int], None] | None = None) -> Ranges:
     """Run the network on the frames and note every tensor's range.
 
     Parameters
@@ -68,9 +67,9 @@ def collect_ranges(path: Path, samples: Samples, method: str, progress: Callable
     """
     if method not in METHODS:
         raise BadInput(f"method {method!r}; expected one of {', '.join(METHODS)}")
-    check_contrast(samples.images)
+    samples.check()
     model, contract = load_float_model(path)
-    values = _Values(model, contract, samples.images, progress)
+    values = _Values(model, contract, samples, progress)
     extremes = _extremes(values)
     if method in THRESHOLDS:
         extremes = _cut(extremes, _histograms(values, extremes), method)
@@ -79,7 +78,7 @@ def collect_ranges(path: Path, samples: Samples, method: str, progress: Callable
 
 def kept_ranges(
     path: Path,
-    samples: Samples,
+    samples: Inputs,
     method: str,
     kept: Path | None,
     progress: Callable[[int], None] | None = None,
@@ -133,13 +132,13 @@ class _Values:
     def __init__(
         self,
         model: onnx.ModelProto,
-        contract: Contract,
-        images: list[np.ndarray],
+        contract: AnyContract,
+        samples: Inputs,
         progress: Callable[[int], None] | None,
     ) -> None:
         graph = Graph(model)
-        self._contract, self._images, self._progress, self._done = contract, images, progress, 0
-        self._names = [name for name in dict.fromkeys(graph.ranged()) if name != contract.input]
+        self._contract, self._samples, self._progress, self._done = contract, samples, progress, 0
+        self._names = [name for name in dict.fromkeys(graph.ranged()) if name not in graph.inputs]
         known = {output.name for output in model.graph.output}
         model.graph.output.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
@@ -153,10 +152,9 @@ class _Values:
         )
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for image in self._images:
-            tensor = to_input(image, self._contract)
-            made = self._session.run(self._names, {self._contract.input: tensor})
-            yield {self._contract.input: tensor, **dict(zip(self._names, made, strict=True))}
+        for feeds in self._samples.feeds(self._contract):
+            made = self._session.run(self._names, feeds)
+            yield feeds | dict(zip(self._names, made, strict=True))
             self._done += 1
             if self._progress:
                 self._progress(self._done)

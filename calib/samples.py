@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
+from shls.runtime.contract import AnyContract, RefinerContract
 from shls.runtime.errors import BadInput
+from shls.runtime.preprocess import to_input
 from shls.runtime.sources import IMAGE_SUFFIXES, open_source, read_image, source_files
 from shls.runtime.stills import Stills
 
@@ -22,8 +24,32 @@ ROUNDS = 20
 """Of k-means, at most."""
 
 
+class Inputs(Protocol):
+    """What a network is calibrated on, and compared on.
+
+    Attributes
+    ----------
+    runs : of the network
+    candidates : how many they were chosen from
+    digest : SHA-256 of the data, in hexadecimal
+    """
+
+    @property
+    def runs(self) -> int: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+
+    def check(self) -> None:
+        """Raise BadInput for data from which no range can be learnt."""
+
+    def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
+        """Tensors by name, run after run; raises BadInput for a network that takes something else."""
+
+
 class Samples(NamedTuple):
-    """What is calibrated on.
+    """Frames; see `Inputs`.
 
     images : each (H, W, 3) uint8 RGB, of any size
     candidates : how many they were chosen from
@@ -33,6 +59,21 @@ class Samples(NamedTuple):
     images: list[np.ndarray]
     candidates: int
     digest: str
+
+    @property
+    def runs(self) -> int:
+        return len(self.images)
+
+    def check(self) -> None:
+        """Refuse black and blank frames."""
+        check_contrast(self.images)
+
+    def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
+        """One frame after the other."""
+        if isinstance(contract, RefinerContract):
+            raise BadInput(f"{contract.network}: takes crops of objects, these are whole frames")
+        for image in self.images:
+            yield {contract.input: to_input(image, contract)}
 
 
 def sample_frames(uri: str, count: int, seed: int) -> Samples:

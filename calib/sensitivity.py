@@ -14,9 +14,9 @@ from onnx import ModelProto
 from shls.calib.graph import Graph, load_float_model
 from shls.calib.quantize import quantized_model
 from shls.calib.ranges import Ranges
+from shls.calib.samples import Inputs
 from shls.runtime.errors import BadInput
 from shls.runtime.files import write_whole
-from shls.runtime.preprocess import to_input
 
 ROW, LABEL, BAR = 26, 190, 520
 """Of the chart, pixels: height of a row, width of the names, width of the longest bar."""
@@ -30,7 +30,7 @@ class Loss:
 
     node : the convolution's name in the graph
     weight : name of its weight, which says where in the network it is
-    alone : 1 - mean cosine to the features of fp32, with it alone quantised
+    alone : 1 - mean cosine to the output of fp32, with it alone quantised; of features, cell by cell
     others : the same with all but it quantised; what leaving it float would bring
     """
 
@@ -44,17 +44,17 @@ def sensitivity(
     path: Path,
     ranges: Ranges,
     target: str,
-    images: list[np.ndarray],
+    samples: Inputs,
     progress: Callable[[int], None] | None = None,
 ) -> list[Loss]:
-    """Quantise one convolution at a time, and all but one, and compare the features with those of fp32.
+    """Quantise one convolution at a time, and all but one, and compare the output with that of fp32.
 
     Parameters
     ----------
     path : an fp32 model that `shls export` wrote
     ranges : of that model
     target : tensorrt or cpu
-    images : frames to compare on, not those of the calibration; each (H, W, 3) uint8 RGB
+    samples : what to compare on, not what was calibrated on
     progress : called with the number of convolutions done
 
     Returns
@@ -66,15 +66,15 @@ def sensitivity(
     BadInput
         If there are no frames, or what `shls.calib.quantize.quantize` raises.
     """
-    if not images:
-        raise BadInput("no frames to compare on; give a source with at least one")
     model, contract = load_float_model(path)
-    tensors = [to_input(image, contract) for image in images]
-    exact = _features(model, tensors)
+    feeds = list(samples.feeds(contract))
+    if not feeds:
+        raise BadInput("no frames to compare on; give a source with at least one")
+    exact = _outputs(model, feeds)
     names = [(node.name, node.input[1]) for node in Graph(model).of_kind("Conv")]
 
     def loss(kept: list[str]) -> float:
-        rounded = _features(quantized_model(model, ranges, target, kept), tensors)
+        rounded = _outputs(quantized_model(model, ranges, target, kept), feeds)
         return 1 - float(_cosines(exact, rounded).mean())
 
     losses = []
@@ -109,17 +109,18 @@ def draw_chart(losses: list[Loss], path: Path) -> None:
     write_whole(path, encoded.tobytes())
 
 
-def _features(model: ModelProto, tensors: list[np.ndarray]) -> np.ndarray:
-    """(F, D, h, w) float32 of all frames."""
+def _outputs(model: ModelProto, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
+    """(F, ...) float32, of all runs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: tensor})[0] for tensor in tensors])
+    return np.concatenate([session.run(None, one)[0] for one in feeds])
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each cell's two vectors, which lie along the second axis."""
+    """Cosine of each cell's two vectors, which lie along the second axis; of logits, (F, S, S), of each whole map."""
+    if a.ndim == 3:
+        a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 

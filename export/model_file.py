@@ -7,12 +7,12 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from shls.runtime.contract import METADATA_KEY, Contract, RefinerContract
+from shls.runtime.contract import METADATA_KEY, AnyContract
 from shls.runtime.files import write_whole
-from shls.runtime.onnx_metadata import read_contract
+from shls.runtime.onnx_metadata import read_any_contract
 
 
-def read_model(path: Path) -> tuple[ModelProto, Contract]:
+def read_model(path: Path) -> tuple[ModelProto, AnyContract]:
     """Read a model and its contract.
 
     Raises
@@ -22,11 +22,11 @@ def read_model(path: Path) -> tuple[ModelProto, Contract]:
     ContractMismatch
         If it carries no contract of this version.
     """
-    contract = read_contract(path)
+    contract = read_any_contract(path)
     return onnx.load(path), contract
 
 
-def write_model(model: ModelProto, contract: Contract | RefinerContract, path: Path) -> None:
+def write_model(model: ModelProto, contract: AnyContract, path: Path) -> None:
     """Check a model in full and write it with its contract; raises BadInput where that is not possible."""
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,11 @@ import onnxruntime
 import torch
 from torch import nn
 
-from shls.export.model_file import write_model
-from shls.export.to_onnx import TOLERANCE, ExportReport, count_macs, folder_beside
+from shls.export.to_onnx import Closeness, ExportReport, write_compared
 from shls.export.trace import OPSET, trace
-from shls.runtime.contract import RefinerContract
+from shls.runtime.contract import AnyContract, RefinerContract
 from shls.runtime.crops import CHANNELS, STRIDE
-from shls.runtime.errors import ExportFailed
-from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.checkpoint import NETWORKS, load_checkpoint, restore_network
 from shls_train.folding import fold_batch_norm, weights_digest
 from shls_train.refiner import EdgeRefiner
 
@@ -25,7 +23,13 @@ COMPARED = 4
 """Crops on which ONNX and torch are compared: as many random ones."""
 
 
-def export_refiner(checkpoint: Path, out: Path, dynamic_batch: bool) -> ExportReport:
+def export_refiner(
+    checkpoint: Path,
+    out: Path,
+    dynamic_batch: bool,
+    precision: str = "fp32",
+    quantize: Callable[[Path], AnyContract] | None = None,
+) -> ExportReport:
     """Write the refiner of a checkpoint as ONNX (opset 18).
 
     Parameters
@@ -36,13 +40,12 @@ def export_refiner(checkpoint: Path, out: Path, dynamic_batch: bool) -> ExportRe
         The ONNX file to write; it appears whole or not at all.
     dynamic_batch : bool
         Whether one run takes any number of objects, or just one.
+    precision, quantize : see `shls.export.to_onnx.export_onnx`
 
     Raises
     ------
-    BadInput
-        If the checkpoint cannot be read or the file not be written.
-    ExportFailed
-        If any output differs from torch by more than 1e-4.
+    BadInput, ExportFailed
+        As `shls.export.to_onnx.export_onnx`.
     """
     loaded = load_checkpoint(checkpoint)
     network = fold_batch_norm(restore_network(loaded, EdgeRefiner))
@@ -56,18 +59,15 @@ def export_refiner(checkpoint: Path, out: Path, dynamic_batch: bool) -> ExportRe
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
-    with folder_beside(out) as folder:
-        temporary = Path(folder) / out.name
-        examples = _crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
-        batch = "objects" if dynamic_batch else None
-        model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
-        write_model(model, contract, temporary)
-        difference, cosine = _compare(network, contract, temporary)
-        if not difference <= TOLERANCE:
-            raise ExportFailed(f"{out}: differs from torch by {difference:.2e}; expected at most {TOLERANCE:.0e}")
-        macs = count_macs(onnx.load(temporary))
-        os.replace(temporary, out)
-    return ExportReport(out, out.stat().st_size / 1e6, macs, difference, cosine, COMPARED, contract)
+    examples = _crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
+    batch = "objects" if dynamic_batch else None
+    model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
+    return write_compared(model, contract, out, precision, quantize, lambda path: _compare(network, contract, path))
+
+
+def is_refiner(checkpoint: Path) -> bool:
+    """Tell which of the two networks a checkpoint is of; raises BadInput if it cannot be read."""
+    return NETWORKS.get(str(load_checkpoint(checkpoint).meta.get("network"))) is EdgeRefiner
 
 
 def _crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,8 +79,8 @@ def _crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.T
     return images, torch.nn.functional.normalize(features, dim=1)
 
 
-def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> tuple[float, float]:
-    """Largest difference and mean cosine to torch, a crop at a time."""
+def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> Closeness:
+    """To torch, a crop at a time."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []
     for images, features in zip(*(part.split(1) for part in _crops(contract, COMPARED)), strict=True):
@@ -90,4 +90,4 @@ def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> tuple
         actual = session.run([contract.output], feeds)[0].ravel()
         worst = max(worst, float(np.abs(actual - expected).max()))
         cosines.append(float(actual @ expected / (np.linalg.norm(actual) * np.linalg.norm(expected))))
-    return worst, float(np.mean(cosines))
+    return Closeness(worst, float(np.mean(cosines)), COMPARED)

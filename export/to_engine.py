@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract
 from shls.runtime.cuda import Cuda
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.files import sha256_of, write_whole
-from shls.runtime.onnx_metadata import read_contract
+from shls.runtime.onnx_metadata import read_any_contract
 from shls.runtime.sidecar import Machine, Sidecar, write_sidecar
 from shls.runtime.tensorrt_api import TensorRT, load_tensorrt, make_logger, this_machine
 
@@ -65,9 +65,9 @@ def to_engine(
     return sidecar
 
 
-def contract_for_tensorrt(onnx: Path) -> Contract:
+def contract_for_tensorrt(onnx: Path) -> AnyContract:
     """Read what a model promises; raises BadInput if it is not one for TensorRT."""
-    contract = read_contract(onnx)
+    contract = read_any_contract(onnx)
     if contract.precision == "int8-cpu":
         raise BadInput(
             f"{onnx}: is int8-cpu, whose uint8 graph TensorRT refuses; make one with `shls calibrate --target tensorrt`"
@@ -78,7 +78,7 @@ def contract_for_tensorrt(onnx: Path) -> Contract:
 def build_plan(
     trt: TensorRT,
     onnx: Path,
-    contract: Contract,
+    contract: AnyContract,
     workspace: int,
     cache: Path | None = None,
     progress: Progress | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shls.calib.half import halved_model
 from shls.export.model_file import read_model, write_model
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract
 from shls.runtime.errors import BadInput
 
 HALF = frozenset({"Conv", "Relu", "Add", "Resize"})
@@ -15,7 +15,7 @@ HALF = frozenset({"Conv", "Relu", "Add", "Resize"})
 which is zero in FP16, and it ends in float32 anyway."""
 
 
-def to_fp16(path: Path, out: Path) -> Contract:
+def to_fp16(path: Path, out: Path) -> AnyContract:
     """Write a model with its convolutions in half precision.
 
     Parameters

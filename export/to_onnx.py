@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ from torch import nn
 from shls.export.model_file import write_model
 from shls.export.to_fp16 import to_fp16
 from shls.export.trace import OPSET, trace
-from shls.runtime.contract import Contract, RefinerContract
+from shls.runtime.contract import AnyContract, Contract
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
@@ -30,6 +31,19 @@ COSINES = {"fp16": 0.9999, "int8": 0.99}
 """Least mean cosine to torch of what is rounded."""
 
 
+class Closeness(NamedTuple):
+    """A file against torch.
+
+    difference : largest absolute one, over all that was compared
+    cosine : mean over all cells; of a refiner, between whole outputs
+    over : how many frames, or crops, were compared
+    """
+
+    difference: float
+    cosine: float
+    over: int
+
+
 @dataclass(frozen=True)
 class ExportReport:
     """What was built.
@@ -37,19 +51,15 @@ class ExportReport:
     path : the ONNX file
     megabytes : its size
     macs : multiplications with addition of one run; of a refiner, for one object
-    max_difference : largest absolute difference to torch over the compared frames, or crops
-    cosine : mean cosine to torch over all cells of these frames; of a refiner, between whole outputs
-    frames : how many frames, or crops, were compared
+    near : to torch
     contract : as written into the file
     """
 
     path: Path
     megabytes: float
     macs: int
-    max_difference: float
-    cosine: float
-    frames: int
-    contract: Contract | RefinerContract
+    near: Closeness
+    contract: AnyContract
 
 
 def export_onnx(
@@ -59,7 +69,7 @@ def export_onnx(
     width: int,
     frames: list[np.ndarray],
     precision: str = "fp32",
-    quantize: Callable[[Path], Contract] | None = None,
+    quantize: Callable[[Path], AnyContract] | None = None,
 ) -> ExportReport:
     """Write the network of a checkpoint as ONNX (opset 18, fixed shapes).
 
@@ -102,26 +112,53 @@ def export_onnx(
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
+    model = trace(network, (torch.zeros(1, 3, height, width),), [contract.input], contract.output)
+    return write_compared(
+        model, contract, out, precision, quantize, lambda path: _compare(network, contract, path, frames)
+    )
+
+
+def write_compared(
+    model: onnx.ModelProto,
+    contract: AnyContract,
+    out: Path,
+    precision: str,
+    quantize: Callable[[Path], AnyContract] | None,
+    compare: Callable[[Path], Closeness],
+) -> ExportReport:
+    """Write a graph in a precision, and keep the file if it still computes what torch does.
+
+    Parameters
+    ----------
+    model, contract : in fp32
+    out, precision, quantize : see `export_onnx`
+    compare : says how near a file is to torch
+
+    Raises
+    ------
+    BadInput, ExportFailed
+        As `export_onnx`.
+    """
     with folder_beside(out) as folder:
         temporary = Path(folder) / out.name
-        example = torch.zeros(1, 3, height, width)
-        write_model(trace(network, (example,), [contract.input], contract.output), contract, temporary)
-        macs = count_macs(onnx.load(temporary))
+        write_model(model, contract, temporary)
+        macs = count_macs(model)
         if precision == "fp16":
             contract = to_fp16(temporary, temporary)
         elif precision == "int8":
             assert quantize is not None
             contract = quantize(temporary)
-        difference, cosine = _compare(network, contract, temporary, frames)
-        if not (cosine >= COSINES[precision] if precision in COSINES else difference <= TOLERANCE):
+        near = compare(temporary)
+        if not (near.cosine >= COSINES[precision] if precision in COSINES else near.difference <= TOLERANCE):
             wanted = (
                 f"a cosine of at least {COSINES[precision]}" if precision in COSINES else f"at most {TOLERANCE:.0e}"
             )
             raise ExportFailed(
-                f"{out}: differs from torch by {difference:.2e}, cosine {cosine:.6f}; {precision} is to keep {wanted}"
+                f"{out}: differs from torch by {near.difference:.2e}, cosine {near.cosine:.6f}; "
+                f"{precision} is to keep {wanted}"
             )
         os.replace(temporary, out)
-    return ExportReport(out, out.stat().st_size / 1e6, macs, difference, cosine, len(frames), contract)
+    return ExportReport(out, out.stat().st_size / 1e6, macs, near, contract)
 
 
 def count_macs(model: onnx.ModelProto) -> int:
@@ -139,8 +176,8 @@ def count_macs(model: onnx.ModelProto) -> int:
     )
 
 
-def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> tuple[float, float]:
-    """Largest difference and mean cosine to torch."""
+def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> Closeness:
+    """To torch, over frames."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []
     for frame in frames:
@@ -151,7 +188,7 @@ def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np
         worst = max(worst, float(np.abs(actual - expected).max()))
         lengths = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)  # 1 where there is no head
         cosines.append(float(((actual * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).mean()))
-    return worst, float(np.mean(cosines))
+    return Closeness(worst, float(np.mean(cosines)), len(frames))
 
 
 def folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:

@@ -40,6 +40,7 @@ def trace(
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # both inputs have one, as they should
         program = torch.onnx.export(
             network,
             examples,

@@ -8,6 +8,7 @@ import typer
 
 from shls.runtime import (
     commands_calib,
+    commands_export,
     commands_measure,
     commands_model,
     commands_pseudo,
@@ -31,7 +32,7 @@ app.command("eval")(commands_run.evaluate)
 app.command()(commands_pseudo.pseudo)
 app.command()(commands_train.train)
 app.command()(commands_train.train_refiner)
-app.command()(commands_model.export)
+app.command()(commands_export.export)
 app.command()(commands_calib.calibrate)
 app.command()(commands_calib.sensitivity)
 app.command()(commands_model.verify)

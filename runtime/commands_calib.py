@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from shls.runtime.commands_common import CALIBRATION_FRAMES, CALIBRATION_METHOD, require
+from shls.runtime.commands_common import (
+    CALIBRATION_FRAMES,
+    CALIBRATION_METHOD,
+    Embedding,
+    FirstMask,
+    require,
+    shipped_clip,
+)
+from shls.runtime.commands_inputs import calibration_inputs
 from shls.runtime.errors import BadInput
 
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
@@ -32,6 +40,8 @@ def calibrate(
     count: Count = CALIBRATION_FRAMES,
     seed: Seed = 0,
     ranges: KeptRanges = None,
+    mask: FirstMask = None,
+    embedding: Embedding = None,
     keep_float: Annotated[
         list[str] | None,
         typer.Option(help="Convolution to leave float, as `shls sensitivity` names it; may be repeated."),
@@ -42,18 +52,17 @@ def calibrate(
     from shls.calib.graph import load_float_model
     from shls.calib.quantize import check_names, quantize
     from shls.calib.ranges import kept_ranges
-    from shls.calib.samples import sample_frames
 
     check_names(load_float_model(model)[0], keep_float or [])  # before the minutes that calibration takes
-    samples = sample_frames(frames, count, seed)
-    runs = len(samples.images) * (1 if method == "minmax" else 2)
+    inputs = calibration_inputs(model, frames, mask, embedding, count, seed)
+    runs = inputs.runs * (1 if method == "minmax" else 2)
     with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
-        known = kept_ranges(model, samples, method, ranges, lambda done: bar.update(done - bar.pos))
+        known = kept_ranges(model, inputs, method, ranges, lambda done: bar.update(done - bar.pos))
     contract = quantize(model, known, target, out, keep_float or [])
     before, after = model.stat().st_size, out.stat().st_size
     typer.echo(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
-        f"{len(samples.images)} of {samples.candidates} frames, seed {seed}"
+        f"{inputs.runs} of {inputs.candidates} frames or crops, seed {seed}"
     )
 
 
@@ -65,7 +74,10 @@ def sensitivity(
     count: Count = CALIBRATION_FRAMES,
     seed: Seed = 0,
     ranges: KeptRanges = None,
+    mask: FirstMask = None,
+    embedding: Embedding = None,
     on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
+    on_mask: Annotated[Path | None, typer.Option(help="Of a refiner: objects in that clip's first frame.")] = None,
     chart: Annotated[Path | None, typer.Option(help="Write a bar chart here, .png.")] = None,
     max_drop: Annotated[
         float | None, typer.Option(help="Find what must stay float for J&F to fall by at most this.", min=0)
@@ -80,23 +92,30 @@ def sensitivity(
     from shls.calib.graph import Graph, load_float_model
     from shls.calib.keep import keep_float
     from shls.calib.ranges import kept_ranges
-    from shls.calib.samples import sample_frames
     from shls.calib.sensitivity import draw_chart, table
     from shls.calib.sensitivity import sensitivity as measure
-    from shls.runtime.segmenter import SHIPPED_MODEL
+    from shls.runtime.contract import RefinerContract
 
-    samples = sample_frames(frames, count, seed)
-    compared = sample_frames(on or str(SHIPPED_MODEL.parent / "bunny.mp4"), COMPARED, seed)
-    known = kept_ranges(model, samples, method, ranges)
-    convolutions = len(Graph(load_float_model(model)[0]).of_kind("Conv"))
+    graph, contract = load_float_model(model)
+    refines = isinstance(contract, RefinerContract)
+    if refines and on is None:
+        on_mask = Path(shipped_clip()).with_name("bunny_mask.png")
+    compared = calibration_inputs(model, on or shipped_clip(), on_mask, embedding, COMPARED, seed)
+    known = kept_ranges(model, calibration_inputs(model, frames, mask, embedding, count, seed), method, ranges)
+    convolutions = len(Graph(graph).of_kind("Conv"))
     with typer.progressbar(length=convolutions, label="convolutions", file=sys.stderr) as bar:
-        losses = measure(model, known, target, compared.images, lambda done: bar.update(done - bar.pos))
+        losses = measure(model, known, target, compared, lambda done: bar.update(done - bar.pos))
     typer.echo(table(losses))
     if chart:
         draw_chart(losses, chart)
         typer.echo(f"  {chart}")
     if max_drop is not None and root is not None and set_file is not None:
-        exact, trials = keep_float(model, known, target, losses, max_drop, lambda path: _jf(path, root, set_file))
+
+        def score(path: Path) -> float:
+            model, refiner = (embedding, path) if refines else (path, None)
+            return _jf(model, refiner, root, set_file)
+
+        exact, trials = keep_float(model, known, target, losses, max_drop, score)
         typer.echo(f"J&F {exact:.4f} in fp32")
         for trial in trials:
             typer.echo(f"J&F {trial.score:.4f} in int8-{target}, {len(trial.kept)} convolutions float")
@@ -104,11 +123,12 @@ def sensitivity(
         typer.echo(f"keep: {' '.join(kept) or 'none'}")
 
 
-def _jf(model: Path, root: Path, set_file: Path) -> float:
+def _jf(model: Path | None, refiner: Path | None, root: Path, set_file: Path) -> float:
+    """Of an embedding without refiner, or of a refiner with its embedding."""
     from functools import partial
 
     from shls.runtime.evaluation import evaluate
     from shls.runtime.segmenter import open_segmenter
 
-    mean = evaluate(root, set_file, partial(open_segmenter, model)).mean()
+    mean = evaluate(root, set_file, partial(open_segmenter, model, refiner=refiner, refined=refiner is not None)).mean()
     return (mean.j + mean.f) / 2

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from shls.runtime.errors import MissingDependency
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Model = Annotated[Path | None, typer.Option(help="ONNX model; the shipped one by default.")]
 Refiner = Annotated[
@@ -28,6 +31,14 @@ CALIBRATION_METHOD: Literal["percentile"] = "percentile"
 """What INT8 is calibrated on, unless something else is asked for."""
 
 
+FirstMask = Annotated[
+    Path | None, typer.Option(help="Of a refiner: objects in the first frame of --frames, a clip; without one, stills.")
+]
+Embedding = Annotated[
+    Path | None, typer.Option(help="Of a refiner: ONNX model that it works with; the shipped one by default.")
+]
+
+
 def require(package: str, extra: str) -> None:
     from importlib.util import find_spec
 
@@ -41,3 +52,20 @@ def write_json(path: Path, content: object) -> None:
     from shls.runtime.files import replace_file
 
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def shipped_clip() -> str:
+    """The clip that comes with the package; its mask lies beside it."""
+    from shls.runtime.shipped import ASSETS
+
+    return str(ASSETS / "bunny.mp4")
+
+
+def read_frames(uri: str, count: int) -> list[np.ndarray]:
+    """The first frames of a source, (H, W, 3) uint8 RGB."""
+    from itertools import islice
+
+    from shls.runtime.sources import open_source
+
+    with open_source(uri) as source:
+        return [frame.image for frame in islice(source, count)]

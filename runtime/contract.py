@@ -103,7 +103,7 @@ class RefinerContract:
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> RefinerContract:
         """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
-        return RefinerContract.from_json(_text(metadata, path))
+        return RefinerContract.from_json(contract_text(metadata, path))
 
     @staticmethod
     def from_json(text: str) -> RefinerContract:
@@ -150,7 +150,7 @@ class Contract:
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> Contract:
         """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
-        return Contract.from_json(_text(metadata, path))
+        return Contract.from_json(contract_text(metadata, path))
 
     @staticmethod
     def from_json(text: str) -> Contract:
@@ -171,6 +171,18 @@ class Contract:
             raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error
 
 
+AnyContract = Contract | RefinerContract
+
+
+def any_contract(text: str) -> AnyContract:
+    """Read the contract of a network of whichever role; raises ContractMismatch as the others do."""
+    try:
+        role = json.loads(text).get("role")
+    except (ValueError, AttributeError):
+        role = EMBEDDING  # whose reader says what is wrong
+    return RefinerContract.from_json(text) if role == REFINER else Contract.from_json(text)
+
+
 def _head(values: dict[str, Any] | None) -> Head | None:
     if values is None:
         return None
@@ -178,7 +190,8 @@ def _head(values: dict[str, Any] | None) -> Head | None:
     return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})
 
 
-def _text(metadata: Mapping[str, str], path: Path) -> str:
+def contract_text(metadata: Mapping[str, str], path: Path) -> str:
+    """A contract of whichever role, as it lies in an ONNX file's metadata; raises ContractMismatch without one."""
     if METADATA_KEY not in metadata:
         raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
     return metadata[METADATA_KEY]

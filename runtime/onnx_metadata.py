@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shls.runtime.contract import Contract, RefinerContract
+from shls.runtime.contract import AnyContract, Contract, RefinerContract, any_contract, contract_text
 from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
 OPERATORS, DOMAIN, OPSET = 8, 1, 2
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 
-Kind = TypeVar("Kind", Contract, RefinerContract)
+Kind = TypeVar("Kind", bound=AnyContract)
 
 
 def read_contract(path: Path) -> Contract:
@@ -38,6 +38,12 @@ def read_refiner_contract(path: Path) -> RefinerContract:
     """Read what an ONNX file of a refiner promises; raises as `read_contract` does."""
     metadata, opset = _metadata(path)
     return _checked(RefinerContract.from_metadata(metadata, path), opset, path)
+
+
+def read_any_contract(path: Path) -> AnyContract:
+    """Read what an ONNX file of either network promises; raises as `read_contract` does."""
+    metadata, opset = _metadata(path)
+    return _checked(any_contract(contract_text(metadata, path)), opset, path)
 
 
 def _checked(contract: Kind, opset: int | None, path: Path) -> Kind:

@@ -11,7 +11,7 @@ import numpy as np
 from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
 from shls.runtime.files import sha256_of
-from shls.runtime.onnx_metadata import read_contract
+from shls.runtime.onnx_metadata import read_any_contract
 from shls.runtime.sidecar import read_sidecar
 
 
@@ -71,7 +71,7 @@ def describe(model: Path) -> dict[str, object]:
     """
     if _is_engine(model):
         return asdict(read_sidecar(model))
-    return {"contract": asdict(read_contract(model)), "onnx_sha256": sha256_of(model)}
+    return {"contract": asdict(read_any_contract(model)), "onnx_sha256": sha256_of(model)}
 
 
 def _is_engine(model: Path) -> bool:

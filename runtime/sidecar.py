@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract, any_contract
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.files import sha256_of, write_whole
 
@@ -35,7 +35,7 @@ class Sidecar:
     onnx_sha256, engine_sha256 : digests of both files
     """
 
-    contract: Contract
+    contract: AnyContract
     machine: Machine
     onnx: str
     onnx_sha256: str
@@ -65,7 +65,7 @@ def read_sidecar(engine: Path) -> Sidecar:
         return Sidecar(
             **content
             | {
-                "contract": Contract.from_json(json.dumps(content["contract"])),
+                "contract": any_contract(json.dumps(content["contract"])),
                 "machine": Machine(**content["machine"]),
             }
         )

@@ -40,8 +40,8 @@ def model(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_report_and_contract(checkpoint: Path, tmp_path: Path) -> None:
     report = export_onnx(checkpoint, tmp_path / "new" / "model.onnx", 32, 48, FRAMES)
-    assert report.max_difference < 1e-4
-    assert report.frames == 2
+    assert report.near.difference < 1e-4
+    assert report.near.over == 2
     written = onnx.load(report.path)
     contract = Contract.from_json({p.key: p.value for p in written.metadata_props}[METADATA_KEY])
     assert contract == report.contract

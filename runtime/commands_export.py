@@ -1,0 +1,169 @@
+"""`shls export`: checkpoints become ONNX, ONNX becomes engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from shls.runtime.commands_common import (
+    CALIBRATION_FRAMES,
+    CALIBRATION_METHOD,
+    Embedding,
+    FirstMask,
+    read_frames,
+    require,
+    shipped_clip,
+)
+from shls.runtime.commands_inputs import calibration_inputs
+from shls.runtime.errors import BadInput
+
+if TYPE_CHECKING:
+    from shls.runtime.contract import AnyContract
+
+DEFAULT_SIZE = "864x480"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What INT8 is made of; see the options of `export`."""
+
+    frames: str | None
+    target: str
+    mask: Path | None
+    embedding: Path | None
+
+    def quantize(self, model: Path) -> AnyContract:
+        """Calibrate a model as `shls calibrate` does by itself, and put the INT8 one in its place."""
+        from shls.calib.quantize import quantize
+        from shls.calib.ranges import collect_ranges
+
+        inputs = calibration_inputs(model, str(self.frames), self.mask, self.embedding, CALIBRATION_FRAMES, seed=0)
+        return quantize(model, collect_ranges(model, inputs, CALIBRATION_METHOD), self.target, model)
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="Checkpoint or training folder; an ONNX file for an engine.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    format: Annotated[
+        Literal["onnx", "engine"], typer.Option(help="An engine is built on the device that will run it.")
+    ] = "onnx",
+    size: Annotated[
+        str | None, typer.Option(help="Input of the embedding, WIDTHxHEIGHT.", show_default=DEFAULT_SIZE)
+    ] = None,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Of a refiner: all objects in one run, not one after the other.")
+    ] = False,
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(
+            help="Of ONNX; int8 calibrates on --frames, `shls calibrate` does with more to choose.", show_default="fp32"
+        ),
+    ] = None,
+    target: Annotated[
+        Literal["tensorrt", "cpu"] | None,
+        typer.Option(help="Of int8: the engine that will run it.", show_default="tensorrt"),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            help="Source to compare ONNX with torch on, the shipped clip by default; of int8 to calibrate on."
+        ),
+    ] = None,
+    mask: FirstMask = None,
+    embedding: Embedding = None,
+    via: Annotated[
+        Literal["trtexec"] | None, typer.Option(help="Only print this tool's line for the same engine.")
+    ] = None,
+) -> None:
+    """Write a checkpoint as ONNX, compared with torch; or an ONNX file as TensorRT engine."""
+    if out.suffix != f".{format}":
+        raise BadInput(f"{out}: --format {format} writes NAME.{format}; name it so, or choose the other --format")
+    of_int8: dict[str, object] = {"--target": target, "--mask": mask, "--embedding": embedding}
+    if format == "engine":
+        of_onnx: dict[str, object] = {"--size": size, "--precision": precision, "--frames": frames, "--dynamic-batch": dynamic_batch}
+        _refuse_others("--format engine", of_onnx | of_int8)
+        _export_engine(source, out, via)
+        return
+    _refuse_others("--format onnx", {"--via": via})
+    if precision != "int8":
+        _refuse_others(f"--precision {precision or 'fp32'}", of_int8)
+    elif frames is None:
+        raise BadInput("--precision int8 calibrates on frames like those that will come; give --frames FOLDER or VIDEO")
+    given = Calibration(frames, target or "tensorrt", mask, embedding)
+    _export_onnx(source, out, size, precision or "fp32", dynamic_batch, given)
+
+
+def _export_onnx(
+    checkpoint: Path, out: Path, size: str | None, precision: str, dynamic_batch: bool, given: Calibration
+) -> None:
+    if checkpoint.suffix == ".onnx":
+        raise BadInput(f"{checkpoint}: is ONNX already; for an engine give --format engine")
+    require("torch", "export")
+    require("onnx", "export")
+    import time
+
+    from shls.export.refiner_to_onnx import export_refiner, is_refiner
+    from shls.export.to_onnx import export_onnx
+    from shls.runtime.contract import Contract
+
+    begun = time.perf_counter()
+    if is_refiner(checkpoint):
+        _refuse_others("a refiner, whose crops have one size", {"--size": size})
+        report = export_refiner(checkpoint, out, dynamic_batch, precision, given.quantize)
+    else:
+        _refuse_others("an embedding, which takes one frame", {"--dynamic-batch": dynamic_batch})
+        width, height = _parse_size(size or DEFAULT_SIZE)
+        compared = given.frames if given.frames and precision != "int8" else shipped_clip()
+        report = export_onnx(checkpoint, out, height, width, read_frames(compared, 4), precision, given.quantize)
+    contract, near = report.contract, report.near
+    if isinstance(contract, Contract):
+        takes, each, what = f"{contract.width}x{contract.height}", "", "frames"
+    else:
+        takes, each, what = f"{contract.size}x{contract.size}", " per object", "random crops"
+    typer.echo(
+        f"{report.path}\n"
+        f"  network     {contract.network}, {contract.precision}, input {takes}, opset {contract.opset}\n"
+        f"  size        {report.megabytes:.2f} MB, {report.macs / 1e9:.2f} GMAC{each}\n"
+        f"  to torch    largest difference {near.difference:.1e}, mean cosine {near.cosine:.6f}, "
+        f"over {near.over} {what}\n"
+        f"  took        {time.perf_counter() - begun:.0f} s"
+    )
+
+
+def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
+    if onnx.suffix != ".onnx":
+        raise BadInput(f"{onnx}: an engine is built from ONNX; make it first with `shls export {onnx} --out ...`")
+    from shls.export.to_engine import contract_for_tensorrt, to_engine, trtexec_line
+
+    if via:
+        contract_for_tensorrt(onnx)
+        typer.echo(trtexec_line(onnx, out))
+        return
+
+    def tell(phase: str, done: int, steps: int) -> None:
+        typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=done == steps)
+
+    sidecar = to_engine(onnx, out, progress=tell)
+    machine = sidecar.machine
+    typer.echo(
+        f"{out}: {sidecar.contract.precision}, {out.stat().st_size / 1e6:.1f} MB, for {machine.gpu} "
+        f"(compute capability {machine.compute_capability}) with TensorRT {machine.tensorrt}"
+    )
+
+
+def _refuse_others(chosen: str, given: dict[str, object]) -> None:
+    """Raise BadInput for options that do not go with what was chosen."""
+    for option, value in given.items():
+        if value:
+            raise BadInput(f"{option} has no meaning for {chosen}; leave it out")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.split("x"))
+    except ValueError:
+        raise BadInput(f"size {text!r}; expected WIDTHxHEIGHT, as in 864x480") from None
+    return width, height
