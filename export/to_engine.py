@@ -15,9 +15,10 @@ from shls.runtime.contract import AnyContract
 from shls.runtime.cuda import Cuda
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.files import sha256_of, write_whole
-from shls.runtime.onnx_metadata import read_any_contract
+from shls.runtime.onnx_metadata import has_open_batch, read_any_contract
 from shls.runtime.sidecar import Machine, Sidecar, write_sidecar
 from shls.runtime.tensorrt_api import TensorRT, load_tensorrt, make_logger, this_machine
+from shls.runtime.trt_engine import shapes_of
 
 if TYPE_CHECKING:
     import tensorrt
@@ -26,6 +27,8 @@ Progress = Callable[[str, int, int], None]
 """Called with a phase's name, the steps done in it, and all its steps."""
 WORKSPACE_MB = 1024
 """For the builder's trials; the network needs a tenth of it. Less where memory is short."""
+OBJECTS = (1, 2, 8)
+"""Least, usual and most objects of one run, where the model leaves their number open; more take turns."""
 
 
 def to_engine(
@@ -110,6 +113,7 @@ def build_plan(
             errors = [str(parser.get_error(at)) for at in range(parser.num_errors)]
             raise ExportFailed(f"{onnx}: TensorRT's parser refuses it ({_one_line(errors)})")
         config = _config(trt, builder, workspace, progress)
+        _add_profile(builder, network, config)
         if not typed:
             _allow_precisions(trt, config, contract.precision)
         timings = _load_timings(config, cache)
@@ -142,16 +146,14 @@ def workspace_mb() -> int:
 
 def trtexec_line(onnx: Path, out: Path) -> str:
     """Return the vendor's command that builds the same engine, without our description."""
-    return shlex.join(
-        [
-            "trtexec",
-            f"--onnx={onnx}",
-            f"--saveEngine={out}",
-            "--stronglyTyped",
-            f"--memPoolSize=workspace:{workspace_mb()}M",
-            "--skipInference",
-        ]
-    )
+    words = ["trtexec", f"--onnx={onnx}", f"--saveEngine={out}", "--stronglyTyped"]
+    words += [f"--memPoolSize=workspace:{workspace_mb()}M", "--skipInference"]
+    if has_open_batch(onnx):
+        shapes = shapes_of(read_any_contract(onnx)).inputs
+        for option, count in zip(("min", "opt", "max"), OBJECTS, strict=True):
+            sizes = [f"{name}:{'x'.join(map(str, (count, *shape)))}" for name, shape in shapes.items()]
+            words.append(f"--{option}Shapes={','.join(sizes)}")
+    return shlex.join(words)
 
 
 def _creation_flags(trt: TensorRT, typed: bool) -> int:
@@ -178,6 +180,20 @@ def _config(
     if progress is not None and hasattr(trt, "IProgressMonitor"):
         config.progress_monitor = _monitor(trt, progress)
     return config
+
+
+def _add_profile(
+    builder: tensorrt.Builder, network: tensorrt.INetworkDefinition, config: tensorrt.IBuilderConfig
+) -> None:
+    """Say how many objects come, where the model leaves it open."""
+    inputs = [network.get_input(at) for at in range(network.num_inputs)]
+    if all(tensor.shape[0] >= 0 for tensor in inputs):
+        return
+    profile = builder.create_optimization_profile()
+    for tensor in inputs:
+        least, usual, most = ((count, *tensor.shape[1:]) for count in OBJECTS)
+        profile.set_shape(tensor.name, least, usual, most)  # type: ignore[arg-type]  # takes what Dims are made of
+    config.add_optimization_profile(profile)
 
 
 def _monitor(trt: TensorRT, progress: Progress) -> tensorrt.IProgressMonitor:

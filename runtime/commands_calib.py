@@ -52,6 +52,7 @@ def calibrate(
     from shls.calib.graph import load_float_model
     from shls.calib.quantize import check_names, quantize
     from shls.calib.ranges import kept_ranges
+    from shls.runtime.contract import RefinerContract
 
     check_names(load_float_model(model)[0], keep_float or [])  # before the minutes that calibration takes
     inputs = calibration_inputs(model, frames, mask, embedding, count, seed)
@@ -60,9 +61,10 @@ def calibrate(
         known = kept_ranges(model, inputs, method, ranges, lambda done: bar.update(done - bar.pos))
     contract = quantize(model, known, target, out, keep_float or [])
     before, after = model.stat().st_size, out.stat().st_size
+    what = "crops" if isinstance(contract, RefinerContract) else "frames"
     typer.echo(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
-        f"{inputs.runs} of {inputs.candidates} frames or crops, seed {seed}"
+        f"{inputs.runs} of {inputs.candidates} {what}, seed {seed}"
     )
 
 

@@ -83,7 +83,12 @@ def export(
         raise BadInput(f"{out}: --format {format} writes NAME.{format}; name it so, or choose the other --format")
     of_int8: dict[str, object] = {"--target": target, "--mask": mask, "--embedding": embedding}
     if format == "engine":
-        of_onnx: dict[str, object] = {"--size": size, "--precision": precision, "--frames": frames, "--dynamic-batch": dynamic_batch}
+        of_onnx: dict[str, object] = {
+            "--size": size,
+            "--precision": precision,
+            "--frames": frames,
+            "--dynamic-batch": dynamic_batch,
+        }
         _refuse_others("--format engine", of_onnx | of_int8)
         _export_engine(source, out, via)
         return

@@ -2,6 +2,7 @@
 
 An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries of a key (1) and a value (2); its
 operator sets are field 8, each of a domain (1, none for ONNX's own) and a version (2).
+Its graph is field 7, and the way from there to the name of an input's first axis is below.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
 OPERATORS, DOMAIN, OPSET = 8, 1, 2
+GRAPH, INPUT, TYPE, TENSOR, SHAPE, DIMENSION, NAMED = 7, 11, 2, 1, 2, 1, 2  # each within the one before
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 
 Kind = TypeVar("Kind", bound=AnyContract)
@@ -44,6 +46,14 @@ def read_any_contract(path: Path) -> AnyContract:
     """Read what an ONNX file of either network promises; raises as `read_contract` does."""
     metadata, opset = _metadata(path)
     return _checked(any_contract(contract_text(metadata, path)), opset, path)
+
+
+def has_open_batch(path: Path) -> bool:
+    """Tell whether the first axis of a model's first input may have any length; of a file that `read_contract` took."""
+    value = path.read_bytes()
+    for number in (GRAPH, INPUT, TYPE, TENSOR, SHAPE, DIMENSION):
+        value = next((inner for field, inner in _fields(value) if field == number), b"")
+    return any(field == NAMED for field, _ in _fields(value))
 
 
 def _checked(contract: Kind, opset: int | None, path: Path) -> Kind:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shls.runtime.contract import RefinerContract
 from shls.runtime.crops import CHANNELS, STRIDE, Crops
 from shls.runtime.errors import ContractMismatch
+from shls.runtime.onnx_metadata import read_refiner_contract
 from shls.runtime.ort_session import backend_of, create_session
 
 
@@ -23,10 +23,8 @@ class OrtRefiner:
     """
 
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
+        self.contract = contract = read_refiner_contract(model)
         self._session = create_session(model, threads, device)
-        self.contract = contract = RefinerContract.from_metadata(
-            self._session.get_modelmeta().custom_metadata_map, model
-        )
         cells = contract.size // STRIDE
         expected = {
             contract.crops: [CHANNELS, contract.size, contract.size],

@@ -32,6 +32,12 @@ def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner
     """Load a refiner after its contract was checked; parameters and errors as `shls.runtime.session.open_session`."""
     if not model.exists():
         raise BadInput(f"{model}: no such refiner; export one with `shls export`, or leave --refiner out")
+    if model.suffix == ".engine":
+        if device in ("cpu", "cuda"):
+            raise BadInput(f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX")
+        from shls.runtime.trt_session import TrtRefiner
+
+        return TrtRefiner(model)
     from shls.runtime.ort_refiner import OrtRefiner
 
     return OrtRefiner(model, threads, device)

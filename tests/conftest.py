@@ -59,3 +59,36 @@ def small_model(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("model") / "small.onnx"
     export_onnx(small_checkpoint, path, SIZE[1], SIZE[0], [scene(0)])
     return path
+
+
+@pytest.fixture(scope="session")
+def small_refiner_checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder with one checkpoint of a refiner of random weights, for crops of 32 pixels."""
+    import torch
+
+    from shls.runtime.onnx_metadata import read_contract
+    from shls_train.checkpoint import save_checkpoint
+    from shls_train.refiner import EdgeRefiner
+
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("refiner")
+    network = EdgeRefiner()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias") or name.startswith("head"):  # they start as zeros
+                parameter.normal_(0, 0.1)
+        network(torch.randn(2, 11, 32, 32), torch.randn(2, 64, 8, 8))
+    inputs = {"embedding": read_contract(small_model).checkpoint_sha256}
+    meta = {"step": 1, "config": {"crop": 32}, "inputs": inputs}
+    save_checkpoint(folder, network, torch.optim.AdamW(network.parameters()), meta)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_refiner(small_refiner_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That checkpoint as ONNX, for any number of objects."""
+    from shls.export.refiner_to_onnx import export_refiner
+
+    path = tmp_path_factory.mktemp("refiner_model") / "refiner.onnx"
+    export_refiner(small_refiner_checkpoint, path, dynamic_batch=True)
+    return path

@@ -121,18 +121,24 @@ class Severity(IntEnum):
 
 
 class FakeTensorrt:
-    """TensorRT's module for one network: features are sums of the input's cells of 4 by 4, plus the channel.
+    """TensorRT's module for one network, of one of two kinds.
+
+    An embedding's features are sums of the input's cells of 4 by 4, plus the channel. A refiner's logits are sums of
+    the crop's channels, plus the first number of its features; one run takes up to three objects.
 
     weak : what a version 10 has besides, flags for precision
     parses, builds : what comes of the next network; builds may depend on whether it is strongly typed
     """
 
-    def __init__(self, cudart: FakeCudart, weak: bool = False) -> None:
+    def __init__(self, cudart: FakeCudart, weak: bool = False, refiner: bool = False) -> None:
         self.__version__ = "10.3.0" if weak else "11.4.1"
         self.cudart, self.log, self.timings = cudart, [], b"timings"
         self.parses, self.builds = True, {True: True, False: True}
         self.float32 = "float32"
         self.shapes = {"image": (1, 3, 64, 96), "features": (1, 8, 16, 24)}
+        if refiner:
+            self.shapes = {"crops": (-1, 11, 32, 32), "features": (-1, 8, 8, 8), "logits": (-1, 32, 32)}
+        self.inputs = list(self.shapes)[:-1]
         self.ILogger = type("ILogger", (), {"Severity": Severity, "__init__": lambda self: None})
         self.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
         names = {"FP16": 0, "INT8": 1, "TF32": 7} if weak else {"TF32": 7}
@@ -141,6 +147,7 @@ class FakeTensorrt:
         self.MemoryPoolType = SimpleNamespace(WORKSPACE="workspace")
         self.ProfilingVerbosity = SimpleNamespace(DETAILED="detailed")
         self.deserialized: list[bytes] = []
+        self.profile: dict[str, tuple[Any, ...]] = {}
 
     def Builder(self, logger: Any) -> Any:
         return FakeBuilder(self, logger)
@@ -167,13 +174,18 @@ class FakeBuilder:
 
     def create_network(self, flags: int) -> Any:
         self._trt.log.append(f"network typed={bool(flags & 2)}")
-        return SimpleNamespace(typed=bool(flags & 2))
+        inputs = [SimpleNamespace(name=name, shape=self._trt.shapes[name]) for name in self._trt.inputs]
+        return SimpleNamespace(typed=bool(flags & 2), num_inputs=len(inputs), get_input=inputs.__getitem__)
+
+    def create_optimization_profile(self) -> Any:
+        return SimpleNamespace(set_shape=lambda name, *shapes: self._trt.profile.__setitem__(name, shapes))
 
     def create_builder_config(self) -> Any:
         log = self._trt.log
         return SimpleNamespace(
             set_memory_pool_limit=lambda pool, size: log.append(f"{pool} {size >> 20} MB"),
             set_flag=lambda flag: log.append(flag.name),
+            add_optimization_profile=lambda profile: log.append("profile"),
             create_timing_cache=lambda data: SimpleNamespace(data=data, serialize=lambda: self._trt.timings),
             set_timing_cache=lambda cache, ignore_mismatch: not cache.data.startswith(b"other"),
         )
@@ -193,16 +205,18 @@ class FakeBuilder:
 
 
 class FakeEngine:
-    num_io_tensors = 2
-
     def __init__(self, trt: FakeTensorrt) -> None:
-        self._trt = trt
+        self._trt, self.num_io_tensors = trt, len(trt.shapes)
 
     def get_tensor_name(self, at: int) -> str:
         return list(self._trt.shapes)[at]
 
     def get_tensor_mode(self, name: str) -> Any:
-        return SimpleNamespace(name="INPUT" if name == "image" else "OUTPUT")
+        return SimpleNamespace(name="INPUT" if name in self._trt.inputs else "OUTPUT")
+
+    def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
+        assert profile == 0
+        return [(count, *self._trt.shapes[name][1:]) for count in (1, 2, 3)]
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self._trt.shapes[name]
@@ -212,13 +226,18 @@ class FakeEngine:
 
     def create_execution_context(self) -> Any:
         addresses: dict[str, int] = {}
+        counts = {name: shape[0] for name, shape in self._trt.shapes.items()}
 
         def view(name: str) -> np.ndarray:
-            shape = self._trt.shapes[name]
+            shape = (max(counts.values()), *self._trt.shapes[name][1:])
+            assert shape[0] > 0, "the input's shape was set"
             memory = (ctypes.c_float * int(np.prod(shape))).from_address(addresses[name])
             return np.frombuffer(memory, np.float32).reshape(shape)
 
         def compute() -> None:
+            if "logits" in addresses:
+                view("logits")[:] = view("crops").sum(1) + view("features")[:, 0, :1, :1]
+                return
             cells = view("image")[0].sum(0).reshape(16, 4, 24, 4).sum((1, 3))
             view("features")[0] = cells + np.arange(8, dtype=np.float32)[:, None, None]
 
@@ -226,4 +245,8 @@ class FakeEngine:
             self._trt.cudart.enqueue(compute)
             return True
 
-        return SimpleNamespace(set_tensor_address=addresses.__setitem__, execute_async_v3=execute)
+        return SimpleNamespace(
+            set_tensor_address=addresses.__setitem__,
+            set_input_shape=lambda name, shape: counts.__setitem__(name, shape[0]),
+            execute_async_v3=execute,
+        )

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from shls.calib.ranges import Ranges, collect_ranges
-from shls.calib.samples import sample_frames
+from shls.calib.samples import Samples, sample_frames
 from shls.calib.sensitivity import Loss, draw_chart, sensitivity, table
 from shls.runtime.errors import BadInput
 
@@ -19,9 +19,9 @@ def ranges(small_model: Path, frames_folder: Path) -> Ranges:
 
 
 def test_a_range_that_is_much_too_wide_is_found(small_model: Path, ranges: Ranges, frames_folder: Path) -> None:
-    images = sample_frames(str(frames_folder), 2, 1).images
+    samples = sample_frames(str(frames_folder), 2, 1)
     done: list[int] = []
-    losses = sensitivity(small_model, ranges, "tensorrt", images, done.append)
+    losses = sensitivity(small_model, ranges, "tensorrt", samples, done.append)
     assert done == list(range(1, 21))
     assert {loss.weight for loss in losses} >= {"stem.0.weight", "head.weight"}
     assert [loss.alone for loss in losses] == sorted((loss.alone for loss in losses), reverse=True)
@@ -30,7 +30,7 @@ def test_a_range_that_is_much_too_wide_is_found(small_model: Path, ranges: Range
 
     low, high = ranges.tensors["relu_15"]
     wide = Ranges(ranges.key, ranges.tensors | {"relu_15": (low, 200 * high)})
-    spoilt = sensitivity(small_model, wide, "tensorrt", images)[0]
+    spoilt = sensitivity(small_model, wide, "tensorrt", samples)[0]
     assert spoilt.weight == "head.weight"
     assert spoilt.alone > 0.02
     assert spoilt.others < 0.01, "all is well without it"
@@ -54,4 +54,4 @@ def test_table_and_chart(tmp_path: Path) -> None:
 
 def test_no_frames(small_model: Path, ranges: Ranges) -> None:
     with pytest.raises(BadInput, match="no frames to compare on"):
-        sensitivity(small_model, ranges, "cpu", [])
+        sensitivity(small_model, ranges, "cpu", Samples([], 0, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +21,18 @@ from shls.export.to_engine import (
     workspace_mb,
 )
 from shls.runtime.cli import app
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.contract import METADATA_KEY, AnyContract, Contract, RefinerContract
+from shls.runtime.crops import CHANNELS, Crops
 from shls.runtime.cuda import Cuda
 from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, ExportFailed, MissingDependency
+from shls.runtime.refiner import open_refiner
 from shls.runtime.session import open_session
 from shls.runtime.sidecar import Machine, read_sidecar, sidecar_path
-from shls.runtime.trt_session import TrtSession
+from shls.runtime.trt_engine import shapes_of
+from shls.runtime.trt_session import TrtRefiner, TrtSession
 
 CONTRACT = Contract("shls-edge", 64, 96, 8, "c" * 64)
+REFINER = RefinerContract("shls-edge-refiner", 32, CHANNELS, 8, "r" * 64, CONTRACT.checkpoint_sha256)
 
 
 class Fakes(NamedTuple):
@@ -36,18 +41,20 @@ class Fakes(NamedTuple):
     cuda: Cuda
 
 
-def fake(integrated: bool = False, weak: bool = False) -> Fakes:
+def fake(integrated: bool = False, weak: bool = False, refiner: bool = False) -> Fakes:
     from fake_gpu import FakeCudart, FakeTensorrt
 
     cudart = FakeCudart(integrated=integrated)
-    return Fakes(FakeTensorrt(cudart, weak), cudart, Cuda(cudart))
+    return Fakes(FakeTensorrt(cudart, weak, refiner), cudart, Cuda(cudart))
 
 
-def write_onnx(path: Path, precision: str = "fp32") -> Path:
-    """A file with a contract and no network: the stand-in does not look at it."""
+def write_onnx(path: Path, precision: str = "fp32", contract: AnyContract = CONTRACT) -> Path:
+    """A file with a contract and no network but its inputs: the stand-in does not look at it."""
     model = onnx.ModelProto(ir_version=10, opset_import=[onnx.helper.make_opsetid("", 18)])
-    contract = Contract(**{**CONTRACT.__dict__, "precision": precision})
-    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
+    for name, shape in shapes_of(contract).inputs.items():
+        batch = 1 if contract is CONTRACT else "objects"
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *shape]))
+    onnx.helper.set_model_props(model, {METADATA_KEY: replace(contract, precision=precision).to_json()})
     onnx.save(model, path)
     return path
 
@@ -85,6 +92,54 @@ def test_it_runs_and_frees_everything(model: Path, integrated: bool) -> None:
     assert session.gpu_milliseconds > 0
     session.close()
     assert fakes.cudart.memory == {}
+
+
+@pytest.fixture
+def refiner(tmp_path: Path) -> Path:
+    return write_onnx(tmp_path / "refiner.onnx", contract=REFINER)
+
+
+def crops_of(count: int) -> Crops:
+    rng = np.random.default_rng(count)
+    images, features = rng.random((count, CHANNELS, 32, 32), np.float32), rng.random((count, 8, 8, 8), np.float32)
+    return Crops(
+        np.zeros((1, 1, count + 1), np.float32), np.arange(1, count + 1), np.zeros((count, 4)), images, features
+    )
+
+
+@pytest.mark.parametrize("integrated", [False, True])
+def test_a_refiner_takes_any_number_of_objects(refiner: Path, integrated: bool) -> None:
+    fakes = fake(integrated, refiner=True)
+    session = TrtRefiner(build(refiner, fakes), fakes.trt, fakes.cuda)
+    assert session.contract == REFINER
+    for count in (1, 3, 2, 5, 1):  # five are a full run of three, and one of two
+        crops = crops_of(count)
+        expected = crops.images.sum(1) + crops.features[:, 0, :1, :1]
+        np.testing.assert_allclose(session.run(crops), expected, rtol=1e-5)
+    assert fakes.cudart.calls.count("cudaStreamBeginCapture") == 3, "one graph for each of 1, 2 and 3 objects"
+    assert fakes.cudart.calls.count("cudaGraphLaunch") == 6
+    session.close()
+    assert fakes.cudart.memory == {}
+
+
+def test_the_builder_is_told_how_many_objects_come(model: Path, refiner: Path) -> None:
+    fakes = fake(refiner=True)
+    build(refiner, fakes)
+    assert fakes.trt.profile["crops"] == ((1, 11, 32, 32), (2, 11, 32, 32), (8, 11, 32, 32))
+    assert fakes.trt.profile["features"] == ((1, 8, 8, 8), (2, 8, 8, 8), (8, 8, 8, 8))
+    fixed = fake()
+    build(model, fixed)
+    assert fixed.trt.profile == {}
+
+
+def test_engines_of_the_other_network_are_refused(model: Path, refiner: Path) -> None:
+    fakes, others = fake(), fake(refiner=True)
+    with pytest.raises(ContractMismatch, match="engine of an embedding; give it as --model"):
+        TrtRefiner(build(model, fakes), fakes.trt, fakes.cuda)
+    with pytest.raises(ContractMismatch, match="engine of a refiner; give it as --refiner"):
+        TrtSession(build(refiner, others), others.trt, others.cuda)
+    with pytest.raises(BadInput, match="leave --device cpu out"):
+        open_refiner(refiner.with_suffix(".engine"), device="cpu")
 
 
 def test_shared_memory_is_not_copied(model: Path) -> None:
@@ -251,8 +306,19 @@ def test_the_command_refuses_what_does_not_fit(model: Path) -> None:
     assert line.output.startswith("trtexec --onnx=")
 
 
-def test_trtexec() -> None:
-    words = shlex.split(trtexec_line(Path("a b.onnx"), Path("x.engine")))
-    assert words[:3] == ["trtexec", "--onnx=a b.onnx", "--saveEngine=x.engine"]
+def test_trtexec(tmp_path: Path) -> None:
+    model = write_onnx(tmp_path / "a b.onnx")
+    words = shlex.split(trtexec_line(model, Path("x.engine")))
+    assert words[:3] == ["trtexec", f"--onnx={model}", "--saveEngine=x.engine"]
     assert "--stronglyTyped" in words
+    assert not [word for word in words if "Shapes" in word]
     assert 64 <= workspace_mb() <= 1024
+
+
+def test_trtexec_of_any_number_of_objects(refiner: Path) -> None:
+    words = shlex.split(trtexec_line(refiner, Path("x.engine")))
+    assert words[-3:] == [
+        "--minShapes=crops:1x11x32x32,features:1x8x8x8",
+        "--optShapes=crops:2x11x32x32,features:2x8x8x8",
+        "--maxShapes=crops:8x11x32x32,features:8x8x8x8",
+    ]

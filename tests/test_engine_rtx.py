@@ -11,17 +11,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
+from shls.calib.crops import Marked, record_crops
 from shls.calib.quantize import quantize
 from shls.calib.ranges import collect_ranges
 from shls.calib.samples import sample_frames
 from shls.export.to_engine import build_plan, contract_for_tensorrt
 from shls.export.to_fp16 import to_fp16
 from shls.runtime.errors import ExportFailed
+from shls.runtime.refiner import open_refiner
+from shls.runtime.session import open_session
 
 HINT = "TensorRT for RTX is not installed: pip install 'shls[rtx]'"
-LAYER = re.compile(r"^(?:VERBOSE: )?Name: (\w+), LayerType: correlation, Inputs: \[ \{[^}]*Datatype: (\w+)", re.M)
+LAYER = re.compile(
+    r"^(?:VERBOSE: )?Name: (\w+), LayerType: (?:correlation|runtime_fusion), Inputs: \[ \{[^}]*Datatype: (\w+)", re.M
+)
 ASSETS = Path(__file__).parents[1] / "runtime" / "assets"
 
 
@@ -66,6 +73,23 @@ def test_what_stays_float_is_half(trt: Any, small_model: Path, frames_folder: Pa
     quantize(small_model, ranges, "tensorrt", tmp_path / "some.onnx", ["node_conv2d", "node_conv2d_19"])
     types = convolutions(trt, tmp_path / "some.onnx")
     assert Counter(types.values()) == {"Int8": 18, "Half": 2}
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", "Float"), ("fp16", "Half"), ("int8", "Int8")])
+def test_the_refiner_for_any_number_of_objects(
+    trt: Any, small_model: Path, small_refiner: Path, tmp_path: Path, precision: str, kind: str
+) -> None:
+    model = small_refiner if precision == "fp32" else tmp_path / "refiner.onnx"
+    if precision == "fp16":
+        to_fp16(small_refiner, model)
+    elif precision == "int8":
+        image, mask = np.zeros((64, 96, 3), np.uint8), np.zeros((64, 96), np.uint8)
+        image[16:48, 30:60], mask[16:48, 30:60] = 200, 1
+        clip = Marked([image, image, image], mask)
+        samples = record_crops([clip], open_session(small_model), open_refiner(small_refiner), 2)
+        quantize(small_refiner, collect_ranges(small_refiner, samples, "minmax"), "tensorrt", model)
+    convs = sum(node.op_type == "Conv" for node in onnx.load(small_refiner).graph.node)
+    assert Counter(convolutions(trt, model).values()) == {kind: convs}
 
 
 def test_the_cpu_graph_is_refused_with_a_reason(trt: Any, int8: dict[str, Path]) -> None:

@@ -56,11 +56,16 @@ def within(module: str, packages: set[str]) -> bool:
     return any(module == package or module.startswith(package + ".") for package in packages)
 
 
+def for_types_alone(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def violations(source: str, folder: str, name: str) -> list[str]:
     """List the imports in a file that the table forbids."""
     tree = ast.parse(source)
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     late = {inner for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
+    late |= {inner for node in ast.walk(tree) if for_types_alone(node) for inner in ast.walk(node)}
     ours = set(PACKAGES) | set(PACKAGES.values()) | {"shls"}
     found = []
     for node, modules in imports(tree, PACKAGES[folder]):
@@ -138,3 +143,5 @@ def test_the_command_line_imports_the_others_late() -> None:
     assert violations("from shls.export import to_onnx", "runtime", "cli.py")
     assert not violations("def export():\n    from shls.export import to_onnx", "runtime", "cli.py")
     assert violations("def export():\n    import torch", "runtime", "cli.py")
+    assert not violations("if TYPE_CHECKING:\n    from shls.calib.samples import Inputs", "runtime", "cli.py")
+    assert violations("if TYPE_CHECKING:\n    from shls.calib.samples import Inputs", "runtime", "memory.py")
