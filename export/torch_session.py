@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import Contract, RefinerContract
+from shls.runtime.crops import CHANNELS, Crops
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.network import Embedding
+from shls_train.refiner import EdgeRefiner
 
 
 class TorchSession:
@@ -42,3 +44,26 @@ class TorchSession:
         with torch.inference_mode():
             features: np.ndarray = self._network(torch.from_numpy(tensor))[0].numpy()
         return features
+
+
+class TorchRefiner:
+    """A refiner's checkpoint on the CPU, file or training folder; see `shls.runtime.refiner.Refiner`."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        loaded = load_checkpoint(checkpoint)
+        self._network = restore_network(loaded, EdgeRefiner)
+        self.contract = RefinerContract(
+            network=str(loaded.meta["network"]),
+            size=loaded.meta["config"]["crop"],
+            channels=CHANNELS,
+            dim=self._network.dim,
+            checkpoint_sha256="",
+            embedding_sha256=loaded.meta["inputs"]["embedding"],
+        )
+        self.backend = f"torch {torch.__version__}"
+
+    def run(self, crops: Crops) -> np.ndarray:
+        """(V, S, S) float32 logits."""
+        with torch.inference_mode():
+            logits: np.ndarray = self._network(torch.from_numpy(crops.images), torch.from_numpy(crops.features)).numpy()
+        return logits

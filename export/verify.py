@@ -12,12 +12,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract, Contract
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.files import write_whole
 from shls.runtime.masks import overlay
 from shls.runtime.metrics import jaccard
 from shls.runtime.preprocess import to_input
+from shls.runtime.refiner import Refiner
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.session import Session, open_session
 from shls.runtime.superfeatures import superfeatures
@@ -52,7 +53,7 @@ class Difference(NamedTuple):
     number : of the frame, from 0
     largest, mean : absolute difference of the feature maps
     cosine : between the two maps as vectors
-    superfeatures : (N,) cosine of each superpixel's two superfeatures
+    parts : (N,) cosine of each superpixel's two superfeatures; of a refiner, of each object's logits
     iou : mean over the objects in either mask; None without masks, and in the frame that they are given in
     """
 
@@ -60,7 +61,7 @@ class Difference(NamedTuple):
     largest: float
     mean: float
     cosine: float
-    superfeatures: np.ndarray
+    parts: np.ndarray
     iou: float | None
 
 
@@ -70,15 +71,18 @@ class Verdict:
 
     frames : per frame
     tolerance : what was asked for
+    outputs, parts : what was compared, as a whole and in parts
     """
 
     frames: list[Difference]
     tolerance: Tolerance
+    outputs: str = "feature maps"
+    parts: str = "superfeatures"
 
     @property
     def cosines(self) -> np.ndarray:
-        """Cosines of all superfeatures of all frames."""
-        return np.concatenate([frame.superfeatures for frame in self.frames])
+        """Cosines of all parts of all frames."""
+        return np.concatenate([frame.parts for frame in self.frames])
 
     @property
     def ious(self) -> list[float]:
@@ -90,7 +94,7 @@ class Verdict:
         cosine, found = float(self.cosines.mean()), []
         # Compared this way round so that not-a-number breaks them too.
         if not cosine >= self.tolerance.cosine:
-            found.append(f"mean superfeature cosine {cosine:.6f} is below {self.tolerance.cosine}")
+            found.append(f"mean cosine of {self.parts} {cosine:.6f} is below {self.tolerance.cosine}")
         if self.ious and not np.mean(self.ious) >= self.tolerance.iou:
             found.append(f"mean mask IoU {np.mean(self.ious):.4f} is below {self.tolerance.iou}")
         return found
@@ -102,9 +106,9 @@ class Verdict:
             f"frames                   {len(self.frames)}",
             f"largest difference       {max(frame.largest for frame in self.frames):.2e}",
             f"mean difference          {np.mean([frame.mean for frame in self.frames]):.2e}",
-            f"cosine of feature maps   {np.mean([frame.cosine for frame in self.frames]):.6f} mean, "
+            f"cosine of {self.outputs:14} {np.mean([frame.cosine for frame in self.frames]):.6f} mean, "
             f"{min(frame.cosine for frame in self.frames):.6f} least",
-            f"cosine of superfeatures  {self.cosines.mean():.6f} mean, {low[2]:.6f} median, "
+            f"cosine of {self.parts:14} {self.cosines.mean():.6f} mean, {low[2]:.6f} median, "
             f"{low[1]:.6f} of the worst 1 %, {low[0]:.6f} least",
         ]
         if self.ious:
@@ -128,7 +132,7 @@ def open_either(a: Path, b: Path, threads: int = 0) -> tuple[Session, Session]:
     ShapeMismatch
         If their inputs or outputs are of different sizes.
     """
-    exported = {path: open_session(path, threads) for path in (a, b) if not _is_checkpoint(path)}
+    exported = {path: open_session(path, threads) for path in (a, b) if not is_checkpoint(path)}
     size = next(((s.contract.height, s.contract.width) for s in exported.values()), DEFAULT_SIZE)
     first, second = (exported.get(path) or _open_checkpoint(path, size) for path in (a, b))
     if _shape(first.contract) != _shape(second.contract):
@@ -139,7 +143,7 @@ def open_either(a: Path, b: Path, threads: int = 0) -> tuple[Session, Session]:
     return first, second
 
 
-def tolerance_for(a: Contract, b: Contract) -> Tolerance:
+def tolerance_for(a: AnyContract, b: AnyContract) -> Tolerance:
     """Return what is expected of the coarser precision of two."""
     found = {contract.precision.split("-")[0] for contract in (a, b)}
     return next(TOLERANCES[name] for name in ("int8", "fp16", "fp32") if name in found)
@@ -166,7 +170,7 @@ def compare(
     progress : called with the number of frames done
     """
     tracker = SuperpixelTracker(a.contract.superpixels)
-    followers = [_Follower(session, mask) for session in (a, b)]
+    followers = [Follower(session, mask) for session in (a, b)]
     differences, labels = [], []
     for index, image in enumerate(images):
         maps = [session.run(to_input(image, session.contract)) for session in (a, b)]
@@ -174,15 +178,13 @@ def compare(
         described = [superfeatures(m, superpixels, s.contract.head) for m, s in zip(maps, (a, b), strict=True)]
         cosines = np.sum(described[0] * described[1], axis=1)
         masks = [follower.step(image, features) for follower, features in zip(followers, maps, strict=True)]
-        iou = _iou(masks[0], masks[1]) if mask is not None and index > 0 else None
+        iou = mean_iou(masks[0], masks[1]) if mask is not None and index > 0 else None
         differences.append(_difference(index, maps[0], maps[1], cosines, iou))
         labels.append(masks)
         if progress:
             progress(index + 1)
     verdict = Verdict(differences, tolerance)
-    if pictures is not None:
-        for frame in verdict.worst(3):
-            _picture(pictures / f"{frame.number:05d}.png", images[frame.number], labels[frame.number])
+    draw_worst(verdict, images, labels, pictures)
     return verdict
 
 
@@ -204,11 +206,12 @@ def load_inputs(path: Path) -> tuple[list[np.ndarray], np.ndarray | None]:
     return list(images), mask if mask.size else None
 
 
-class _Follower:
+class Follower:
     """A segmenter that is handed the features instead of computing them a second time."""
 
-    def __init__(self, session: Session, mask: np.ndarray | None) -> None:
+    def __init__(self, session: Session, mask: np.ndarray | None, refiner: Refiner | None = None) -> None:
         self.contract, self.backend, self.on_gpu = session.contract, session.backend, session.on_gpu
+        self._refiner = refiner
         self._mask, self._features = mask, np.zeros(0, np.float32)
         self._segmenter: VideoSegmenter | None = None
 
@@ -221,13 +224,13 @@ class _Follower:
         if self._mask is None:
             return np.zeros(image.shape[:2], np.uint8)
         if self._segmenter is None:
-            self._segmenter = VideoSegmenter(self, overlap=False)
+            self._segmenter = VideoSegmenter(self, self._refiner, overlap=False)
             self._segmenter.start(image, self._mask)
             return self._mask
         return self._segmenter.step(image).labels
 
 
-def _is_checkpoint(path: Path) -> bool:
+def is_checkpoint(path: Path) -> bool:
     return path.is_dir() or path.suffix == ".safetensors"
 
 
@@ -247,14 +250,20 @@ def _difference(number: int, a: np.ndarray, b: np.ndarray, cosines: np.ndarray, 
     return Difference(number, float(apart.max()), float(apart.mean()), cosine, cosines, iou)
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
+def mean_iou(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over the objects that are in either mask; 1 where there is none."""
     ids = np.union1d(a[a > 0], b[b > 0])
     return float(np.mean([jaccard(a == k, b == k) for k in ids])) if ids.size else 1.0
 
 
-def _picture(path: Path, image: np.ndarray, masks: list[np.ndarray]) -> None:
-    apart = (masks[0] != masks[1]).astype(np.uint8)
-    row = np.hstack([*(overlay(image, mask) for mask in masks), overlay(image, apart)])
-    _, encoded = cv2.imencode(".png", row[:, :, ::-1])
-    write_whole(path, encoded.tobytes())
+def draw_worst(
+    verdict: Verdict, images: Sequence[np.ndarray], labels: list[list[np.ndarray]], folder: Path | None
+) -> None:
+    """Write the three worst frames, if there is a folder for them: both overlays, and where they differ."""
+    for frame in verdict.worst(3) if folder is not None else ():
+        assert folder is not None
+        image, masks = images[frame.number], labels[frame.number]
+        apart = (masks[0] != masks[1]).astype(np.uint8)
+        row = np.hstack([*(overlay(image, mask) for mask in masks), overlay(image, apart)])
+        _, encoded = cv2.imencode(".png", row[:, :, ::-1])
+        write_whole(folder / f"{frame.number:05d}.png", encoded.tobytes())

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Threads, read_frames, shipped_clip
+from shls.runtime.commands_common import Embedding, Threads, read_frames, shipped_clip
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from shls.export.verify import Verdict
+    from shls.runtime.refiner import Refiner
+    from shls.runtime.session import Session
 
 
 def verify(
@@ -21,33 +26,32 @@ def verify(
     on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
     mask: Annotated[Path | None, typer.Option(help="Objects in the clip's first frame.")] = None,
     count: Annotated[int, typer.Option(help="Frames of the clip, at most.", min=1)] = 60,
-    cosine: Annotated[float | None, typer.Option(help="Least mean cosine of superfeatures.")] = None,
+    cosine: Annotated[
+        float | None, typer.Option(help="Least mean cosine of superfeatures, or of crops' logits.")
+    ] = None,
     iou: Annotated[float | None, typer.Option(help="Least mean IoU of the masks.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Folder for the worst frames.")] = None,
     save_inputs: Annotated[Path | None, typer.Option(help="Keep frames and mask here, .npz.")] = None,
     replay: Annotated[Path | None, typer.Option(help="Take frames and mask from such a file.")] = None,
+    embedding: Embedding = None,
     threads: Threads = 0,
 ) -> None:
-    """Compare two models on the same frames; exit code 1 if they differ more than they may."""
+    """Compare two embeddings, or two refiners, on the same frames; exit code 1 if they differ more than they may."""
     from shls.export import verify as verification
 
     if replay and (on or mask):
         raise BadInput("--replay has frames and mask of its own; leave --on and --mask out")
-    first, second = verification.open_either(a, b, threads)
     images, labels = verification.load_inputs(replay) if replay else _clip(on, mask, count)
     if save_inputs:
         verification.save_inputs(save_inputs, images, labels)
-    default = verification.tolerance_for(first.contract, second.contract)
-    tolerance = verification.Tolerance(
-        default.cosine if cosine is None else cosine, default.iou if iou is None else iou
-    )
+    models, compare = _opened(a, b, embedding, threads)
+    tolerance = verification.tolerance_for(models[0].contract, models[1].contract)
+    tolerance = tolerance._replace(**{name: v for name, v in (("cosine", cosine), ("iou", iou)) if v is not None})
     with typer.progressbar(length=len(images), label="frames", file=sys.stderr) as bar:
-        verdict = verification.compare(
-            first, second, images, labels, tolerance, pictures, lambda done: bar.update(done - bar.pos)
-        )
-    for name, path, session in (("A", a, first), ("B", b, second)):
-        typer.echo(f"{name}  {path}: {session.contract.precision} on {session.backend}")
-    digests = [session.contract.checkpoint_sha256 for session in (first, second)]
+        verdict = compare(images, labels, tolerance, pictures, lambda done: bar.update(done - bar.pos))
+    for name, path, model in (("A", a, models[0]), ("B", b, models[1])):
+        typer.echo(f"{name}  {path}: {model.contract.precision} on {model.backend}")
+    digests = [model.contract.checkpoint_sha256 for model in models]
     if all(digests) and digests[0] != digests[1]:
         typer.echo("note: the two were made of different weights")
     typer.echo(verdict.table())
@@ -56,6 +60,26 @@ def verify(
     if verdict.broken():
         raise typer.Exit(1)
     typer.echo("the two do the same within tolerances")
+
+
+def _opened(
+    a: Path, b: Path, embedding: Path | None, threads: int
+) -> tuple[tuple[Session, Session] | tuple[Refiner, Refiner], Callable[..., Verdict]]:
+    """Two networks of one role, and what compares them."""
+    from functools import partial
+
+    from shls.export.verify import compare, open_either
+    from shls.export.verify_refiner import compare_refiners, is_refiner, open_refiners
+    from shls.runtime.session import open_session
+    from shls.runtime.shipped import ASSETS, EXACT
+
+    if is_refiner(a):
+        refiners = open_refiners(a, b, threads)
+        return refiners, partial(compare_refiners, *refiners, open_session(embedding or ASSETS / EXACT, threads))
+    if embedding:
+        raise BadInput(f"{a}: is no refiner, --embedding is for one; leave it out")
+    sessions = open_either(a, b, threads)
+    return sessions, partial(compare, *sessions)
 
 
 def info(file: Annotated[Path, typer.Argument(help="ONNX model or engine.")]) -> None:

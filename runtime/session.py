@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from shls.runtime.contract import Contract
+from shls.runtime.contract import AnyContract, Contract
 from shls.runtime.errors import BadInput
 from shls.runtime.files import sha256_of
 from shls.runtime.onnx_metadata import read_any_contract
@@ -72,6 +72,11 @@ def describe(model: Path) -> dict[str, object]:
     if _is_engine(model):
         return asdict(read_sidecar(model))
     return {"contract": asdict(read_any_contract(model)), "onnx_sha256": sha256_of(model)}
+
+
+def contract_of(model: Path) -> AnyContract:
+    """What a model or an engine of either network promises; raises what `open_session` does."""
+    return read_sidecar(model).contract if _is_engine(model) else read_any_contract(model)
 
 
 def _is_engine(model: Path) -> bool:

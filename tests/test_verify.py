@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from shls.export import verify
 from shls.export.to_fp16 import to_fp16
 from shls.runtime.cli import app
-from shls.runtime.errors import BadInput, ShapeMismatch
+from shls.runtime.errors import BadInput, ShapeMismatch, ShlsError
 from shls.runtime.masks import write_mask
 from shls.runtime.session import Session, open_session
 
@@ -143,4 +145,40 @@ def test_the_command(small_model: Path, half: Path, clip: list[np.ndarray], mask
     assert "fp16 on onnxruntime" in output
     code, output = shls_verify("--replay", kept, "--cosine", 1.1)
     assert code == 1
-    assert "BROKEN: mean superfeature cosine" in output
+    assert "BROKEN: mean cosine of superfeatures" in output
+
+
+def shls(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_refiners_on_crops_and_masks(
+    small_refiner_checkpoint: Path, small_refiner: Path, small_model: Path, frames_folder: Path, tmp_path: Path
+) -> None:
+    mask = np.zeros((80, 120), np.uint8)
+    mask[20:60, 30:80] = 1
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    given = ["--on", frames_folder, "--mask", tmp_path / "mask.png", "--embedding", small_model]
+    same = shls("verify", small_refiner_checkpoint, small_refiner, *given, "--pictures", tmp_path / "worst")
+    assert same.exit_code == 0, same.output
+    assert "cosine of crops          1.000000 mean" in same.output
+    assert "cosine of logits         1.000000 mean" in same.output
+    assert "IoU of masks" in same.output
+    assert len(list((tmp_path / "worst").iterdir())) == 3
+
+    spoilt = onnx.load(small_refiner)
+    weight = next(t for t in spoilt.graph.initializer if t.name == "head.weight")
+    weight.CopyFrom(onnx.numpy_helper.from_array(-20 * onnx.numpy_helper.to_array(weight), weight.name))
+    onnx.save(spoilt, tmp_path / "spoilt.onnx")
+    broken = shls("verify", small_refiner, tmp_path / "spoilt.onnx", *given)
+    assert broken.exit_code == 1
+    assert "BROKEN: mean cosine of crops" in broken.output
+
+    for arguments, message in (
+        ([small_refiner, small_refiner, "--on", frames_folder, "--embedding", small_model], "give --mask"),
+        ([small_model, small_model, "--embedding", small_model], "--embedding is for one"),
+        ([small_refiner, small_model, *given], "role is 'embedding', expected 'refiner'"),
+    ):
+        error = shls("verify", *arguments).exception
+        assert isinstance(error, ShlsError)
+        assert message in str(error)
