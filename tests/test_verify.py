@@ -84,7 +84,7 @@ def test_what_differs_is_found(small_model: Path, clip: list[np.ndarray], mask: 
     done: list[int] = []
     verdict = verify.compare(session, Turned(session), clip, mask, STRICT, tmp_path / "pictures", done.append)
     assert done == [1, 2, 3, 4]
-    assert any("superfeature cosine" in line for line in verdict.broken())
+    assert any("cosine of superfeatures" in line for line in verdict.broken())
     assert 0 not in [frame.number for frame in verdict.worst(3)]
     pictures = sorted((tmp_path / "pictures").iterdir())
     assert [file.name for file in pictures] == ["00001.png", "00002.png", "00003.png"]
