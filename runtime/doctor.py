@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from shls.runtime.devices import ROOT, jetpack_of, jetson_model, l4t_release, power_mode, read_sysfs
 from shls.runtime.nvml import Nvml, open_nvml
+from shls.runtime.powercap import hidden
 
 Status = Literal["OK", "warning", "problem"]
 IDENTITY = (
@@ -262,6 +263,9 @@ def check_device(root: Path) -> Iterator[Finding]:
         yield Finding("throttling", "warning", text, "cool it, and use the power supply made for it")
     if sample.watts is not None:
         yield Finding("power", "OK", f"{sample.watts:.1f} W")
+    elif hidden(root):
+        text = "the processor counts its energy, but only root may read it, so profiles tell no power"
+        yield Finding("power", "warning", text, "`sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`")
 
 
 def check_memory(root: Path) -> Iterator[Finding]:
@@ -298,12 +302,17 @@ def check_cameras(root: Path) -> Iterator[Finding]:
             yield Finding("camera", "warning", f"{label}, may not be opened", fix)
 
 
+DISTRIBUTIONS = {"cv2": "opencv-python"}
+"""Modules whose package has another name."""
+
+
 def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Run a check; what it raises is itself a finding."""
     try:
         yield from check()
     except ImportError as error:
-        fix = f"`pip install --force-reinstall {error.name or name.lower()}`"
+        package = DISTRIBUTIONS.get(error.name or "", error.name or name.lower())
+        fix = f"`pip install --force-reinstall {package}`"
         yield Finding(name, "problem", f"cannot be imported ({error})", fix)
     except Exception as error:  # whatever is broken here, the other lines must still come
         yield Finding(name, "problem", f"cannot be examined ({error})", "reinstall shls")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +90,24 @@ def test_a_jetson_in_a_slow_mode_hot_and_throttled(tmp_path: Path) -> None:
     assert (found["power mode"].text, found["power mode"].status) == ("MODE_10W", "warning")
     assert (found["temperature"].text, found["temperature"].status) == ("97 C at tj", "warning")
     assert found["throttling"].text == "slowed down now by gpu at 1 of ?"
+
+
+def test_a_processor_whose_energy_only_root_may_read(tmp_path: Path) -> None:
+    zone = "sys/class/powercap/intel-rapl:0"
+    write(tmp_path, {f"{zone}/name": "package-0"})
+    (tmp_path / f"{zone}/energy_uj").mkdir()  # root may read every file, but no folder
+    found = {finding.name: finding for finding in check_device(tmp_path)}
+    assert found["power"].status == "warning"
+    assert "chmod a+r" in found["power"].fix
+
+
+def test_the_fix_names_the_package_and_not_the_module() -> None:
+    def absent() -> Iterator[Finding]:
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
+        yield
+
+    (finding,) = doctor._guarded("OpenCV", absent)
+    assert finding.fix == "`pip install --force-reinstall opencv-python`"
 
 
 @pytest.mark.parametrize(("available", "status"), [(4_000_000, "OK"), (700_000, "warning"), (99_000, "problem")])
