@@ -196,3 +196,19 @@ def test_a_correction_of_the_first_frame_is_the_first() -> None:
     expected = np.broadcast_to(centres, (1, 40, 2))
     for one, other in zip(once.read(features, expected), twice.read(features, expected), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_layout_and_ownership_of_the_arrays_do_not_matter(count: int) -> None:
+    rng = np.random.default_rng(5)
+    frame = unit(rng, count), places(rng, count), shares(rng, count, 1)
+    plain, other = (Memory(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1) for _ in range(2))
+    frozen = [np.asfortranarray(array) for array in frame]
+    for array in frozen:
+        array.flags.writeable = False
+    for _ in range(3):
+        plain.write(*frame)
+        other.write(*frozen)
+    expected = plain.read(frame[0], frame[1][None])
+    found = other.read(frozen[0], frozen[1][None])
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)

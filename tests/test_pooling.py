@@ -84,3 +84,16 @@ def test_a_superpixel_of_zeros_stays_zero() -> None:
 def test_a_map_of_another_shape_is_refused() -> None:
     with pytest.raises(ShapeMismatch, match=r"expected \(D, h, w\)"):
         pool(np.zeros((4, 4), np.float32), partition(np.zeros((8, 8), np.int64)))
+
+
+def test_layout_and_ownership_of_the_arrays_do_not_matter() -> None:
+    rng = np.random.default_rng(3)
+    labels, features = rng.integers(0, 9, (20, 31)), rng.normal(size=(17, 5, 9)).astype(np.float32)
+    expected = pool(features, partition(labels))
+    superpixels = partition(labels)
+    frozen, strided = features.copy(), np.asfortranarray(features)
+    frozen.flags.writeable = superpixels.labels.flags.writeable = False
+    for same in (frozen, strided, features.astype(np.float64)):
+        np.testing.assert_array_equal(pool(same, superpixels), expected)
+    columns = superpixels._replace(labels=np.asfortranarray(superpixels.labels))
+    np.testing.assert_array_equal(pool(features, columns), expected)

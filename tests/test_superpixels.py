@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
-from shls.runtime import planes, regions, superpixels
+from shls.runtime import assignment, following, planes, regions
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.superpixels import SuperpixelTracker, cut_along, slic
@@ -136,10 +136,10 @@ def test_assignment_and_sums_match_their_twins() -> None:
     labels, nearest = np.zeros((height, width), np.uint16), np.empty((height, width), np.uint16)
     for top in range(0, height, 16):
         bottom = min(height, top + 16)
-        superpixels._assign(colours, labels, nearest, centres, table, window, reach, width, top, bottom, 1)
+        assignment._assign(colours, labels, nearest, centres, table, window, reach, width, top, bottom, 1)
     assert np.array_equal(labels, twin_assign(colours, centres, table, window, reach))
     sums = np.zeros((24, 6), np.int64)
-    superpixels._sum(colours, labels, centres, sums, width, height, 0, height, 2)
+    assignment._sum(colours, labels, centres, sums, width, height, 0, height, 2)
     y, x = np.mgrid[:height:2, :width]
     for column, values in enumerate([np.ones_like(x), x, y, *colours[:, ::2]]):
         assert np.array_equal(sums[:, column], np.bincount(labels[::2].ravel(), values.ravel(), 24))
@@ -150,8 +150,8 @@ def test_thin_stretches_are_closed() -> None:
     labels[4, 5:7] = 1  # two pixels across
     labels[1:8, 12:18] = 2
     once, twice = np.empty_like(labels), np.empty_like(labels)
-    superpixels._close_across(labels, once, 0, 9, 20)
-    superpixels._close_down(once, twice, 0, 9)
+    assignment._close_across(labels, once, 0, 9, 20)
+    assignment._close_down(once, twice, 0, 9)
     expected = np.full((9, 20), 3)
     expected[1:8, 12:18] = 2
     assert np.array_equal(twice, expected)
@@ -291,7 +291,7 @@ def test_no_drift_over_a_thousand_frames() -> None:
 @pytest.mark.parametrize("shape", [(16, 24), (19, 30), (1, 3)])
 def test_thumbnails_are_means(shape: tuple[int, int]) -> None:
     luma = np.random.default_rng(0).integers(0, 128, shape).astype(np.uint8)
-    found = superpixels._thumbnail(luma, 8)
+    found = following.thumbnail(luma, 8)
     assert found.shape == (-(-shape[0] // 8), -(-shape[1] // 8))
     for j, i in np.ndindex(*found.shape):
         assert found[j, i] == int(luma[8 * j : 8 * j + 8, 8 * i : 8 * i + 8].mean())
@@ -302,13 +302,13 @@ def test_camera_motion_is_found(motion: tuple[int, int]) -> None:
     wide = np.random.default_rng(4).integers(0, 128, (80, 120)).astype(np.uint8)
     i, j = motion[0] // 8, motion[1] // 8
     before, after = wide[10:70, 10:110].copy(), wide[10 - j : 70 - j, 10 - i : 110 - i].copy()
-    assert superpixels._motion(before, after, 6) == pytest.approx(motion, abs=1)
+    assert following.motion(before, after, 6) == pytest.approx(motion, abs=1)
 
 
 def test_centres_that_leave_come_in_on_the_other_side() -> None:
     colours = np.arange(3 * 10 * 16, dtype=np.uint8).reshape(3, 10, 16)
     centres = np.array([[3, 4, 1, 2, 3], [14, 4, 1, 2, 3], [3, 1, 1, 2, 3]], np.int16)
-    superpixels._shift(colours, centres, 4, -2, 15)
+    following.shift(colours, centres, 4, -2, 15)
     assert centres[0].tolist() == [7, 2, 1, 2, 3]
     assert centres[1].tolist() == [3, 2, *colours[:, 2, 3]]
     assert centres[2].tolist() == [7, 9, *colours[:, 9, 7]]
@@ -318,6 +318,6 @@ def test_large_superpixels_are_split_towards_their_far_end() -> None:
     labels = np.zeros((40, 80), np.uint16)
     labels[:, 60:] = 1
     centres = np.array([[20, 20, 5, 6, 7], [70, 20, 9, 9, 9]], np.int16)
-    split = superpixels._split(labels, centres, np.array([2400, 800], np.int32), 4, 1.5, 80)
+    split = following.split(labels, centres, np.array([2400, 800], np.int32), 4, 1.5, 80)
     assert np.array_equal(split[:2], centres)
     assert split[2:].tolist() == [[20 + int(0.6 * 36), 20 + int(0.6 * -20), 5, 6, 7]]
