@@ -31,6 +31,10 @@ SHIPPED_MODEL = ASSETS / EXACT
 """In fp32, the same everywhere; `open_segmenter` takes the fastest."""
 MAX_OBJECTS = 254
 
+LEARNED = 0.5
+"""Weight of refined pixels in what the memory learns; the rest is what it read. Alone, they lose for ever what is
+thinner than a superpixel."""
+
 T = TypeVar("T")
 
 
@@ -219,10 +223,11 @@ class VideoSegmenter:
             return refine_objects(Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last), self.refiner)
 
     def _to_remember(self, seen: _Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
-        """What the memory learns of a frame, (N, K + 1): what came of its pixels, where a network decided them."""
+        """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
+        read = readout.probabilities
         if self.refiner is None:
-            return readout.probabilities
-        return average(planes, seen.superpixels, readout.probabilities)
+            return read
+        return np.float32(1 - LEARNED) * read + np.float32(LEARNED) * average(planes, seen.superpixels, read)
 
     def _started(self) -> Memories:
         if self._memories is None:
