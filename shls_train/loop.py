@@ -226,10 +226,12 @@ def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Opti
     if newest_checkpoint(out) is None:
         return 0
     checkpoint = load_checkpoint(out)
-    for name, ours in (("config", asdict(recipe)), ("inputs", task.inputs)):
-        theirs = checkpoint.meta.get(name)
-        if theirs != ours:
-            raise BadInput(f"{out}: holds a run with {theirs}, this one has {ours}; choose another --out")
+    meta = checkpoint.meta
+    theirs, ours = meta["config"] | meta.get("inputs", {}), asdict(recipe) | task.inputs
+    other = [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
+    if other:
+        differing = ", ".join(f"{name} {theirs.get(name)}, not {ours.get(name)}" for name in other)
+        raise BadInput(f"{out}: holds a run with {differing}; choose another --out")
     load_weights(task.network, checkpoint)
     load_optimizer(optimizer, checkpoint)
     return int(checkpoint.meta["step"])

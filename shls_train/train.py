@@ -77,6 +77,9 @@ class EmbeddingTask:
     def __init__(self, stills: StillStream, config: TrainConfig, masks: PseudoMasks | None = None) -> None:
         if config.network == "shls-r18" and config.loss != "nt-xent":
             raise BadInput("shls-r18 describes superpixels, not points; train it with --loss nt-xent")
+        multiple = EMBEDDINGS[config.network].size_multiple
+        if config.crop % multiple:
+            raise BadInput(f"--crop {config.crop}: {config.network} needs a multiple of {multiple}")
         stills.require(stills_per_step(config))
         self._views = Views(stills, masks, config)
         self._held_out = held_out_clips(kept, masks, config.seed) if (kept := stills.held_out()) else []

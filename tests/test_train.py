@@ -108,7 +108,7 @@ train.train(Path({str(stills)!r}), Path(sys.argv[1]), config, lambda at: print(a
 
 def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Path) -> None:
     train(stills, tmp_path, SMALL, lambda _: None)
-    with pytest.raises(BadInput, match="choose another --out"):
+    with pytest.raises(BadInput, match="holds a run with seed 3, not 4; choose another --out"):
         train(stills, tmp_path, TrainConfig(steps=6, batch=2, points=16, crop=64, seed=4), lambda _: None)
 
 
@@ -217,6 +217,11 @@ def test_losses_are_summed_over_one_pass(stills: Path) -> None:
     assert batch.objects is not None
     assert make_batch(stills, replace(config, loss="nt-xent"), 0).images.equal(batch.images[4:])
     assert make_batch(stills, replace(config, loss="dense"), 0).images.equal(batch.images[:4])
+
+
+def test_a_crop_that_does_not_fit_the_network(stills: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--crop 100: shls-edge needs a multiple of 16"):
+        train(stills, tmp_path, replace(SMALL, crop=100), lambda _: None)
 
 
 def test_dead_features_are_told() -> None:
