@@ -19,12 +19,11 @@ Defaults: J is flat from compactness 5 to 20, boundary recall falls from 0.947 (
 (20), and orphans, so time, grow below 10. Rounds: J 0.905 with 2, 0.908 with 4, 0.908 with 8.
 
 A warm frame cannot take half of a cold one's time any more: colours, the last assignment and connectivity, which every
-frame needs, are 4 of the 7 ms that a cold frame takes on one thread; the rounds are all that a warm start saves.
+frame needs, are more than half of what a cold frame takes; the rounds are all that a warm start saves.
 
-Tried and dropped: plain numba loops for the assignment (8 ms a round, not vectorised; 1.0 ms with slices;
-0.5 ms with the SIMD steps below); a median filter (J + 0.001, 4 ms); every fourth row in cold rounds (J -
-0.003); phase correlation for the camera's motion (misses half of it). Re-evaluating boundary pixels only
-cannot pay: assigning all pixels takes 0.5 ms of the 4 that a warm frame takes on one thread.
+Tried and dropped: plain numba loops for the assignment (not vectorised); a median filter (as slow as all the rest for
+J + 0.001); every fourth row in cold rounds (J - 0.003); phase correlation for the camera's motion (misses half of it).
+Re-evaluating boundary pixels only cannot pay: assigning all pixels is a small part of a warm frame.
 
 The rounds are in assignment.py, what carries a partition to the next frame in following.py.
 """
