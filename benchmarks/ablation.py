@@ -1,4 +1,4 @@
-"""What each part of the recipe and of the memory is worth: short trainings and changed settings, J&F of each.
+"""What each part of the embedding's recipe is worth: short trainings, J&F of each; for the rest see `variants.py`.
 
 python benchmarks/ablation.py STILLS --masks MASKS --out runs/ablation --root DAVIS --set SEQUENCES.txt --steps 600
 
@@ -17,9 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from shls.export.model_file import read_model, write_model
 from shls.export.to_onnx import export_onnx
-from shls.runtime.contract import Contract
 from shls.runtime.evaluation import Report, evaluate, result_key
 from shls.runtime.segmenter import open_segmenter
 from shls.runtime.shipped import ASSETS
@@ -47,15 +45,6 @@ TRAININGS = (
     Variant("both, blobs", lambda c: replace(c, loss="both")),
     Variant("both, pseudo-masks", lambda c: replace(c, loss="both"), masked=True),
 )
-
-SETTINGS: dict[str, Callable[[Contract], Contract]] = {
-    "dense, one recent frame": lambda c: replace(c, memory=replace(c.memory, recent=1)),
-    "dense, one centroid": lambda c: replace(c, memory=replace(c.memory, clusters=1)),
-    "dense, no locality": lambda c: replace(c, memory=replace(c.memory, radius=10.0)),
-    "dense, N = 500": lambda c: replace(c, superpixels=replace(c.superpixels, count=500)),
-    "dense, N = 1000": lambda c: replace(c, superpixels=replace(c.superpixels, count=1000)),
-}
-"""Of the memory and the superpixels, on the first training's model."""
 
 
 def main() -> None:
@@ -90,7 +79,6 @@ def parse() -> argparse.Namespace:
 
 def models(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     """Yield names and ONNX files, each made when it is asked for."""
-    first: Path | None = None
     recipe = TrainConfig(steps=options.steps, crop=options.crop, batch=options.batch, clips=options.clips)
     for variant in TRAININGS:
         if variant.masked and options.masks is None:
@@ -101,14 +89,7 @@ def models(options: argparse.Namespace):  # type: ignore[no-untyped-def]
         model = folder / "model.onnx"
         if not model.exists():
             export_onnx(folder, model, HEIGHT, WIDTH, clip_frames())
-        first = first or model
         yield variant.name, model
-    assert first is not None
-    for name, change in SETTINGS.items():
-        model = options.out / slug(name) / "model.onnx"
-        graph, contract = read_model(first)
-        write_model(graph, change(contract), model)
-        yield name, model
 
 
 def tell(name: str) -> Callable[[Progress], None]:
