@@ -66,7 +66,7 @@ def train_refiner(
     embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`.")],
     out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 350,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 500,
     batch: Annotated[int, typer.Option(help="Clips per step.", min=1)] = 2,
     frames: Annotated[int, typer.Option(help="Frames per clip.", min=2)] = 10,
     height: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 288,

@@ -69,7 +69,7 @@ class RefinerConfig(Schedule):
     superpixels : N, per frame
     """
 
-    steps: int = 350
+    steps: int = 500
     batch: int = 2
     frames: int = 10
     height: int = 288
