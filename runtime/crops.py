@@ -44,8 +44,8 @@ TRIMMED = 0.002
 VISIBLE = 0.3
 """Least probability of a pixel that belongs to an object's box."""
 
-LEAST_MASS = 4.0
-"""Cells of the grid that an object must have to be refined."""
+LEAST_MASS = 256.0
+"""Cells of the grid that an object must have to be refined: smaller ones the refiner did not learn on, and spoils."""
 
 
 class Scene(NamedTuple):

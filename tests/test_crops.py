@@ -49,11 +49,11 @@ def test_a_box_is_enlarged_about_its_middle() -> None:
 
 
 def test_boxes_stay_on_the_grid_and_have_a_least_side() -> None:
-    _, boxes = find_boxes(planes_of((0, 0, 4, 4), (70, 40, 80, 48)), nothing())
+    _, boxes = find_boxes(planes_of((0, 0, 17, 17), (60, 30, 80, 48)), nothing())
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2] <= w).all()
     assert (boxes[:, 3] <= h).all()
-    left, top, right, bottom = find_boxes(planes_of((40, 20, 44, 24)), nothing())[1][0]
+    left, top, right, bottom = find_boxes(planes_of((40, 20, 57, 37)), nothing())[1][0]
     assert right - left >= LEAST_SIDE
     assert bottom - top >= LEAST_SIDE
 
@@ -75,8 +75,9 @@ def test_the_last_mask_counts_too() -> None:
     )
 
 
-def test_what_is_not_seen_is_not_cut_out() -> None:
-    objects, boxes = find_boxes(planes_of((5, 5, 20, 20), (0, 0, 0, 0), (30, 30, 50, 45)), nothing())
+def test_what_is_not_seen_or_too_small_is_not_cut_out() -> None:
+    planes = planes_of((5, 5, 25, 25), (0, 0, 0, 0), (30, 30, 52, 45), (60, 10, 72, 30), sure=1.0)
+    objects, boxes = find_boxes(planes, nothing())
     np.testing.assert_array_equal(objects, [1, 3])
     assert boxes.shape == (2, 4)
     crops = cut_out(scene_of(planes_of((0, 0, 0, 0)))._replace(last=nothing()), 32)

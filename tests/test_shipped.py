@@ -9,8 +9,16 @@ import pytest
 
 from shls.runtime import shipped
 from shls.runtime.cpu import has_vnni, is_x86
-from shls.runtime.onnx_metadata import read_contract
-from shls.runtime.shipped import ASSETS, EXACT, INT8_CPU, shipped_model
+from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
+from shls.runtime.shipped import (
+    ASSETS,
+    EXACT,
+    EXACT_REFINER,
+    INT8_CPU,
+    INT8_CPU_REFINER,
+    shipped_model,
+    shipped_refiner,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,15 @@ def test_what_the_cpu_can_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", sorted(ASSETS.glob("*.int8-*.onnx")), ids=lambda path: path.name)
 def test_shipped_int8_is_of_the_shipped_weights(model: Path) -> None:
-    quantized, exact = read_contract(model), read_contract(ASSETS / EXACT)
+    read = read_refiner_contract if "refiner" in model.name else read_contract
+    quantized, exact = read(model), read(ASSETS / f"{model.name.split('.')[0]}.onnx")
     assert quantized.precision == model.name.split(".")[1]
     assert replace(quantized, precision="fp32", tools=exact.tools) == exact
+
+
+def test_the_refiner_goes_with_its_embedding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "has_vnni", lambda: True)
+    embedding = read_contract(ASSETS / EXACT)
+    assert shipped_refiner(embedding, "cpu") == ASSETS / INT8_CPU_REFINER
+    assert shipped_refiner(embedding, "cuda") == ASSETS / EXACT_REFINER
+    assert shipped_refiner(replace(embedding, checkpoint_sha256="of another"), "cpu") is None
