@@ -1,11 +1,13 @@
-"""Pseudo-masks against human masks of the salient object: each cue alone, and fused.
+"""Pseudo-masks against human masks of the salient object: each cue alone, fused, and refined.
 
-    python benchmarks/saliency.py --root ECSSD
+    python benchmarks/saliency.py --root ECSSD [--network masks/network]
 
-ECSSD is a folder with images/NAME.jpg and masks/NAME.png (white is the object). Columns: max F-measure (beta^2 = 0.3;
-256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean intersection over
-union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what the confidence is
-worth: mean IoU of the images in four parts, from the least to the most confident, and its rank correlation with IoU.
+ECSSD is a folder with images/NAME.jpg and masks/NAME.png (white is the object); the network is what `shls pseudo STILLS
+--out masks/` trained on the stills, "network alone" is its map before it joins the cues. Columns: max F-measure
+(beta^2 = 0.3; 256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean
+intersection over union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what
+the confidence is worth: mean IoU of the images in four parts, from the least to the most confident, and its rank
+correlation with IoU.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import os
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -24,10 +27,13 @@ import numpy as np
 
 from shls.runtime.sources import read_image
 from shls_train.saliency import CUES
-from shls_train.saliency_fusion import find_object
+from shls_train.saliency_fusion import Saliency, find_object
 from shls_train.saliency_graph import build_graph, to_lab
 
 BETA2 = 0.3
+
+Finders = dict[str, Callable[[np.ndarray], Saliency]]
+Trusted = dict[str, list[float]]
 
 
 class Score:
@@ -57,6 +63,9 @@ class Score:
         return f"{f.max():9.3f}{np.mean(self.mae):9.3f}{np.mean(self.iou):9.3f}{ms:9.1f}"
 
 
+Scores = dict[str, Score]
+
+
 def to_byte(mask: np.ndarray) -> np.ndarray:
     return np.rint(255 * mask).astype(np.uint8)
 
@@ -66,7 +75,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def measure_cues(image: np.ndarray, truth: np.ndarray, scores: dict[str, Score]) -> None:
+def measure_cues(image: np.ndarray, truth: np.ndarray, scores: Scores) -> None:
     start = time.perf_counter()
     lab = to_lab(image)
     graph = build_graph(image, lab)
@@ -77,28 +86,55 @@ def measure_cues(image: np.ndarray, truth: np.ndarray, scores: dict[str, Score])
         scores[name].add(to_byte(mask), truth, time.perf_counter() - start + shared)
 
 
+def measure_masks(image: np.ndarray, truth: np.ndarray, finders: Finders, scores: Scores, trusted: Trusted) -> None:
+    for name, find in finders.items():
+        start = time.perf_counter()
+        found = find(image)
+        scores[name].add(found.mask, truth, time.perf_counter() - start)
+        trusted[name].append(found.confidence)
+
+
+def refiners(run: Path) -> Finders:
+    """Ways to find objects with a trained network."""
+    import torch
+
+    from shls_train.saliency_network import predict
+    from shls_train.saliency_training import load_network
+
+    torch.set_num_threads(1)
+    network = load_network(run)
+
+    def alone(image: np.ndarray) -> Saliency:
+        found = cv2.resize(predict(network, image), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return Saliency(to_byte(found), 0.0)
+
+    return {"network alone": alone, "refined": lambda image: find_object(image, lambda small: predict(network, small))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder with images/ and masks/")
+    parser.add_argument("--network", type=Path, help="folder of the trained network")
     options = parser.parse_args()
     numba.set_num_threads(1)
     cv2.setNumThreads(1)
     files = sorted((options.root / "images").glob("*.jpg"))
-    scores: dict[str, Score] = defaultdict(Score)
-    trusted: dict[str, list[float]] = defaultdict(list)
+    finders: Finders = {"fused": find_object}
+    if options.network:
+        finders |= refiners(options.network)
+    scores: Scores = defaultdict(Score)
+    trusted: Trusted = defaultdict(list)
     for file in files:
         image = read_image(file)
         truth = cv2.imread(str(options.root / "masks" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE) > 127
         measure_cues(image, truth, scores)
-        start = time.perf_counter()
-        found = find_object(image)
-        scores["fused"].add(found.mask, truth, time.perf_counter() - start)
-        trusted["fused"].append(found.confidence)
+        measure_masks(image, truth, finders, scores, trusted)
     print(f"{len(files)} images, one thread")
-    print(f"{'':10}{'max F':>9}{'MAE':>9}{'IoU':>9}{'ms':>9}")
+    print(f"{'':14}{'max F':>9}{'MAE':>9}{'IoU':>9}{'ms':>9}")
     for name, score in scores.items():
-        print(f"{name:10}{score.row()}")
-    for name, confidences in trusted.items():
+        print(f"{name:14}{score.row()}")
+    for name in ("fused", "refined") if options.network else ("fused",):
+        confidences = trusted[name]
         worth, iou = np.array(confidences), np.array(scores[name].iou)
         parts = " ".join(f"{iou[part].mean():.3f}" for part in np.array_split(np.argsort(worth), 4))
         print(f"confidence of {name}: IoU {parts}, rank correlation {rank_correlation(worth, iou):.2f}")

@@ -18,8 +18,8 @@ FUSED, NETWORK = "fused", "network"  # folders below that of the refined masks
 def pseudo(
     data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
     out: Annotated[Path, typer.Option(help="Folder of the masks; an interrupted run in it is resumed.")],
-    refine: Annotated[bool, typer.Option(help="Train a network on the fused cues, whose masks are better.")] = True,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of that network.", min=1)] = 3000,
+    refine: Annotated[bool, typer.Option(help="Train a network on the fused masks and let it join the cues.")] = True,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of that network.", min=1)] = 1600,
     batch: Annotated[int, typer.Option(help="Stills per step.", min=2)] = 32,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
@@ -37,7 +37,7 @@ def pseudo(
         require("torch", "train")
         from shls_train.loop import Progress
         from shls_train.pseudo_masks import PseudoMasks
-        from shls_train.saliency_refine import refine as refine_mask
+        from shls_train.saliency_network import predict
         from shls_train.saliency_training import SaliencyConfig, self_train
 
         config = SaliencyConfig(steps=steps, lr=lr, seed=seed, batch=batch)
@@ -48,7 +48,7 @@ def pseudo(
                 bar.update(at.step - bar.pos)
 
             network = self_train(stills, PseudoMasks(out / FUSED), out / NETWORK, config, tell)
-        _write(stills, out, "refined masks", lambda image: refine_mask(network, image))
+        _write(stills, out, "refined masks", lambda image: find_object(image, lambda small: predict(network, small)))
 
 
 def _check_folders(data: Path, out: Path, refine: bool) -> None:

@@ -1,7 +1,8 @@
-"""Four cues made one mask, and how far to trust it."""
+"""Cues made one mask, and how far to trust it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -12,6 +13,9 @@ from shls_train.saliency_graph import Graph, build_graph, to_lab
 
 LONGEST = 320  # pixels of the longer side, at most, at which cues are computed
 SANE = 0.02, 0.7  # share of the image that an object takes
+
+
+Learned = Callable[[np.ndarray], np.ndarray]
 
 
 class Saliency(NamedTuple):
@@ -25,25 +29,36 @@ class Saliency(NamedTuple):
     confidence: float
 
 
-def find_object(image: np.ndarray) -> Saliency:
-    """Find what stands out in an image, (H, W, 3) uint8 RGB, without having been taught anything."""
+def find_object(image: np.ndarray, learned: Learned | None = None) -> Saliency:
+    """Find what stands out in an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    learned : one more cue, which counts as much as the others together: from an image to a map of any size in 0..1
+    """
     small = shrink(image)
     lab = to_lab(small)
     graph = build_graph(small, lab)
-    cues = np.stack([cue(graph, lab) for cue in CUES.values()])
-    fused = centre_threshold(graph, fuse(graph, cues))
+    cues = np.stack([cue(graph, lab) for cue in CUES.values()])  # (4, N)
+    wanted = cues.mean(0)
+    if learned is not None:
+        said = graph.pool(cv2.resize(learned(small), small.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+        wanted, cues = (wanted + said) / 2, np.vstack([cues, said])
+    fused = centre_threshold(graph, fuse(graph, wanted))
     mask = np.rint(255 * graph.paint(fused)).astype(np.uint8)
-    size = image.shape[1], image.shape[0]
-    return Saliency(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), confidence(graph, cues, fused))
+    return Saliency(
+        cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), confidence(graph, cues, fused)
+    )
 
 
-def fuse(graph: Graph, cues: np.ndarray) -> np.ndarray:
-    """Cues, (4, N), to one saliency, (N,) in 0..1: their mean, pulled to 0 on the background, evened out.
+def fuse(graph: Graph, wanted: np.ndarray) -> np.ndarray:
+    """What the cues say in the mean, (N,), to a saliency, (N,) in 0..1: pulled to 0 on the background, evened out.
 
-    The least squares of Zhu et al., 2014, equation 9: every superpixel wants 1 as much as the mean of the cues says, 0
-    as much as it is probably background, and what its like-coloured neighbours have.
+    The least squares of Zhu et al., 2014, equation 9: every superpixel wants 1 as much as the cues say, 0 as much as it
+    is probably background, and what its like-coloured neighbours have.
     """
-    wanted, unwanted = to_unit(cues.mean(0)), graph.background
+    wanted, unwanted = to_unit(wanted), graph.background
     alike = np.exp(graph.colour_distances**2 / np.float32(-2 * 10.0**2)) + 0.1
     weights = np.where(graph.neighbourhood, alike, 0).astype(np.float64)
     system = np.diag(weights.sum(1) + wanted + unwanted + 1e-6) - weights

@@ -4,6 +4,10 @@ The idea is DeepUSPS's (Nguyen et al., 2019): a network of limited capacity cann
 what they have in common; so its predictions, averaged over the epochs per still, are better targets than what it began
 with. What differs: one network for the fused mask in place of one per cue and one for their sum, and no pretrained
 weights.
+
+Tried in short runs and dropped, none was better: learning from all stills, weighted by confidence; fewer epochs on the
+fused masks before the average takes over; pasting confident objects into other stills; a guided filter (He et al.,
+2010) on the network's map in place of the superpixels.
 """
 
 from __future__ import annotations
@@ -29,9 +33,11 @@ from shls_train.pseudo_masks import PseudoMasks
 from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, squash
 
 MOST = 10_000  # stills that are held in memory and learned from; what was learned serves all others
+LEAST = 0.5  # confidence of the fused masks that are learned from
+TRUSTED = 8  # epochs that learn from the fused masks; later ones learn from the average
 INERTIA = 0.7  # share of the average that stays when a prediction is added
 MARGIN = 0.15  # pixels whose target is nearer to a half are not learned from
-CHANGES = 0.15  # spread of exposure and, a third of it, of colour in the views
+EXPOSURE = 0.15  # spread of the views' contrast and brightness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class SaliencyConfig(Schedule):
     batch : stills per step
     """
 
-    steps: int = 3000
+    steps: int = 1600
     lr: float = 2e-3
     batch: int = 32
 
@@ -53,12 +59,10 @@ class Lessons(NamedTuple):
 
     images : (M, SIDE, SIDE, 3) uint8 RGB
     fused : (M, MAP, MAP) uint8, fused masks
-    worth : (M,) float32, their confidence, over its mean
     """
 
     images: Tensor
     fused: Tensor
-    worth: Tensor
 
 
 class Views(NamedTuple):
@@ -67,13 +71,13 @@ class Views(NamedTuple):
     numbers : (B,) of the lessons
     images : (B, 3, SIDE, SIDE) float32 normalised
     mirrored : (B,) whether the view is the still's mirror image
-    again : whether all of the stills were visited before
+    epoch : how often all of the stills were visited before
     """
 
     numbers: Tensor
     images: Tensor
     mirrored: Tensor
-    again: bool
+    epoch: int
 
 
 def self_train(
@@ -102,18 +106,16 @@ def load_network(run: Path) -> SaliencyNet:
 
 
 def gather(stills: Stills, masks: PseudoMasks, seed: int) -> Lessons:
-    """Read what is learned from: all stills with a confident mask, or as many of them as fit."""
-    chosen = np.array(masks.confident(0.0))
+    """Read what is learned from: the stills with a confident mask, or as many of them as fit."""
+    chosen = np.array(masks.confident(LEAST), int)
     if len(chosen) > MOST:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, MOST, replace=False))
     images = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
     fused = np.empty((len(chosen), MAP, MAP), np.uint8)
-    worth = np.empty(len(chosen), np.float32)
     for place, still in enumerate(chosen):
         images[place] = squash(stills[still])
-        mask, worth[place] = masks[still]
-        fused[place] = cv2.resize(mask, (MAP, MAP), interpolation=cv2.INTER_AREA)
-    return Lessons(torch.from_numpy(images), torch.from_numpy(fused), torch.from_numpy(worth / worth.mean()))
+        fused[place] = cv2.resize(masks[still][0], (MAP, MAP), interpolation=cv2.INTER_AREA)
+    return Lessons(torch.from_numpy(images), torch.from_numpy(fused))
 
 
 class SaliencyTask:
@@ -138,49 +140,59 @@ class SaliencyTask:
         order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._lessons.images))
         numbers = torch.from_numpy(order[first * self._config.batch :][: self._config.batch])
         images = normalise(self._lessons.images[numbers])
-        gain = np.exp(rng.normal(0, CHANGES, (len(numbers), 1)) + rng.normal(0, CHANGES / 3, (len(numbers), 3)))
-        shift = rng.normal(0, CHANGES, (len(numbers), 1))
-        images = images * _per_colour(gain) + _per_colour(shift)
+        images = torch.einsum("bij,bjyx->biyx", torch.from_numpy(colour_changes(rng, len(numbers))), images)
+        images = images + torch.from_numpy(rng.normal(0, EXPOSURE, (len(numbers), 1, 1, 1)).astype(np.float32))
         mirrored = torch.from_numpy(rng.random(len(numbers)) < 0.5)
-        return Views(numbers, torch.where(mirrored[:, None, None, None], images.flip(3), images), mirrored, epoch > 0)
+        return Views(numbers, torch.where(mirrored[:, None, None, None], images.flip(3), images), mirrored, epoch)
 
     def loss(self, views: Views) -> Losses:
-        """Learn from the confident pixels of the average, then, after the first epoch, add the prediction to it."""
+        """Learn from the fused masks, later from the average; after the first epoch, add what is found to it."""
         images = views.images.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self.network(images)
         logits = _mirror(logits.float(), views.mirrored.to(self._device))
         numbers = views.numbers.to(self._device)
         average = self.network.average[numbers].float() / 255
-        losses = saliency_loss(logits, average, self._lessons.worth[views.numbers].to(self._device))
+        fused = self._lessons.fused[views.numbers].to(self._device).float() / 255
+        target = fused if views.epoch < TRUSTED else average
+        loss = saliency_loss(logits, target)
         found = torch.sigmoid(logits.detach())
-        if views.again:
+        if views.epoch > 0:
             kept = INERTIA * average + (1 - INERTIA) * found
             self.network.average[numbers] = (255 * kept).round().to(torch.uint8)
-        return Losses(losses, {"change": (found - average).abs().mean().item()}, len(found))
+        return Losses(loss, {"change": (found - target).abs().mean().item()}, len(found))
 
 
-def saliency_loss(logits: Tensor, average: Tensor, worth: Tensor) -> Tensor:
-    """Cross-entropy plus one minus the soft intersection over union, on pixels that the average is sure of.
+def saliency_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy plus one minus the soft intersection over union, on pixels whose target is sure.
 
     Parameters
     ----------
     logits : (B, h, w)
-    average : (B, h, w) in 0..1, what is true
-    worth : (B,) weight of each still
+    truth : (B, h, w) in 0..1, sure where it is not near a half
     """
-    target = (average > 0.5).float()
-    sure = ((average - 0.5).abs() > MARGIN).float()
+    target = (truth > 0.5).float()
+    sure = ((truth - 0.5).abs() > MARGIN).float()
     entropy = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * sure).mean((1, 2))
     found = torch.sigmoid(logits) * sure
     both = (found * target).sum((1, 2))
     either = (found + target * sure).sum((1, 2)) - both
-    return ((entropy + 1 - (both + 1) / (either + 1)) * worth).mean()
+    return (entropy + 1 - (both + 1) / (either + 1)).mean()
 
 
 def _mirror(maps: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored[:, None, None], maps.flip(2), maps)
 
 
-def _per_colour(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))[:, :, None, None]
+def colour_changes(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 3, 3) float32 matrices that turn the hue by any angle, take 0 to all of the saturation, change contrast.
+
+    An object is not what has the strongest colour: without colour to rely on, shape and texture must be learned.
+    """
+    angles = rng.uniform(0, 2 * np.pi, count)
+    cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None] / np.sqrt(3)
+    grey = np.full((3, 3), 1 / 3)
+    across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    turned = (np.eye(3) - grey) * cosine + across * sine  # rotation about the grey axis, without its grey part
+    changed = grey + rng.uniform(0, 1, (count, 1, 1)) * turned
+    return (changed * np.exp(rng.normal(0, EXPOSURE, (count, 1, 1)))).astype(np.float32)

@@ -86,6 +86,22 @@ def test_a_large_image_keeps_its_size() -> None:
     assert iou(find_object(large).mask > 127, expected) > 0.95
 
 
+def test_what_was_learned_joins_the_cues() -> None:
+    image, truth = disc(x=50, radius=20)
+    other = np.zeros(truth.shape, np.uint8)
+    cv2.circle(image, (120, 60), 20, (60, 60, 160), -1)
+    cv2.circle(other, (120, 60), 20, 1, -1)
+    alike, against = (
+        find_object(image, lambda _, said=said: said.astype(np.float32)) for said in (truth | other, other)
+    )
+    assert iou(alike.mask > 127, truth | (other > 0)) > 0.9
+    assert alike.confidence > against.confidence
+    inside = other > 0
+    assert against.mask[inside].mean() > against.mask[truth].mean() + 30
+    small = cv2.resize(other.astype(np.float32), (40, 30), interpolation=cv2.INTER_AREA)
+    assert iou(find_object(image, lambda _: small).mask > 127, against.mask > 127) > 0.9, "maps of any size"
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 1000))
 def test_any_image_has_a_mask(height: int, width: int, seed: int) -> None:

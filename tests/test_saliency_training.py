@@ -11,14 +11,14 @@ import torch
 
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
-from shls_train import loop, saliency_refine, saliency_training
+from shls_train import loop, saliency_training
 from shls_train.loop import Progress
 from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
-from shls_train.saliency_fusion import Saliency, find_object
+from shls_train.saliency_fusion import find_object
 from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, predict
-from shls_train.saliency_refine import certainty, follow_edges, refine
 from shls_train.saliency_training import (
     INERTIA,
+    TRUSTED,
     Lessons,
     SaliencyConfig,
     SaliencyTask,
@@ -59,18 +59,17 @@ def masks(stills: Stills, tmp_path_factory: pytest.TempPathFactory) -> PseudoMas
     return PseudoMasks(folder)
 
 
-def lessons(count: int = 4, worth: float = 1.0) -> Lessons:
+def lessons(count: int = 4) -> Lessons:
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(0, 255, (count, SIDE, SIDE, 3), np.uint8))
     fused = torch.from_numpy(rng.integers(0, 255, (count, MAP, MAP), np.uint8))
-    return Lessons(images, fused, torch.full((count,), worth))
+    return Lessons(images, fused)
 
 
 def test_only_confident_masks_are_learned_from(stills: Stills, masks: PseudoMasks) -> None:
     found = gather(stills, masks, 0)
     assert found.images.shape == (5, SIDE, SIDE, 3)
     assert found.fused.shape == (5, MAP, MAP)
-    assert found.worth.mean() == pytest.approx(1)
     middle = [int(masks[i][0][30, 40]) for i in range(5)]
     np.testing.assert_allclose(found.fused[:, MAP // 2, MAP // 2], middle, atol=60)
 
@@ -131,11 +130,14 @@ def test_an_epoch_visits_every_still_once() -> None:
     views = [task.batch(step) for step in range(4)]
     assert sorted(torch.cat([v.numbers for v in views[:2]]).tolist()) == [0, 1, 2, 3]
     assert sorted(torch.cat([v.numbers for v in views[2:]]).tolist()) == [0, 1, 2, 3]
-    assert [v.again for v in views] == [False, False, True, True]
+    assert [v.epoch for v in views] == [0, 0, 1, 1]
 
 
 def test_mirrored_views_show_the_still_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saliency_training, "CHANGES", 0.0)
+    monkeypatch.setattr(saliency_training, "EXPOSURE", 0.0)
+    monkeypatch.setattr(
+        saliency_training, "colour_changes", lambda _, count: np.stack([np.eye(3, dtype=np.float32)] * count)
+    )
     task = SaliencyTask(lessons(), SMALL)
     views = [task.batch(step) for step in range(8)]
     assert {bool(m) for v in views for m in v.mirrored} == {True, False}
@@ -155,11 +157,22 @@ def test_the_average_follows_predictions_after_the_first_epoch() -> None:
     assert torch.equal(task.network.average, fused), "the first epoch learns from the fused masks alone"
     views = task.batch(2)
     losses = task.loss(views)
-    expected = INERTIA * fused[views.numbers].float() + (1 - INERTIA) * 255
-    torch.testing.assert_close(task.network.average[views.numbers].float(), expected, atol=0.6, rtol=0)
+    found = INERTIA * fused[views.numbers].float() + (1 - INERTIA) * 255
+    torch.testing.assert_close(task.network.average[views.numbers].float(), found, atol=0.6, rtol=0)
     others = [n for n in range(4) if n not in views.numbers.tolist()]
     assert torch.equal(task.network.average[others], fused[others])
     assert losses.scalars["change"] == pytest.approx(1 - fused[views.numbers].float().mean().item() / 255, abs=1e-3)
+
+
+def test_late_epochs_learn_from_the_average() -> None:
+    task = SaliencyTask(lessons(), SMALL)
+    task.network.average.fill_(255)  # unlike the fused masks
+    with torch.no_grad():
+        task.network.head.weight.zero_()
+        task.network.head.bias.fill_(20.0)
+    assert task.loss(task.batch(2 * TRUSTED - 1)).loss.item() > 1
+    task.network.average.fill_(255)
+    assert task.loss(task.batch(2 * TRUSTED)).loss.item() == pytest.approx(0, abs=1e-3)
 
 
 def test_loss_by_hand() -> None:
@@ -167,11 +180,20 @@ def test_loss_by_hand() -> None:
     logits = torch.zeros(1, 2, 2)  # a half everywhere
     # Entropy ln 2 at two of four pixels; overlap (0.5 + 1) / (0.5 + 0.5 + 1 - 0.5 + 1).
     expected = np.log(2) / 2 + 1 - 1.5 / 2.5
-    assert saliency_loss(logits, average, torch.ones(1)).item() == pytest.approx(expected, abs=1e-6)
+    assert saliency_loss(logits, average).item() == pytest.approx(expected, abs=1e-6)
     right = torch.tensor([[[30.0, -30], [-30, 30]]])
-    assert saliency_loss(right, average, torch.ones(1)).item() == pytest.approx(0, abs=1e-6)
-    two = saliency_loss(logits.repeat(2, 1, 1), average.repeat(2, 1, 1), torch.tensor([2.0, 0.0]))
-    assert two.item() == pytest.approx(expected, abs=1e-6), "weighted by worth"
+    assert saliency_loss(right, average).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_colour_changes_keep_grey_and_turn_hues() -> None:
+    rng = np.random.default_rng(0)
+    changes = saliency_training.colour_changes(rng, 200)
+    greys = changes @ np.ones(3)
+    np.testing.assert_allclose(greys, np.repeat(greys[:, :1], 3, axis=1), atol=1e-6)
+    colours = changes @ np.array([1.0, 0, 0]) / greys[:, :1]  # of the same contrast
+    np.testing.assert_allclose(colours.mean(1), 1 / 3, atol=1e-6)
+    assert {int(c) for c in colours.argmax(1)} == {0, 1, 2}
+    assert (np.ptp(colours, axis=1) <= 1.2).all(), "never more than all of the saturation"
 
 
 def test_a_prediction_is_as_symmetric_as_the_image() -> None:
@@ -188,44 +210,3 @@ def test_it_learns_discs(stills: Stills, masks: PseudoMasks, tmp_path: Path) -> 
     config = SaliencyConfig(steps=30, batch=5, seed=0)
     self_train(stills, masks, tmp_path, config, lambda at: losses.append(at.loss))
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
-
-
-def test_a_refined_mask_has_the_size_and_edges_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = cv2.resize(draw(0), (400, 300), interpolation=cv2.INTER_NEAREST)
-    truth = image[..., 0] == 200
-    coarse = cv2.resize(truth.astype(np.float32), (MAP, MAP), interpolation=cv2.INTER_AREA)
-    monkeypatch.setattr(saliency_refine, "predict", lambda *_: cv2.blur(coarse, (5, 5)))
-    found = refine(SaliencyNet(), image)
-    assert isinstance(found, Saliency)
-    assert found.mask.shape == (300, 400)
-    assert found.mask.dtype == np.uint8
-    marked = found.mask > 127
-    assert (marked & truth).sum() / (marked | truth).sum() > 0.95
-    assert found.confidence > 0.7
-
-
-def test_masks_move_to_the_edges_of_the_image() -> None:
-    image = np.zeros((40, 60, 3), np.uint8)
-    image[:, 30:] = 200
-    found = np.zeros((40, 60), np.float32)
-    found[:, 33:] = 1  # three pixels off
-    soft = cv2.blur(found, (9, 9))
-    moved = follow_edges(soft, image)
-    truth = image[..., 0] > 0
-    assert np.abs(moved - truth)[:, 25:35].mean() < 0.7 * np.abs(soft - truth)[:, 25:35].mean()
-    flat = np.full((40, 60), 0.25, np.float32)
-    np.testing.assert_allclose(follow_edges(flat, image), flat, atol=1e-5)
-
-
-def test_certainty_by_hand() -> None:
-    found = np.zeros((10, 10), np.float32)
-    assert certainty(found) == 0, "nothing"
-    assert certainty(found + 1) == 0, "everything"
-    found[4:6, 4:6] = 1
-    assert certainty(found) == 1
-    found[4:6, 4:6] = 0.75
-    found[0, 0] = 0.5
-    assert certainty(found) == pytest.approx(3 / 4.5), "half decided"
-    found[0, :] = 0.75
-    # 14 pixels of 0.75 inside; 10 of the 40 border pixels, corners counted twice, are 12 with both ends.
-    assert certainty(found) == pytest.approx(14 * 0.75 / 14 * (1 - 12 / 40))
