@@ -44,8 +44,8 @@ TRIMMED = 0.002
 VISIBLE = 0.3
 """Least probability of a pixel that belongs to an object's box."""
 
-LEAST_MASS = 256.0
-"""Cells of the grid that an object must have to be refined: smaller ones the refiner did not learn on, and spoils."""
+LEAST_SHARE = 0.0025
+"""Of the grid, that an object must cover to be refined: smaller ones the refiner did not learn on, and spoils."""
 
 
 class Scene(NamedTuple):
@@ -122,7 +122,7 @@ def find_boxes(planes: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.nda
     h, w = last.shape
     objects, boxes = [], []
     for k in range(1, planes.shape[2]):
-        if down[k].sum() >= LEAST_MASS:
+        if down[k].sum() >= LEAST_SHARE * last.size:
             left, right = _side(across[k], w)
             top, bottom = _side(down[k], h)
             left, right = _at_least(left, right, LEAST_ASPECT * (bottom - top), w)
