@@ -17,6 +17,7 @@ import numpy as np
 
 from shls.runtime.contract import Contract
 from shls.runtime.evaluation import Report, evaluate
+from shls.runtime.memory import Memory
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 
 Change = Callable[[Contract], Contract]
@@ -27,6 +28,27 @@ class Forgetful(VideoSegmenter):
 
     def _to_remember(self, seen: object, readout: object, planes: np.ndarray) -> np.ndarray:  # noqa: ARG002
         return readout.probabilities  # type: ignore[attr-defined,no-any-return]
+
+
+class ShortSighted(VideoSegmenter):
+    """What leaves the recent frames is forgotten: the centroids stay those of the marked frame.
+
+    Without any the refiner does not know its input again, it learned with them.
+    """
+
+    def _remember(self, *marked: object) -> Memory:
+        memory = super()._remember(*marked)  # type: ignore[arg-type]
+        memory._learn = lambda *_: None  # type: ignore[method-assign]
+        return memory
+
+
+class Fixed(VideoSegmenter):
+    """The memory is the marked frame, for ever."""
+
+    def _remember(self, *marked: object) -> Memory:
+        memory = super()._remember(*marked)  # type: ignore[arg-type]
+        memory.write = lambda *_: None  # type: ignore[method-assign]
+        return memory
 
 
 def memory(**settings: float) -> Change:
@@ -46,6 +68,9 @@ VARIANTS: dict[str, tuple[type[VideoSegmenter], bool, Change]] = {
     "refined, memory learns what it read": (Forgetful, True, same),
     "unrefined": (VideoSegmenter, False, same),
     "1 recent frame": (VideoSegmenter, True, memory(recent=1)),
+    "no long-term memory": (ShortSighted, True, same),
+    "the marked frame and the last one alone": (ShortSighted, True, memory(recent=1)),
+    "the marked frame alone": (Fixed, True, same),
     "1 centroid per object": (VideoSegmenter, True, memory(clusters=1)),
     "no locality": (VideoSegmenter, True, memory(radius=10.0)),
     "1 neighbour votes": (VideoSegmenter, True, memory(neighbours=1)),
@@ -63,10 +88,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args()
-    print(f"{'variant':38}      J      F    J&F")
+    print(f"{'variant':40}      J      F    J&F")
     for name in options.only:
         report = evaluate(options.root, options.names, partial(open_variant, name), jobs=options.jobs)
-        print(f"{name:38}  {row(report)}", flush=True)
+        print(f"{name:40}  {row(report)}", flush=True)
 
 
 def open_variant(name: str) -> VideoSegmenter:
