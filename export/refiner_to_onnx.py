@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,9 @@ from torch import nn
 from shls.export.to_onnx import Closeness, ExportReport, write_compared
 from shls.export.trace import OPSET, trace
 from shls.runtime.contract import AnyContract, RefinerContract
-from shls.runtime.crops import CHANNELS, STRIDE
-from shls_train.checkpoint import NETWORKS, load_checkpoint, restore_network
+from shls_train.checkpoint import REFINERS, load_checkpoint, restore_network
 from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.refiner import EdgeRefiner
+from shls_train.refiner import RefinerNetwork, contract_of
 
 COMPARED = 4
 """Crops on which ONNX and torch are compared: as many random ones."""
@@ -48,14 +48,11 @@ def export_refiner(
         As `shls.export.to_onnx.export_onnx`.
     """
     loaded = load_checkpoint(checkpoint)
-    network = fold_batch_norm(restore_network(loaded, EdgeRefiner))
-    contract = RefinerContract(
-        network=str(loaded.meta["network"]),
-        size=loaded.meta["config"]["crop"],
-        channels=CHANNELS,
-        dim=network.dim,
-        checkpoint_sha256=weights_digest(network),
-        embedding_sha256=loaded.meta["inputs"]["embedding"],
+    network = fold_batch_norm(restore_network(loaded, RefinerNetwork))
+    sizes = str(loaded.meta["network"]), loaded.meta["config"]["crop"]
+    digests = weights_digest(network), loaded.meta["inputs"]["embedding"]
+    contract = replace(
+        contract_of(network, *sizes, *digests),
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
@@ -67,15 +64,16 @@ def export_refiner(
 
 def is_refiner(checkpoint: Path) -> bool:
     """Tell which of the two networks a checkpoint is of; raises BadInput if it cannot be read."""
-    return NETWORKS.get(str(load_checkpoint(checkpoint).meta.get("network"))) is EdgeRefiner
+    return load_checkpoint(checkpoint).meta.get("network") in REFINERS
 
 
 def _crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random crops and features of the right shapes, always the same."""
     generator = torch.Generator().manual_seed(count)
-    cells = contract.size // STRIDE
-    images = torch.rand(count, CHANNELS, contract.size, contract.size, generator=generator)
-    features = torch.randn(count, contract.dim, cells, cells, generator=generator)
+    images, features = (
+        draw(count, *contract.inputs[name], generator=generator)
+        for draw, name in ((torch.rand, contract.crops), (torch.randn, contract.features))
+    )
     return images, torch.nn.functional.normalize(features, dim=1)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shls.runtime.contract import Contract, RefinerContract
-from shls.runtime.crops import CHANNELS, Crops
+from shls.runtime.contract import Contract
+from shls.runtime.crops import Crops
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.network import Embedding
-from shls_train.refiner import EdgeRefiner
+from shls_train.refiner import RefinerNetwork, contract_of
 
 
 class TorchSession:
@@ -51,13 +51,11 @@ class TorchRefiner:
 
     def __init__(self, checkpoint: Path) -> None:
         loaded = load_checkpoint(checkpoint)
-        self._network = restore_network(loaded, EdgeRefiner)
-        self.contract = RefinerContract(
-            network=str(loaded.meta["network"]),
-            size=loaded.meta["config"]["crop"],
-            channels=CHANNELS,
-            dim=self._network.dim,
-            checkpoint_sha256="",
+        self._network = restore_network(loaded, RefinerNetwork)
+        self.contract = contract_of(
+            self._network,
+            str(loaded.meta["network"]),
+            loaded.meta["config"]["crop"],
             embedding_sha256=loaded.meta["inputs"]["embedding"],
         )
         self.backend = f"torch {torch.__version__}"

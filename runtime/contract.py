@@ -88,14 +88,25 @@ class RefinerContract:
     dim: int  # D, of the embedding that it was trained with
     checkpoint_sha256: str
     embedding_sha256: str  # checkpoint_sha256 of that embedding
+    stride: int = 4  # pixels of a crop per cell of its features
+    past: bool = False  # whether it reads the marked frame and the last one, too; see `shls.runtime.history`
     crops: str = "crops"  # (V, C, S, S) float32, any V
-    features: str = "features"  # (V, D, S / 4, S / 4) float32
+    features: str = "features"  # (V, D, S / stride, S / stride) float32; 3 D with the past
     output: str = "logits"  # (V, S, S) float32
     precision: str = "fp32"
     opset: int = 18
     tools: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
     role: str = REFINER
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, int, int]]:
+        """Shapes of what is read of one object, by name."""
+        side = self.size // self.stride
+        return {
+            self.crops: (self.channels, self.size, self.size),
+            self.features: (3 * self.dim if self.past else self.dim, side, side),
+        }
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

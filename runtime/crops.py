@@ -6,6 +6,7 @@ that the cost of an object is the same everywhere and every shape is known to th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -27,7 +28,7 @@ PRIOR_SCALE = 5.0
 """The prior logit is clipped to this and divided by it."""
 
 STRIDE = 4
-"""Pixels of a crop per cell of the features that go with it."""
+"""Pixels of a crop per cell of the features that go with it, unless a contract says otherwise."""
 
 ENLARGED = 0.3
 """Of a box's sides, added to them. Source: the published method."""
@@ -76,7 +77,7 @@ class Crops(NamedTuple):
     objects : (V,) int64, columns of `planes`
     boxes : (V, 4) int64, left, top, right, bottom in cells of the grid, the last two exclusive
     images : (V, C, S, S) float32
-    features : (V, D, S / 4, S / 4) float32
+    features : (V, D, S / stride, S / stride) float32
     """
 
     planes: np.ndarray
@@ -86,16 +87,18 @@ class Crops(NamedTuple):
     features: np.ndarray
 
 
-def cut_out(scene: Scene, size: int) -> Crops:
+def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | None = None) -> Crops:
     """Cut each visible object out of a frame.
 
     Parameters
     ----------
     scene : Scene
     size : int
-        S, side of a crop in pixels; a multiple of 4.
+        S, side of a crop in pixels; a multiple of the stride.
+    stride : pixels of a crop per cell of its features
+    least : see `find_boxes`
     """
-    objects, boxes = find_boxes(scene.planes, scene.last)
+    objects, boxes = find_boxes(scene.planes, scene.last, least)
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
     h, w = scene.planes.shape[:2]
     scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])
@@ -105,13 +108,23 @@ def cut_out(scene: Scene, size: int) -> Crops:
         images, objects, boxes, scale, scene.superpixels.labels, scene.probabilities, scene.attention, scene.planes,
         scene.last, PRIOR, np.float32(PRIOR_SCALE),
     )  # fmt: skip
-    features = np.empty((len(objects), len(scene.features), size // STRIDE, size // STRIDE), np.float32)
-    _fill_features(features, boxes, scene.features, h, w)
-    return Crops(scene.planes, objects, boxes, images, features)
+    return Crops(scene.planes, objects, boxes, images, cut_map(scene.features, boxes, (h, w), size // stride))
 
 
-def find_boxes(planes: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side: int) -> np.ndarray:
+    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w): (V, D, side, side)."""
+    crops = np.empty((len(boxes), len(features), side, side), np.float32)
+    _fill_features(crops, boxes, features, *grid)
+    return crops
+
+
+def find_boxes(planes: np.ndarray, last: np.ndarray, least: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Where the objects are, or just were.
+
+    Parameters
+    ----------
+    planes, last : see `Scene`
+    least : (K, 2) float, least width and height of each object's box, cells; none by default
 
     Returns
     -------
@@ -119,17 +132,22 @@ def find_boxes(planes: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.nda
     boxes : (V, 4) int64, see `Crops`
     """
     down, across = _masses(planes, last, VISIBLE)
-    h, w = last.shape
     objects, boxes = [], []
     for k in range(1, planes.shape[2]):
         if down[k].sum() >= LEAST_SHARE * last.size:
-            left, right = _side(across[k], w)
-            top, bottom = _side(down[k], h)
-            left, right = _at_least(left, right, LEAST_ASPECT * (bottom - top), w)
-            top, bottom = _at_least(top, bottom, LEAST_ASPECT * (right - left), h)
             objects.append(k)
-            boxes.append((left, top, right, bottom))
+            boxes.append(box_of(down[k], across[k], (0, 0) if least is None else least[k - 1]))
     return np.array(objects, np.int64), np.array(boxes, np.int64).reshape(-1, 4)
+
+
+def box_of(down: np.ndarray, across: np.ndarray, least: Sequence[float] | np.ndarray = (0, 0)) -> tuple[int, ...]:
+    """Left, top, right and bottom of an object whose mass per row and per column is given; `least` of `find_boxes`."""
+    w, h = len(across), len(down)
+    left, right = _side(across, w)
+    top, bottom = _side(down, h)
+    left, right = _at_least(left, right, max(least[0], LEAST_ASPECT * (bottom - top)), w)
+    top, bottom = _at_least(top, bottom, max(least[1], LEAST_ASPECT * (right - left)), h)
+    return left, top, right, bottom
 
 
 def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shls.runtime.crops import CHANNELS, STRIDE, Crops
+from shls.runtime.crops import Crops
 from shls.runtime.errors import ContractMismatch
 from shls.runtime.onnx_metadata import read_refiner_contract
 from shls.runtime.ort_session import backend_of, create_session
@@ -25,11 +25,7 @@ class OrtRefiner:
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
         self.contract = contract = read_refiner_contract(model)
         self._session = create_session(model, threads, device)
-        cells = contract.size // STRIDE
-        expected = {
-            contract.crops: [CHANNELS, contract.size, contract.size],
-            contract.features: [contract.dim, cells, cells],
-        }
+        expected = {name: list(shape) for name, shape in contract.inputs.items()}
         inputs = {i.name: i.shape for i in self._session.get_inputs()}
         if {name: shape[1:] for name, shape in inputs.items()} != expected:
             raise ContractMismatch(f"{model}: inputs {inputs}, expected any number of {expected}; export it again")

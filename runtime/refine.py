@@ -45,7 +45,7 @@ def spread(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarra
     (h, w, K + 1) float32
     """
     height, width = superpixels.labels.shape
-    h, w = max(1, height // 2), max(1, width // 2)
+    h, w = grid_of((height, width))
     colours = cv2.cvtColor(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
     labels = superpixels.labels[_nearest(h, height)][:, _nearest(w, width)]
     spacing = max(1.0, (height * width / len(superpixels.areas)) ** 0.5)
@@ -61,6 +61,11 @@ def spread(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarra
         np.float32(0.5 / COLOUR_SIGMA**2), np.float32(0.5 / (SPACE_SIGMA * spacing) ** 2),
     )  # fmt: skip
     return _smooth(planes, labels, disputed)
+
+
+def grid_of(size: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the grid for a frame of a size (H, W)."""
+    return max(1, size[0] // 2), max(1, size[1] // 2)
 
 
 def decide(planes: np.ndarray, size: tuple[int, int]) -> Mask:

@@ -10,6 +10,7 @@ import numpy as np
 from shls.runtime.contract import RefinerContract
 from shls.runtime.crops import Crops, Scene, cut_out, put_back
 from shls.runtime.errors import BadInput
+from shls.runtime.history import History
 
 
 class Refiner(Protocol):
@@ -43,7 +44,18 @@ def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner
     return OrtRefiner(model, threads, device)
 
 
-def refine_objects(scene: Scene, refiner: Refiner) -> np.ndarray:
-    """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32."""
-    crops = cut_out(scene, refiner.contract.size)
+def refine_objects(scene: Scene, ids: np.ndarray, refiner: Refiner, history: History | None) -> np.ndarray:
+    """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32.
+
+    Parameters
+    ----------
+    scene : Scene
+    ids : (K + 1,), of the columns of its planes
+    refiner : Refiner
+    history : of the objects, where the refiner reads it
+    """
+    if history is None:
+        crops = cut_out(scene, refiner.contract.size, refiner.contract.stride)
+    else:
+        crops = history.cut_out(scene, ids)
     return put_back(crops, refiner.run(crops)) if len(crops.objects) else scene.planes

@@ -13,12 +13,13 @@ import numpy as np
 from shls.runtime.contract import Contract, RefinerContract
 from shls.runtime.crops import Scene, average
 from shls.runtime.errors import BadInput, ContractMismatch, ShapeMismatch
+from shls.runtime.history import History, channels
 from shls.runtime.kernels import in_turn
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.preprocess import to_input
-from shls.runtime.refine import decide, spread
+from shls.runtime.refine import decide, grid_of, spread
 from shls.runtime.refiner import Refiner, open_refiner, refine_objects
 from shls.runtime.session import Session, open_session
 from shls.runtime.shipped import ASSETS, EXACT, shipped_model, shipped_refiner
@@ -94,6 +95,7 @@ class VideoSegmenter:
         beside = session.on_gpu if overlap is None else overlap
         self._beside = ThreadPoolExecutor(1, "superpixels") if beside else None
         self._memories: Memories | None = None
+        self._history: History | None = None
         self._size = (0, 0)
 
     @in_turn
@@ -123,7 +125,9 @@ class VideoSegmenter:
         nearest = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         self._seen = self._see(image, small, nearest)
         self._memories = Memories()
-        self._memories.add(self._remember(self._seen, nearest, ids), ids)
+        refiner = self.refiner
+        self._history = History(refiner.contract) if refiner and refiner.contract.past else None
+        self._take_in(self._memories, self._seen, nearest, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
     @in_turn
@@ -161,7 +165,7 @@ class VideoSegmenter:
         memories.correct(features, superpixels.centres, _shares(superpixels, nearest, memories.ids[1:]), ids)
         new = np.setdiff1d(ids, memories.ids)
         if new.size:
-            memories.add(self._remember(cut, nearest, new), new)
+            self._take_in(memories, cut, nearest, new)
         scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
         self._last = Mask(labels, scores)
         return self._last
@@ -173,6 +177,8 @@ class VideoSegmenter:
             known = ", ".join(map(str, memories.ids[1:])) or "none"
             raise BadInput(f"object {object_id} is not followed; expected one of these: {known}")
         memories.remove(object_id)
+        if self._history:
+            self._history.forget(object_id)
         labels = np.where(self._last.labels == object_id, np.uint8(0), self._last.labels)
         scores = {one: score for one, score in self._last.scores.items() if one != object_id}
         self._last = Mask(labels, scores)
@@ -204,6 +210,8 @@ class VideoSegmenter:
         planes = self._decide_pixels(seen, readout, memories.ids)
         with self.stopwatch.time("remember"):
             memories.write(seen.features, centres, self._to_remember(seen, readout, planes))
+            if self._history:
+                self._history.pass_on(seen.map)
         with self.stopwatch.time("decide"):
             mask = decide(planes, self._size)
         self._last = _renumbered(mask, memories.ids)
@@ -220,7 +228,8 @@ class VideoSegmenter:
             columns[ids] = np.arange(len(ids))
             nearest = cv2.resize(self._last.labels, planes.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             last = self._motion.carry(columns[nearest])
-            return refine_objects(Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last), self.refiner)
+            scene = Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last)
+            return refine_objects(scene, ids, self.refiner, self._history)
 
     def _to_remember(self, seen: _Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
         """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
@@ -233,6 +242,12 @@ class VideoSegmenter:
         if self._memories is None:
             raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
         return self._memories
+
+    def _take_in(self, memories: Memories, seen: _Seen, mask: np.ndarray, ids: np.ndarray) -> None:
+        """Follow what was marked in a frame from now on; `mask` has the superpixels' size."""
+        memories.add(self._remember(seen, mask, ids), ids)
+        if self._history:
+            self._history.mark(seen.map, mask, ids, grid_of(mask.shape))
 
     def _remember(self, seen: _Seen, mask: np.ndarray, ids: np.ndarray) -> Memory:
         """A new memory that holds what was marked in a frame; `mask` has the superpixels' size."""
@@ -280,6 +295,11 @@ class VideoSegmenter:
 
 def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
     """Raise ContractMismatch if a refiner learned from another embedding; what is in training has no digest."""
+    if refiner.channels != channels(refiner.past):
+        raise ContractMismatch(
+            f"the refiner reads crops of {refiner.channels} channels, this runtime cuts {channels(refiner.past)}; "
+            "export it again with the version of shls that is installed"
+        )
     theirs, ours = refiner.embedding_sha256, embedding.checkpoint_sha256
     if refiner.dim != embedding.channels or (theirs and ours and theirs != ours):
         raise ContractMismatch(

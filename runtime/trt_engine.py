@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from shls.runtime.contract import AnyContract, Contract
-from shls.runtime.crops import STRIDE
 from shls.runtime.cuda import TO_DEVICE, TO_HOST, Cuda
 from shls.runtime.errors import ContractMismatch, DeviceUnavailable
 from shls.runtime.sidecar import check_engine
@@ -39,9 +38,7 @@ def shapes_of(contract: AnyContract) -> Shapes:
         return Shapes(
             {contract.input: (3, contract.height, contract.width)}, {contract.output: (contract.channels, *cells)}
         )
-    size, side = contract.size, contract.size // STRIDE
-    inputs = {contract.crops: (contract.channels, size, size), contract.features: (contract.dim, side, side)}
-    return Shapes(inputs, {contract.output: (size, size)})
+    return Shapes(contract.inputs, {contract.output: (contract.size, contract.size)})
 
 
 class _Buffer(NamedTuple):

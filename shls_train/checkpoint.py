@@ -19,13 +19,18 @@ from torch import Tensor, nn
 from shls.runtime.errors import BadInput
 from shls_train.network import EdgeNet, Embedding
 from shls_train.r18 import R18Net
-from shls_train.refiner import EdgeRefiner
+from shls_train.r18_segmenter import R18Segmenter
+from shls_train.refiner import EdgeRefiner, RefinerNetwork
 from shls_train.saliency_network import SaliencyNet
 
 FORMAT = 1
 EMBEDDINGS: dict[str, type[Embedding]] = {"shls-edge": EdgeNet, "shls-r18": R18Net}
-NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, "shls-edge-refiner": EdgeRefiner, "saliency": SaliencyNet}
+REFINERS: dict[str, type[RefinerNetwork]] = {"shls-edge-refiner": EdgeRefiner, "shls-r18-refiner": R18Segmenter}
+NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, **REFINERS, "saliency": SaliencyNet}
 """Every kind of network, by the name that its checkpoints carry."""
+
+REFINER_OF = {name: f"{name}-refiner" for name in EMBEDDINGS}
+"""The second network that goes with an embedding."""
 
 Kind = TypeVar("Kind", bound=nn.Module)
 

@@ -9,6 +9,8 @@ from typing import TypeVar
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from shls_train.network import Embedding
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -27,6 +29,13 @@ def _fold(sequence: nn.Sequential) -> None:
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             sequence[index] = fuse_conv_bn_eval(convolution, norm)
             sequence[index + 1] = nn.Identity()
+
+
+def embedding_digest(network: Embedding) -> str:
+    """The digest that an embedding will have once it is exported, as it is now."""
+    folded = fold_batch_norm(network)
+    folded.fold_head()
+    return weights_digest(folded)
 
 
 def weights_digest(folded: nn.Module) -> str:

@@ -17,8 +17,8 @@ Where it differs:
 - Memory: two neighbours anywhere, ten frames with the first among them, two clusters, as published; but neighbours of
   all objects vote together, weighed by a softmax in place of 1 and 0.5, and every superpixel is written with its
   probabilities, not only those above 0.4 of their class's mean.
-- After the memory: no outlier filter, no region of interest, no attention maps and no segmenter with gate and
-  decoder. Pixels are decided by colour, as without a refiner.
+- After the memory: attention maps are of one neighbour, not of two with weights 1 and 0.5; no outlier filter. For the
+  segmenter see `r18_segmenter.py`.
 - Optimiser: AdamW with weight decay and one cycle, where the published code takes Adam at 1e-4.
 """
 

@@ -7,16 +7,50 @@ As in the embedding: 3x3 convolutions, ReLU and residual additions, so that ever
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE
+from shls.runtime.contract import RefinerContract
+from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE, STRIDE
+from shls.runtime.history import channels
 from shls_train.network import Residual, conv, double
 
-SIZE_MULTIPLE = 16
-"""A crop's side must be a multiple of this: the coarsest stage has stride 16."""
+
+class RefinerNetwork(nn.Module):
+    """Any network that decides the pixels of an object's crop.
+
+    Attributes
+    ----------
+    dim : D, channels of the embedding's map
+    stride : pixels of a crop per cell of its features
+    past : whether it reads the marked frame and the last one, too; see `shls.runtime.history`
+    size_multiple : a crop's side must be a multiple of it
+    """
+
+    dim: int
+    stride: ClassVar[int]
+    past: ClassVar[bool]
+    size_multiple: ClassVar[int]
 
 
-class EdgeRefiner(nn.Module):
+def contract_of(
+    network: RefinerNetwork, name: str, size: int, checkpoint_sha256: str = "", embedding_sha256: str = ""
+) -> RefinerContract:
+    """What a network reads, for crops of a size; in training it has no digests yet."""
+    return RefinerContract(
+        name,
+        size,
+        channels(network.past),
+        network.dim,
+        checkpoint_sha256,
+        embedding_sha256,
+        stride=network.stride,
+        past=network.past,
+    )
+
+
+class EdgeRefiner(RefinerNetwork):
     """Stages at strides 2, 4, 8 and 16 of the crop, fused top-down; the embedding's features come in at stride 4.
 
     Source: SHLS's segmenter reads the same (attention maps, last mask, features), with 40 times the arithmetic; the
@@ -29,6 +63,8 @@ class EdgeRefiner(nn.Module):
     widths : channels at strides 2, 4, 8 and 16.
     fine : channels at stride 1.
     """
+
+    stride, past, size_multiple = STRIDE, False, 16  # the coarsest stage has stride 16
 
     def __init__(self, dim: int = 64, widths: tuple[int, int, int, int] = (16, 32, 64, 96), fine: int = 8) -> None:
         super().__init__()

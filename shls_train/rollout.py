@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shls.runtime.contract import Contract, RefinerContract
-from shls.runtime.crops import CHANNELS, Crops
+from shls.runtime.crops import Crops
 from shls.runtime.refiner import Refiner
 from shls.runtime.segmenter import VideoSegmenter
 
@@ -60,11 +60,6 @@ class TorchRefiner:
             images, features = (torch.from_numpy(a).to(self._device) for a in (crops.images, crops.features))
             logits: Tensor = self._network(images, features)
         return logits.float().cpu().numpy()
-
-
-def refiner_contract(size: int, dim: int) -> RefinerContract:
-    """Of a network in training, which has no digest yet."""
-    return RefinerContract("shls-edge-refiner", size, CHANNELS, dim, "", "")
 
 
 def roll_out(

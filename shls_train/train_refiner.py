@@ -17,16 +17,16 @@ from shls.runtime.crops import PRIOR, Crops
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
 from shls.runtime.stills import Stills
-from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.checkpoint import REFINER_OF, REFINERS, load_checkpoint, restore_network
 from shls_train.clips import Clip, ClipSize
 from shls_train.config import RefinerConfig
-from shls_train.distributed import training_device
-from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.loop import Losses, Progress, fit
-from shls_train.network import EdgeNet
+from shls_train.distributed import gather, joined, processes, rank, share, training_device
+from shls_train.folding import embedding_digest
+from shls_train.loop import Losses, Progress, fit, mixed_precision
+from shls_train.network import Embedding
 from shls_train.pseudo_masks import PseudoMasks
-from shls_train.refiner import EdgeRefiner
-from shls_train.rollout import Sample, TorchRefiner, follow, refiner_contract, roll_out
+from shls_train.refiner import RefinerNetwork, contract_of
+from shls_train.rollout import Sample, TorchRefiner, follow, roll_out
 from shls_train.scenes import HELD_OUT, Scenes
 from shls_train.train import normalise
 
@@ -77,11 +77,12 @@ def train_refiner(
     TrainingFailed
         If the loss stops being finite; the last checkpoint stays.
     """
-    return fit(RefinerTask(Stills(data), embedding, config, masks), out, config, report)
+    with joined():
+        return fit(RefinerTask(Stills(data), embedding, config, masks), out, config, report)
 
 
 class RefinerTask:
-    """See `shls_train.loop.Task`."""
+    """See `shls_train.loop.Task`; raises BadInput where recipe, stills or embedding do not fit."""
 
     def __init__(self, stills: Stills, embedding: Path, config: RefinerConfig, masks: PseudoMasks | None) -> None:
         if len(stills) < HELD_OUT:
@@ -90,21 +91,32 @@ class RefinerTask:
         self._scenes = Scenes(stills, masks, ClipSize(config.frames, config.height, config.width))
         self._device = training_device()
         loaded = load_checkpoint(embedding)
-        self._embedding = restore_network(loaded, EdgeNet).to(self._device)
-        dim = self._embedding.head.out_channels
+        self._embedding = restore_network(loaded, Embedding).to(self._device)
+        self.inputs = {"stills": len(stills), "embedding": embedding_digest(self._embedding)}
+        name = str(loaded.meta["network"])
+        self._contract = Contract(
+            name,
+            config.height,
+            config.width,
+            self._embedding.dim,
+            "",
+            self._embedding.stride,
+            superpixels=SuperpixelSettings(config.superpixels),
+            memory=self._embedding.memory,
+            head=self._embedding.fold_head(),
+        )
         # The other core draws the next clips; kernels that wait for each other's threads are slow beside that.
         numba.set_num_threads(1)
         torch.manual_seed(config.seed)
-        self.network = EdgeRefiner(dim).to(self._device)
-        self.inputs = {"stills": len(stills), "embedding": weights_digest(fold_batch_norm(self._embedding))}
-        self._contract = Contract(
-            "shls-edge", config.height, config.width, dim, "", superpixels=SuperpixelSettings(config.superpixels)
-        )
-        self._refiner_contract = refiner_contract(config.crop, dim)
+        network = REFINERS[REFINER_OF[name]](self._contract.channels)  # type: ignore[call-arg]  # of each kind
+        _check_sizes(config, self._embedding, network)
+        self.network = network.to(self._device)
+        self._refiner_contract = contract_of(network, REFINER_OF[name], config.crop)
+        self._clips = share(config.batch)
 
     def batch(self, step: int) -> Batch:
-        """Draw the clips of a step."""
-        seeds = [[self._config.seed, 1, step, i] for i in range(self._config.batch)]
+        """Draw this process's clips of a step."""
+        seeds = [[self._config.seed, 1, step, i] for i in self._clips]
         return Batch([self._draw(seed, held_out=False) for seed in seeds], step)
 
     def loss(self, batch: Batch) -> Losses:
@@ -116,15 +128,22 @@ class RefinerTask:
             for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
         ]
         self.network.train()
-        images = torch.from_numpy(np.concatenate([sample.crops.images for sample in samples])).to(self._device)
-        features = torch.from_numpy(np.concatenate([sample.crops.features for sample in samples])).to(self._device)
-        chance = torch.rand(len(images), 1, 1, generator=torch.Generator().manual_seed(batch.step))
-        images[:, LAST] *= (chance >= FORGOTTEN).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16):
+        shapes = self._refiner_contract.inputs.values()
+        images, features = (
+            self._join([getattr(sample.crops, name) for sample in samples], shape)
+            for name, shape in zip(("images", "features"), shapes, strict=True)
+        )
+        frames, crops = self._counts(len(samples), len(images))
+        if not frames.sum():  # nothing was seen of anything: nothing is learned
+            return Losses(sum(p.sum() for p in self.network.parameters()) * torch.zeros(()), {"crops": 0.0}, 0)
+        images[:, LAST] *= self._remembered(batch.step, crops)
+        with mixed_precision(self._device):
             logits = self.network(images, features).float()
         parts = logits.split([len(sample.crops.objects) for sample in samples])
         losses = [frame_loss(sample, part) for sample, part in zip(samples, parts, strict=True)]
-        return Losses(torch.stack(losses).mean(), {"crops": float(len(images))}, len(images))
+        # Processes have more or fewer frames; each of those counts the same.
+        loss = sum(losses, logits.sum() * 0) * processes() / frames.sum()
+        return Losses(loss, {"crops": float(len(images))}, len(images))
 
     def validate(self) -> dict[str, float]:
         """Mean J over held-out clips: of the memory alone, and refined."""
@@ -138,6 +157,19 @@ class RefinerTask:
                 scores.append(_clip_jaccard(found, clip.labels))
         return {"J memory": float(np.mean(plain)), "J refined": float(np.mean(refined))}
 
+    def _join(self, parts: list[np.ndarray], shape: tuple[int, ...]) -> Tensor:
+        """What was cut out in each frame as one tensor on the device; there may be none."""
+        return torch.from_numpy(np.concatenate([np.zeros((0, *shape), np.float32), *parts])).to(self._device)
+
+    def _counts(self, frames: int, crops: int) -> Tensor:
+        """(2, P): both numbers, of all processes."""
+        return gather(torch.tensor([[frames, crops]], device=self._device)).T
+
+    def _remembered(self, step: int, crops: Tensor) -> Tensor:
+        """Which of this process's crops keep their last mask: (V, 1, 1) bool."""
+        chance = torch.rand(int(crops.sum()), 1, 1, generator=torch.Generator().manual_seed(step))
+        return (chance >= FORGOTTEN).split(crops.tolist())[rank()].to(self._device)
+
     def _draw(self, seed: list[int], held_out: bool) -> FeaturedClip:
         clip = self._scenes.draw(np.random.default_rng(seed), held_out)
         return FeaturedClip(clip, self._describe(clip.frames))
@@ -148,6 +180,18 @@ class RefinerTask:
             images = normalise(torch.from_numpy(frames)).to(self._device, memory_format=torch.channels_last)
             features: Tensor = self._embedding(images)
         return features.float().cpu().contiguous().numpy()
+
+
+def _check_sizes(config: RefinerConfig, embedding: Embedding, network: RefinerNetwork) -> None:
+    """Raise BadInput where a side is no multiple of what a network needs."""
+    frame, crop = embedding.size_multiple, network.size_multiple
+    for option, side, multiple in (
+        ("--height", config.height, frame),
+        ("--width", config.width, frame),
+        ("--crop", config.crop, crop),
+    ):
+        if side % multiple:
+            raise BadInput(f"{option} {side}: this network needs a multiple of {multiple}")
 
 
 def frame_loss(sample: Sample, logits: Tensor) -> Tensor:
