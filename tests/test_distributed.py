@@ -29,23 +29,43 @@ config = TrainConfig(network=sys.argv[3], loss=sys.argv[4], steps=3, batch=4, po
 train.train(Path(sys.argv[1]), Path(sys.argv[2]), config, lambda at: print(at.step))
 """
 
+REFINER_SCRIPT = """
+import contextlib, sys
+from pathlib import Path
+from shls_train import train_refiner
+from shls_train.config import RefinerConfig
+train_refiner.mixed_precision = lambda _: contextlib.nullcontext()
+config = RefinerConfig(steps=3, batch=2, frames=3, height=64, width=96, crop=32, superpixels=60, lr=1e-4)
+train_refiner.VALIDATION_CLIPS = 1
+train_refiner.train_refiner(Path(sys.argv[1]), Path(sys.argv[3]), Path(sys.argv[2]), config,
+                            lambda at: print(at.step), None)
+"""
+
 
 @pytest.fixture(scope="module")
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stills")
-    for i in range(12):
+    for i in range(50):
         coarse = np.random.default_rng(i).integers(0, 255, (12, 16, 3), np.uint8)
         cv2.imwrite(str(folder / f"{i:02}.png"), cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_CUBIC))
     return folder
 
 
-def run(processes: int, *arguments: str) -> subprocess.CompletedProcess:
+def run(processes: int, script: str, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [*command, "--no-python", sys.executable, "-c", SCRIPT, *arguments],
+        [*command, "--no-python", sys.executable, "-c", script, *arguments],
         env=environment, check=False, capture_output=True, text=True,
     )  # fmt: skip
+
+
+def run_whole(processes: int, out: Path, *arguments: str) -> tuple[list[dict[str, str]], dict[str, torch.Tensor]]:
+    """The log and the last checkpoint of three steps."""
+    done = run(processes, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "2", "3"], "one of them reports"
+    return list(csv.DictReader((out / "log.csv").open())), load_file(out / "step-000003.safetensors")
 
 
 @pytest.mark.parametrize(("network", "loss"), [("shls-edge", "both"), ("shls-r18", "nt-xent")])
@@ -53,11 +73,9 @@ def test_two_processes_train_as_one(stills: Path, tmp_path: Path, network: str, 
     logs, weights = [], []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        done = run(processes, str(stills), str(out), network, loss)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == ["1", "2", "3"], "one of them reports"
-        logs.append(list(csv.DictReader((out / "log.csv").open())))
-        weights.append(load_file(out / "step-000003.safetensors"))
+        log, tensors = run_whole(processes, out, SCRIPT, str(stills), str(out), network, loss)
+        logs.append(log)
+        weights.append(tensors)
     for one, two in zip(*logs, strict=True):
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
         for name in {"accuracy", "objects"} & one.keys():  # rounding may turn the nearest of two over
@@ -65,6 +83,22 @@ def test_two_processes_train_as_one(stills: Path, tmp_path: Path, network: str, 
     assert weights[0].keys() == weights[1].keys()
     for name, first in weights[0].items():
         if "running" in name:  # statistics count over both; Adam turns rounding into steps of up to lr
+            torch.testing.assert_close(weights[1][name], first, rtol=1e-2, atol=3e-3)
+
+
+def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    logs, weights = [], []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        arguments = (REFINER_SCRIPT, str(stills), str(out), str(small_checkpoint))
+        log, tensors = run_whole(processes, out, *arguments)
+        logs.append(log)
+        weights.append(tensors)
+    for one, two in zip(*logs, strict=True):
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
+        assert 2 * float(two["crops"]) == float(one["crops"]), "of each process, in the mean"
+    for name, first in weights[0].items():
+        if "running" in name:
             torch.testing.assert_close(weights[1][name], first, rtol=1e-2, atol=3e-3)
 
 
