@@ -230,7 +230,7 @@ def _run(sequence: SequenceFiles, open_segmenter: Callable[[], Segmenter], out: 
     folder = None if out is None else _make_room(out, sequence.name)
     stopwatch = Stopwatch()
     with open_source(str(sequence.images), min(sequence.truths)) as source:
-        truths = (_read_truth(path, source.size) for path in sequence.truths.values())
+        truths = (read_truth(path, source.size) for path in sequence.truths.values())
         predictions = _predict(source, sequence, open_segmenter(), stopwatch, folder)
         scores = sequence_scores(predictions, truths)
     result = Result(sequence.name, scores, 1000 / stopwatch.medians()["step"])
@@ -256,7 +256,7 @@ def _predict(
             yield labels
 
 
-def _read_truth(path: Path, size: tuple[int, int]) -> np.ndarray:
+def read_truth(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Read an annotation, which may be empty, as no prompt may: all black is no object."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if picture is not None and picture.shape[:2] == size and not picture.any():

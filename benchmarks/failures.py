@@ -1,0 +1,105 @@
+"""Where masks are wrong: a sheet of pictures of the sequences that come out worst.
+
+    shls eval --root DAVIS --set single.txt --out masks/
+    python benchmarks/failures.py masks/ SHEET.jpg --root DAVIS --set single.txt [--sequences 4] [--frames 4]
+
+A row per sequence, the worst first; each is cut into as many stretches as pictures are wanted, and the worst frame of
+each is shown: so one sees what goes wrong first and what comes of it. Green is right, blue is missed, red is wrong,
+be it background or another object; in the corner J, the mean over the frame's objects. The means are printed, too.
+Pictures of a data set are under its terms: the sheet is for looking, not for this repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from shls.runtime.errors import BadInput
+from shls.runtime.evaluation import SequenceFiles, find_sequences, read_truth
+from shls.runtime.metrics import jaccard, object_ids
+from shls.runtime.sources import read_image, source_files
+
+RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)
+STRENGTH = 0.55
+WIDTH = 427
+"""Of a picture, pixels."""
+
+
+class Frame(NamedTuple):
+    """A frame of a sequence: its number, where it lies, what was found and what is right, and J."""
+
+    number: int
+    image: Path
+    found: np.ndarray
+    truth: np.ndarray
+    j: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("masks", type=Path, help="folder of `shls eval --out`")
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--set", type=Path, required=True, dest="names")
+    parser.add_argument("--sequences", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=4)
+    options = parser.parse_args()
+    found = {sequence.name: judged(sequence, options.masks) for sequence in find_sequences(options.root, options.names)}
+    means = {name: float(np.mean([frame.j for frame in frames])) for name, frames in found.items()}
+    worst = sorted(means, key=lambda name: means[name])[: options.sequences]
+    rows = []
+    for name in worst:
+        print(f"{name:24} J {means[name]:.3f}")
+        shown = [min(part, key=lambda frame: frame.j) for part in stretches(found[name], options.frames)]
+        rows.append(np.hstack([picture(frame, name) for frame in shown]))
+    height = min(len(row) for row in rows)
+    sheet = np.vstack([row[:height] for row in rows])
+    cv2.imwrite(str(options.sheet), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def judged(sequence: SequenceFiles, masks: Path) -> list[Frame]:
+    """The frames that DAVIS counts: without the first and the last."""
+    images = source_files(str(sequence.images))
+    size = read_image(images[0]).shape[:2]
+    first = read_truth(sequence.truths[min(sequence.truths)], size)
+    frames = []
+    for number, path in sorted(sequence.truths.items())[1:-1]:
+        mask = masks / sequence.name / f"{images[number].stem}.png"
+        if not mask.exists():
+            raise BadInput(f"{mask}: no such prediction; run `shls eval --out {masks}` on the same set")
+        found, truth = read_truth(mask, size), read_truth(path, size)
+        j = float(np.mean([jaccard(found == k, truth == k) for k in object_ids(first)]))
+        frames.append(Frame(number, images[number], found, truth, j))
+    return frames
+
+
+def stretches(frames: list[Frame], count: int) -> list[list[Frame]]:
+    """The frames in as many parts, about equally long, none empty."""
+    edges = np.linspace(0, len(frames), min(count, len(frames)) + 1).astype(int)
+    return [frames[begin:end] for begin, end in pairwise(edges)]
+
+
+def picture(frame: Frame, name: str) -> np.ndarray:
+    """What is right and wrong, over the frame, (h, WIDTH, 3) uint8."""
+    image = read_image(frame.image).astype(np.float32)
+    for where, colour in (
+        ((frame.found == frame.truth) & (frame.truth > 0), RIGHT),
+        ((frame.found == 0) & (frame.truth > 0), MISSED),
+        ((frame.found > 0) & (frame.found != frame.truth), WRONG),
+    ):
+        image[where] += STRENGTH * (np.array(colour, np.float32) - image[where])
+    small = cv2.resize(image, (WIDTH, round(WIDTH * image.shape[0] / image.shape[1])), interpolation=cv2.INTER_AREA)
+    drawn = np.ascontiguousarray(small.astype(np.uint8))
+    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        text = f"{name} {frame.number}  J {frame.j:.2f}"
+        cv2.putText(drawn, text, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, width, cv2.LINE_AA)
+    return drawn
+
+
+if __name__ == "__main__":
+    main()
