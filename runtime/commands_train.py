@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,7 +99,13 @@ def train_refiner(
 
 
 def _with_bar(steps: int, train: Callable[[Callable[[Any], None]], Path]) -> None:
-    """Train with a progress bar that tells the losses of each `Progress`, and say where the result lies."""
+    """Train with a progress bar that tells the losses of each `Progress`, and say where the result lies.
+
+    Of several processes the first one does.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        train(lambda _: None)
+        return
     with typer.progressbar(length=steps, label="training") as bar:
         validation = ""
 

@@ -32,6 +32,11 @@ class Tally(NamedTuple):
 class PseudoMasks:
     """The masks of a folder that `shls pseudo` wrote, by name or by position in the stills.
 
+    Attributes
+    ----------
+    folder : where they lie
+    names : of the stills, in their order
+
     Raises
     ------
     BadInput
@@ -39,7 +44,7 @@ class PseudoMasks:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._confidences = _read_index(folder)
         if not self._confidences:
             raise BadInput(f"{folder / INDEX}: no masks; expected a folder that `shls pseudo STILLS --out` wrote")
@@ -57,7 +62,7 @@ class PseudoMasks:
             If that still has no mask: it could not be read, or is not of this collection.
         """
         name = self._known(still)
-        path = _png(self._folder, name)
+        path = _png(self.folder, name)
         mask = cv2.imdecode(np.frombuffer(_bytes_of(path), np.uint8), cv2.IMREAD_GRAYSCALE)
         if mask is None:
             raise BadInput(f"{path}: not a readable PNG; delete it and run `shls pseudo` again")
@@ -74,7 +79,7 @@ class PseudoMasks:
     def _known(self, still: str | int) -> str:
         name = still if isinstance(still, str) else self.names[still]
         if name not in self._confidences:
-            raise BadInput(f"{self._folder}: no mask of {name}; run `shls pseudo` on the same stills")
+            raise BadInput(f"{self.folder}: no mask of {name}; run `shls pseudo` on the same stills")
         return name
 
 

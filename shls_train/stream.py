@@ -124,6 +124,18 @@ class StillStream:
         return _rng(self._seed, again, shard).permutation(self._opened(shard).streamed)
 
 
+class ReadableStills(Stills):
+    """Stills at random access; in place of one that cannot be read comes the next one."""
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        for after in range(len(self)):
+            try:
+                return super().__getitem__((index + after) % len(self))
+            except BadInput:
+                continue
+        raise BadInput(f"{self._root}: not one readable image; give a folder of photographs")
+
+
 def _rng(*entropy: int) -> np.random.Generator:
     return np.random.default_rng(entropy)
 

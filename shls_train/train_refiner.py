@@ -28,6 +28,7 @@ from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import RefinerNetwork, contract_of
 from shls_train.rollout import Sample, TorchRefiner, follow, roll_out
 from shls_train.scenes import HELD_OUT, Scenes
+from shls_train.stream import ReadableStills
 from shls_train.train import normalise
 
 VALIDATION_CLIPS = 16
@@ -68,17 +69,19 @@ def train_refiner(
     ----------
     data : stills
     embedding : checkpoint or training folder of the first stage
-    masks : of the things on the stills; without one, a blob is cut out
+    masks : of the things on the stills; without one, a blob is cut out. A still that cannot be read has none, and
+        the next one takes its place
 
     Raises
     ------
     BadInput
-        If stills or embedding cannot be read, or if `out` holds a run with another recipe.
+        If stills or embedding cannot be read, if masks are of other stills, or if `out` holds a run with another
+        recipe.
     TrainingFailed
         If the loss stops being finite; the last checkpoint stays.
     """
     with joined():
-        return fit(RefinerTask(Stills(data), embedding, config, masks), out, config, report)
+        return fit(RefinerTask(ReadableStills(data), embedding, config, masks), out, config, report)
 
 
 class RefinerTask:
@@ -87,12 +90,18 @@ class RefinerTask:
     def __init__(self, stills: Stills, embedding: Path, config: RefinerConfig, masks: PseudoMasks | None) -> None:
         if len(stills) < HELD_OUT:
             raise BadInput(f"{len(stills)} stills, at least {HELD_OUT} needed: some are kept for validation")
+        if masks is not None and masks.names != stills.names:
+            raise BadInput(f"{masks.folder}: masks of other stills; run `shls pseudo` on the same")
         self._config = config
         self._scenes = Scenes(stills, masks, ClipSize(config.frames, config.height, config.width))
         self._device = training_device()
         loaded = load_checkpoint(embedding)
         self._embedding = restore_network(loaded, Embedding).to(self._device)
-        self.inputs = {"stills": len(stills), "embedding": embedding_digest(self._embedding)}
+        self.inputs = {
+            "stills": len(stills),
+            "masks": 0 if masks is None else len(masks),
+            "embedding": embedding_digest(self._embedding),
+        }
         name = str(loaded.meta["network"])
         self._contract = Contract(
             name,

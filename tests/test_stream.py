@@ -13,7 +13,7 @@ import pytest
 from shls.runtime import stills as stills_module
 from shls.runtime.errors import BadInput
 from shls_train import stream as stream_module
-from shls_train.stream import StillStream
+from shls_train.stream import ReadableStills, StillStream
 
 
 def shard(path: Path, first: int, count: int) -> None:
@@ -120,6 +120,19 @@ def test_a_still_that_cannot_be_read_is_left_out(root: Path) -> None:
         (root / f"{number}.png").write_bytes(b"")
     with pytest.raises(BadInput, match="not one readable image"):
         reds(StillStream(root, 0), range(3 * 4))
+
+
+def test_at_random_access_the_next_one_takes_its_place(root: Path) -> None:
+    whole = stills_module.Stills(root)
+    index = whole.names.index("31")
+    (root / "31.png").write_bytes(b"no image")
+    stills = ReadableStills(root)
+    np.testing.assert_array_equal(stills[index], whole[index + 1])
+    np.testing.assert_array_equal(stills[index + 1], whole[index + 1])
+    (root / "only").mkdir()
+    (root / "only" / "1.png").write_bytes(b"no image")
+    with pytest.raises(BadInput, match="not one readable image"):
+        ReadableStills(root / "only")[0]
 
 
 def test_a_shard_cut_short_is_refused_before_the_work(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from shls.runtime.session import open_session
 from shls.runtime.stills import Stills
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.config import RefinerConfig
+from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import EdgeRefiner
 from shls_train.rollout import Sample
 from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, train_refiner
@@ -128,6 +130,44 @@ def test_too_few_stills(tmp_path: Path, small_checkpoint: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((40, 40, 3), np.uint8))
     with pytest.raises(BadInput, match="at least 50"):
         RefinerTask(Stills(tmp_path), small_checkpoint, CONFIG, None)
+
+
+def test_masks_of_other_stills(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((40, 40), np.uint8))
+    (tmp_path / "index.csv").write_text("name,confidence\none,0.9\n")
+    with pytest.raises(BadInput, match="masks of other stills; run `shls pseudo`"):
+        RefinerTask(Stills(stills), small_checkpoint, CONFIG, PseudoMasks(tmp_path))
+
+
+def test_a_corrupt_still_does_not_end_the_run(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    for still in stills.glob("*.png"):
+        (tmp_path / still.name).write_bytes(still.read_bytes() if int(still.stem) % 3 else b"no image")
+    last = train_refiner(tmp_path, small_checkpoint, tmp_path / "run", CONFIG, lambda _: None, None)
+    assert last.name == "step-000002.safetensors"
+
+
+def test_an_embedding_of_another_kind(stills: Path, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="network shls-edge-refiner; expected shls-edge, shls-r18"):
+        train_refiner(stills, run, tmp_path, CONFIG, lambda _: None, None)
+
+
+@pytest.mark.parametrize("visible", [0, 2])
+def test_frames_in_which_nothing_is_seen(
+    stills: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, visible: int
+) -> None:
+    """They teach nothing; and where that is all there is, nothing is learned."""
+    task = RefinerTask(Stills(stills), small_checkpoint, CONFIG, None)
+    monkeypatch.setattr("shls_train.train_refiner.roll_out", lambda *_: list(samples(visible)))
+    losses = task.loss(task.batch(0))
+    losses.loss.backward()
+    gradients = [float(p.grad.abs().sum()) for p in task.network.parameters() if p.grad is not None]
+    assert (losses.images > 0) == (sum(gradients) > 0) == (visible > 0)
+    assert np.isfinite(gradients).all()
+
+
+def samples(count: int) -> Iterator[Sample]:
+    for _ in range(count):
+        yield Sample(crops_of(1), np.ones((40, 60), np.int64))
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
