@@ -1,13 +1,13 @@
 """Pseudo-masks against human masks of the salient object: each cue alone, fused, and refined.
 
-    python benchmarks/saliency.py --root ECSSD [--network masks/network]
+    python benchmarks/saliency.py --root ECSSD [--network masks/network] [--embedding edge.onnx]
 
 ECSSD is a folder with images/NAME.jpg and masks/NAME.png (white is the object); the network is what `shls pseudo STILLS
---out masks/` trained on the stills, "network alone" is its map before it joins the cues. Columns: max F-measure
-(beta^2 = 0.3; 256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean
-intersection over union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what
-the confidence is worth: mean IoU of the images in four parts, from the least to the most confident, and its rank
-correlation with IoU.
+--out masks/` trained on the stills, "network alone" is its map before it joins the cues. With an embedding, "likeness"
+is the cue that ranks by it, and masks are fused and refined without and with it. Columns: max F-measure (beta^2 = 0.3;
+256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean intersection over
+union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what the confidence is
+worth: mean IoU of the images in four parts, from the least to the most confident, and its rank correlation with IoU.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,9 +26,10 @@ import cv2
 import numba
 import numpy as np
 
+from shls.runtime.session import open_session
 from shls.runtime.sources import read_image
-from shls_train.saliency import CUES
-from shls_train.saliency_fusion import Saliency, find_object
+from shls_train.saliency import CUES, rank, spreading
+from shls_train.saliency_fusion import Describe, Saliency, describer, distances, find_object
 from shls_train.saliency_graph import build_graph, to_lab
 
 BETA2 = 0.3
@@ -75,7 +77,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def measure_cues(image: np.ndarray, truth: np.ndarray, scores: Scores) -> None:
+def measure_cues(image: np.ndarray, truth: np.ndarray, describe: Describe | None, scores: Scores) -> None:
     start = time.perf_counter()
     lab = to_lab(image)
     graph = build_graph(image, lab)
@@ -84,6 +86,10 @@ def measure_cues(image: np.ndarray, truth: np.ndarray, scores: Scores) -> None:
         start = time.perf_counter()
         mask = graph.paint(cue(graph, lab))
         scores[name].add(to_byte(mask), truth, time.perf_counter() - start + shared)
+    if describe:
+        start = time.perf_counter()
+        mask = graph.paint(rank(graph, spreading(graph, distances(describe(image, graph.superpixels)))))
+        scores["likeness"].add(to_byte(mask), truth, time.perf_counter() - start + shared)
 
 
 def measure_masks(image: np.ndarray, truth: np.ndarray, finders: Finders, scores: Scores, trusted: Trusted) -> None:
@@ -94,7 +100,7 @@ def measure_masks(image: np.ndarray, truth: np.ndarray, finders: Finders, scores
         trusted[name].append(found.confidence)
 
 
-def refiners(run: Path) -> Finders:
+def refiners(run: Path, describe: Describe | None) -> Finders:
     """Ways to find objects with a trained network."""
     import torch
 
@@ -108,32 +114,39 @@ def refiners(run: Path) -> Finders:
         found = cv2.resize(predict(network, image), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return Saliency(to_byte(found), 0.0)
 
-    return {"network alone": alone, "refined": lambda image: find_object(image, lambda small: predict(network, small))}
+    finders: Finders = {"network alone": alone, "refined": partial(find_object, learned=partial(predict, network))}
+    if describe:
+        finders["refined with it"] = partial(finders["refined"], describe=describe)
+    return finders
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder with images/ and masks/")
     parser.add_argument("--network", type=Path, help="folder of the trained network")
+    parser.add_argument("--embedding", type=Path, help="ONNX model")
     options = parser.parse_args()
     numba.set_num_threads(1)
     cv2.setNumThreads(1)
     files = sorted((options.root / "images").glob("*.jpg"))
     finders: Finders = {"fused": find_object}
+    describe = describer(open_session(options.embedding, 1, "cpu")) if options.embedding else None
+    if describe:
+        finders["fused with it"] = partial(find_object, describe=describe)
     if options.network:
-        finders |= refiners(options.network)
+        finders |= refiners(options.network, describe)
     scores: Scores = defaultdict(Score)
     trusted: Trusted = defaultdict(list)
     for file in files:
         image = read_image(file)
         truth = cv2.imread(str(options.root / "masks" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE) > 127
-        measure_cues(image, truth, scores)
+        measure_cues(image, truth, describe, scores)
         measure_masks(image, truth, finders, scores, trusted)
     print(f"{len(files)} images, one thread")
-    print(f"{'':14}{'max F':>9}{'MAE':>9}{'IoU':>9}{'ms':>9}")
+    print(f"{'':16}{'max F':>9}{'MAE':>9}{'IoU':>9}{'ms':>9}")
     for name, score in scores.items():
-        print(f"{name:14}{score.row()}")
-    for name in ("fused", "refined") if options.network else ("fused",):
+        print(f"{name:16}{score.row()}")
+    for name in (name for name in finders if name != "network alone"):
         confidences = trusted[name]
         worth, iou = np.array(confidences), np.array(scores[name].iou)
         parts = " ".join(f"{iou[part].mean():.3f}" for part in np.array_split(np.argsort(worth), 4))

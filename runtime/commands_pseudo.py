@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +14,15 @@ from shls.runtime.commands_common import require
 
 SHOWN = 5  # messages of stills that cannot be read
 FUSED, NETWORK = "fused", "network"  # folders below that of the refined masks
+EMBEDDING = "embedding"  # file that holds the digest of the embedding, if there was one
 
 
 def pseudo(
     data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
     out: Annotated[Path, typer.Option(help="Folder of the masks; an interrupted run in it is resumed.")],
+    embedding: Annotated[
+        Path | None, typer.Option(help="ONNX model of `shls train`, which needs no masks: what is alike to it, too.")
+    ] = None,
     refine: Annotated[bool, typer.Option(help="Train a network on the fused masks and let it join the cues.")] = True,
     steps: Annotated[int, typer.Option(help="Optimiser steps of that network.", min=1)] = 1600,
     batch: Annotated[int, typer.Option(help="Stills per step.", min=2)] = 32,
@@ -27,12 +32,15 @@ def pseudo(
     """Find the object in each still without labels: a grey PNG each, and index.csv with a confidence."""
     # The systems of a few hundred equations take longer on two threads than on one; numpy reads this when it loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from shls.runtime.session import open_session
     from shls.runtime.stills import Stills
-    from shls_train.saliency_fusion import find_object
+    from shls_train.saliency_fusion import describer, find_object
 
-    _check_folders(data, out, refine)
+    session = open_session(embedding) if embedding else None
+    _check_folders(data, out, refine, session.contract.checkpoint_sha256 if session else "")
+    describe = describer(session) if session else None
     stills = Stills(data)
-    _write(stills, out / FUSED if refine else out, "fused masks", find_object)
+    _write(stills, out / FUSED if refine else out, "fused masks", partial(find_object, describe=describe))
     if refine:
         require("torch", "train")
         from shls_train.loop import Progress
@@ -48,11 +56,14 @@ def pseudo(
                 bar.update(at.step - bar.pos)
 
             network = self_train(stills, PseudoMasks(out / FUSED), out / NETWORK, config, tell)
-        _write(stills, out, "refined masks", lambda image: find_object(image, lambda small: predict(network, small)))
+        learned = partial(predict, network)
+        _write(stills, out, "refined masks", partial(find_object, learned=learned, describe=describe))
 
 
-def _check_folders(data: Path, out: Path, refine: bool) -> None:
+def _check_folders(data: Path, out: Path, refine: bool, embedding: str) -> None:
+    """Raise BadInput if masks of other ways would be mixed; note the embedding's digest, empty for none."""
     from shls.runtime.errors import BadInput
+    from shls.runtime.files import write_whole
     from shls_train.pseudo_masks import INDEX
 
     if out.resolve().is_relative_to(data.resolve()):
@@ -63,6 +74,13 @@ def _check_folders(data: Path, out: Path, refine: bool) -> None:
         raise BadInput(
             f"{out}: holds {kind} masks; choose another --out, or {'--refine' if refined else '--no-refine'}"
         )
+    made, note = (out / INDEX).exists() or refined, out / EMBEDDING
+    noted = note.read_text() if note.exists() else ""
+    if made and noted != embedding:
+        theirs, ours = (f"the embedding {sha[:12]}" if sha else "no embedding" for sha in (noted, embedding))
+        raise BadInput(f"{out}: holds masks made with {theirs}, not with {ours}; choose another --out")
+    if embedding:
+        write_whole(note, embedding.encode())
 
 
 def _write(stills: Any, folder: Path, label: str, find: Callable[[Any], Any]) -> None:

@@ -44,12 +44,29 @@ def barrier(graph: Graph, lab: np.ndarray) -> np.ndarray:
 
 def ranking(graph: Graph, lab: np.ndarray) -> np.ndarray:  # noqa: ARG001
     """Rank by each border in turn, take what is unlike all of them, then rank by that."""
-    alike = np.exp(to_unit(graph.colour_distances) / np.float32(-0.1))
-    weights = np.where(graph.neighbourhood, alike, 0).astype(np.float64)
-    spread = np.linalg.inv(np.diag(weights.sum(1) + 1e-6) - 0.99 * weights)
-    np.fill_diagonal(spread, 0)
+    return rank(graph, spreading(graph, graph.colour_distances))
+
+
+def rank(graph: Graph, spread: np.ndarray) -> np.ndarray:
+    """Manifold ranking's two stages on an (N, N) `spreading`."""
     first = np.prod([1 - to_unit(spread @ side) for side in graph.sides.astype(float)], axis=0)
     return to_unit(spread @ (first > first.mean()).astype(float))
+
+
+def spreading(graph: Graph, distances: np.ndarray) -> np.ndarray:
+    """(N, N): what each superpixel gets of what another one has, when it flows between neighbours that are alike.
+
+    Yang et al., 2013, equation 3; a superpixel gets nothing from itself.
+
+    Parameters
+    ----------
+    distances : (N, N), how unlike they are
+    """
+    alike = np.exp(to_unit(distances) / np.float32(-0.1))
+    weights = np.where(graph.neighbourhood, alike, 0).astype(np.float64)
+    spread: np.ndarray = np.linalg.inv(np.diag(weights.sum(1) + 1e-6) - 0.99 * weights)
+    np.fill_diagonal(spread, 0)
+    return spread
 
 
 CUES: dict[str, Cue] = {"contrast": contrast, "boundary": boundary, "barrier": barrier, "ranking": ranking}

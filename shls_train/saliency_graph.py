@@ -11,6 +11,7 @@ import numpy as np
 
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.superpixels import slic
+from shls.runtime.types import Superpixels
 
 SETTINGS = SuperpixelSettings(count=200, compactness=20.0)  # 200 is what the papers behind the cues use
 FAR = np.float32(1e9)  # between parts that no path joins
@@ -64,6 +65,13 @@ class Graph:
         share = np.exp(geodesics(self) ** 2 / np.float32(-2 * 10.0**2))
         connectivity = share @ self.border.astype(np.float32) / np.sqrt(share.sum(1))
         return 1 - np.exp(connectivity**2 / -2)
+
+    @property
+    def superpixels(self) -> Superpixels:
+        """As the runtime has them."""
+        height, width = self.labels.shape
+        areas = np.rint(self.areas * self.labels.size).astype(np.int32)
+        return Superpixels(self.labels, self.centres * max(height, width), areas)
 
     @property
     def border(self) -> np.ndarray:

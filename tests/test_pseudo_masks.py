@@ -158,9 +158,21 @@ def test_the_command_fuses_trains_and_refines(folder: Path, tmp_path: Path) -> N
     assert "holds refined masks" in str(other.exception)
 
 
+def test_an_embedding_joins_in_and_is_remembered(folder: Path, small_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    plain = ["pseudo", str(folder), "--out", str(out), "--no-refine"]
+    run = CliRunner().invoke(app, [*plain, "--embedding", str(small_model)])
+    assert run.exit_code == 0, run.output
+    assert CliRunner().invoke(app, [*plain, "--embedding", str(small_model)]).exit_code == 0
+    other = CliRunner().invoke(app, plain)
+    assert isinstance(other.exception, BadInput)
+    assert "holds masks made with the embedding" in str(other.exception)
+    assert "not with no embedding; choose another --out" in str(other.exception)
+
+
 def test_options_are_the_recipe() -> None:
     options = {name: p.default for name, p in inspect.signature(pseudo).parameters.items()}
-    for name in ("data", "out", "refine"):
+    for name in ("data", "out", "embedding", "refine"):
         del options[name]
     assert options == {f.name: f.default for f in fields(SaliencyConfig)}
 

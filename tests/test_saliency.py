@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shls_train.saliency import CUES, to_unit
+from shls.runtime.pooling import pool
+from shls.runtime.preprocess import to_input
+from shls.runtime.session import open_session
+from shls.runtime.types import Superpixels
+from shls_train.saliency import CUES, spreading, to_unit
 from shls_train.saliency_barrier import _barrier, barrier_distance, unlike_border
-from shls_train.saliency_fusion import LONGEST, Saliency, confidence, find_object
+from shls_train.saliency_fusion import LONGEST, Saliency, confidence, describer, distances, find_object, soak
 from shls_train.saliency_graph import Graph, _shorten, build_graph, geodesics, to_lab
 
 
@@ -203,3 +209,54 @@ def test_an_object_may_touch_one_side() -> None:
 def test_to_unit() -> None:
     assert to_unit(np.array([2.0, 4, 3])).tolist() == [0, 1, 0.5]
     assert to_unit(np.full(3, 7.0)).tolist() == [0, 0, 0]
+
+
+def two_coloured() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A disc whose right half is nearly as green as the plain behind it; where it is; what belongs together."""
+    image, truth = disc()
+    image[:, 80:][truth[:, 80:]] = (70, 130, 80)
+    return image, truth, np.where(truth[..., None], [0.6, 0.8], [1.0, 0.0]).astype(np.float32)
+
+
+def test_what_an_embedding_finds_alike_belongs_together() -> None:
+    image, truth, features = two_coloured()
+
+    def describe(_: np.ndarray, superpixels: Superpixels) -> np.ndarray:
+        return pool(features.transpose(2, 0, 1), superpixels)
+
+    plain, embedded = find_object(image), find_object(image, describe=describe)
+    assert iou(plain.mask > 127, truth) < 0.7
+    assert iou(embedded.mask > 127, truth) > 0.85
+
+
+def test_spreading_by_hand() -> None:
+    """Of three in a row all are linked, the ends over the middle: the last two are alike, the first is not."""
+    graph = row_of([0, 0, 0], [])
+    unlike = np.array([[0, 1, 1], [1, 0, 0], [1, 0, 0]], np.float32)
+    weights = np.where(np.eye(3, dtype=bool), 0, np.exp(-unlike / 0.1))
+    expected = np.linalg.inv(np.diag(weights.sum(1) + 1e-6) - 0.99 * weights)
+    np.fill_diagonal(expected, 0)
+    spread = spreading(graph, unlike)
+    np.testing.assert_allclose(spread, expected, rtol=1e-3)
+    assert spread[1, 2] > spread[0, 1] == pytest.approx(spread[0, 2])
+
+
+def test_what_is_wanted_soaks_through_what_is_alike() -> None:
+    spread = np.array([[0, 0, 0], [0, 0, 2], [0, 2, 0]], float)
+    np.testing.assert_allclose(soak(spread, np.array([0, 1, 0])), [0, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(soak(spread, np.array([0, 0.8, 0.4])), [0, 1, 1], atol=1e-6)
+
+
+def test_distances_between_unit_vectors() -> None:
+    vectors = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    half = np.sqrt(2)
+    np.testing.assert_allclose(distances(vectors), [[0, half, 2], [half, 0, half], [2, half, 0]], atol=1e-6)
+
+
+def test_superpixels_are_described_as_at_run_time(small_model: Path) -> None:
+    session, (image, _) = open_session(small_model, 1, "cpu"), disc()
+    graph = build_graph(image, to_lab(image))
+    np.testing.assert_allclose(graph.superpixels.areas, np.bincount(graph.labels.ravel()))
+    described = describer(session)(image, graph.superpixels)
+    expected = pool(session.run(to_input(image, session.contract)), graph.superpixels)
+    np.testing.assert_array_equal(described, expected)
