@@ -27,7 +27,7 @@ class CropSamples(NamedTuple):
     """See `shls.calib.samples.Inputs`.
 
     images : (V, C, S, S) float32
-    features : (V, D, S / 4, S / 4) float32
+    features : (V, D, S / stride, S / stride) float32, 3 D with the past
     candidates : how many they were chosen from
     digest : SHA-256 of both, in hexadecimal
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import time
@@ -52,6 +53,13 @@ class PseudoMasks:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def of(self, names: list[str]) -> PseudoMasks:
+        """Those of some stills, in their order; raises BadInput if one is of another collection."""
+        part = copy.copy(self)
+        part.names = names
+        part._confidences = {name: self._confidences[self._known(name)] for name in names}
+        return part
 
     def __getitem__(self, still: str | int) -> tuple[np.ndarray, float]:
         """The mask, (H, W) uint8, 0 background .. 255 object, above 127 is the object; and the confidence, 0..1.

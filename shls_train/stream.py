@@ -67,7 +67,7 @@ class StillStream:
 
     def __init__(self, root: Path, seed: int) -> None:
         self._root, self._seed = root, seed
-        self._shards = _shards_in(root)
+        self._shards = shards_in(root)
         self.unreadable: list[str] = []
         self._opened = lru_cache(OPEN)(self._open)
         self._order = lru_cache(OPEN)(self._shuffle)
@@ -76,8 +76,7 @@ class StillStream:
     @property
     def inputs(self) -> dict[str, Any]:
         """What tells this collection from another, cheaply: shards, files and bytes."""
-        files = [file for shard in self._shards for file in shard]
-        return {"shards": len(self._shards), "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+        return describe_shards(self._shards)
 
     def require(self, count: int) -> None:
         """Raise BadInput if there are fewer stills; opens shards only until there are enough."""
@@ -140,8 +139,14 @@ def _rng(*entropy: int) -> np.random.Generator:
     return np.random.default_rng(entropy)
 
 
-def _shards_in(root: Path) -> list[list[Path]]:
-    """The files of each shard: tar files alone, loose images together."""
+def describe_shards(shards: list[list[Path]]) -> dict[str, Any]:
+    """How many shards and files there are, and their bytes."""
+    files = [file for shard in shards for file in shard]
+    return {"shards": len(shards), "files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+
+
+def shards_in(root: Path) -> list[list[Path]]:
+    """The files of each shard: tar files alone, loose images together; raises BadInput as `StillStream` does."""
     if not root.exists():
         raise BadInput(f"{root}: no such folder or file; give a folder of images or of .tar shards")
     files = sorted(root.rglob("*")) if root.is_dir() else [root]

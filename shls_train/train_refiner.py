@@ -16,7 +16,6 @@ from shls.runtime.contract import Contract, SuperpixelSettings
 from shls.runtime.crops import PRIOR, Crops
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
-from shls.runtime.stills import Stills
 from shls_train.checkpoint import REFINER_OF, REFINERS, load_checkpoint, restore_network
 from shls_train.clips import Clip, ClipSize
 from shls_train.config import RefinerConfig
@@ -27,8 +26,7 @@ from shls_train.network import Embedding
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import RefinerNetwork, contract_of
 from shls_train.rollout import Sample, TorchRefiner, follow, roll_out
-from shls_train.scenes import HELD_OUT, Scenes
-from shls_train.stream import ReadableStills
+from shls_train.scene_stream import SceneStream
 from shls_train.train import normalise
 
 VALIDATION_CLIPS = 16
@@ -81,27 +79,19 @@ def train_refiner(
         If the loss stops being finite; the last checkpoint stays.
     """
     with joined():
-        return fit(RefinerTask(ReadableStills(data), embedding, config, masks), out, config, report)
+        scenes = SceneStream(data, masks, ClipSize(config.frames, config.height, config.width))
+        return fit(RefinerTask(scenes, embedding, config), out, config, report)
 
 
 class RefinerTask:
-    """See `shls_train.loop.Task`; raises BadInput where recipe, stills or embedding do not fit."""
+    """See `shls_train.loop.Task`; raises BadInput where recipe and embedding do not fit."""
 
-    def __init__(self, stills: Stills, embedding: Path, config: RefinerConfig, masks: PseudoMasks | None) -> None:
-        if len(stills) < HELD_OUT:
-            raise BadInput(f"{len(stills)} stills, at least {HELD_OUT} needed: some are kept for validation")
-        if masks is not None and masks.names != stills.names:
-            raise BadInput(f"{masks.folder}: masks of other stills; run `shls pseudo` on the same")
-        self._config = config
-        self._scenes = Scenes(stills, masks, ClipSize(config.frames, config.height, config.width))
+    def __init__(self, scenes: SceneStream, embedding: Path, config: RefinerConfig) -> None:
+        self._config, self._scenes = config, scenes
         self._device = training_device()
         loaded = load_checkpoint(embedding)
         self._embedding = restore_network(loaded, Embedding).to(self._device)
-        self.inputs = {
-            "stills": len(stills),
-            "masks": 0 if masks is None else len(masks),
-            "embedding": embedding_digest(self._embedding),
-        }
+        self.inputs = scenes.inputs | {"embedding": embedding_digest(self._embedding)}
         name = str(loaded.meta["network"])
         self._contract = Contract(
             name,

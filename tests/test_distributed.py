@@ -102,6 +102,14 @@ def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Pa
             torch.testing.assert_close(weights[1][name], first, rtol=1e-2, atol=3e-3)
 
 
+def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    blind = "import os\nfrom shls_train import train_refiner\nif os.environ['RANK'] == '1':\n"
+    blind += "    train_refiner.roll_out = lambda *_: []\n"
+    log, weights = run_whole(2, tmp_path, blind + REFINER_SCRIPT, str(stills), str(tmp_path), str(small_checkpoint))
+    assert all(float(row["loss"]) > 0 for row in log)
+    assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
 def test_batches_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(distributed.share(6)) == [0, 1, 2, 3, 4, 5]
     monkeypatch.setattr(distributed, "processes", lambda: 4)

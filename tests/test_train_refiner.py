@@ -18,12 +18,12 @@ from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.ort_refiner import OrtRefiner
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.session import open_session
-from shls.runtime.stills import Stills
 from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.clips import ClipSize
 from shls_train.config import RefinerConfig
-from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import EdgeRefiner
 from shls_train.rollout import Sample
+from shls_train.scene_stream import SceneStream
 from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, train_refiner
 
 CONFIG = RefinerConfig(steps=2, batch=1, frames=3, height=64, width=96, crop=32, superpixels=60)
@@ -45,6 +45,11 @@ def run(stills: Path, small_checkpoint: Path, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("refiner")
     train_refiner(stills, small_checkpoint, out, CONFIG, lambda _: None, None)
     return out
+
+
+def task_of(stills: Path, embedding: Path) -> RefinerTask:
+    size = ClipSize(CONFIG.frames, CONFIG.height, CONFIG.width)
+    return RefinerTask(SceneStream(stills, None, size), embedding, CONFIG)
 
 
 def crops_of(count: int) -> Crops:
@@ -96,7 +101,7 @@ def test_the_loss_falls_as_the_answer_gets_better() -> None:
 
 
 def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint: Path) -> None:
-    one, two = (RefinerTask(Stills(stills), small_checkpoint, CONFIG, None) for _ in range(2))
+    one, two = (task_of(stills, small_checkpoint) for _ in range(2))
     two.batch(0)
     for a, b in zip(one.batch(1).clips, two.batch(1).clips, strict=True):
         np.testing.assert_array_equal(a.clip.frames, b.clip.frames)
@@ -121,22 +126,9 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(
 
 
 def test_validation_compares_with_the_memory_alone(stills: Path, small_checkpoint: Path) -> None:
-    found = RefinerTask(Stills(stills), small_checkpoint, CONFIG, None).validate()
+    found = task_of(stills, small_checkpoint).validate()
     assert set(found) == {"J memory", "J refined"}
     assert all(0 <= value <= 1 for value in found.values())
-
-
-def test_too_few_stills(tmp_path: Path, small_checkpoint: Path) -> None:
-    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(BadInput, match="at least 50"):
-        RefinerTask(Stills(tmp_path), small_checkpoint, CONFIG, None)
-
-
-def test_masks_of_other_stills(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((40, 40), np.uint8))
-    (tmp_path / "index.csv").write_text("name,confidence\none,0.9\n")
-    with pytest.raises(BadInput, match="masks of other stills; run `shls pseudo`"):
-        RefinerTask(Stills(stills), small_checkpoint, CONFIG, PseudoMasks(tmp_path))
 
 
 def test_a_corrupt_still_does_not_end_the_run(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
@@ -156,7 +148,7 @@ def test_frames_in_which_nothing_is_seen(
     stills: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, visible: int
 ) -> None:
     """They teach nothing; and where that is all there is, nothing is learned."""
-    task = RefinerTask(Stills(stills), small_checkpoint, CONFIG, None)
+    task = task_of(stills, small_checkpoint)
     monkeypatch.setattr("shls_train.train_refiner.roll_out", lambda *_: list(samples(visible)))
     losses = task.loss(task.batch(0))
     losses.loss.backward()
