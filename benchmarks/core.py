@@ -244,13 +244,16 @@ def _print_pipeline(source: str, mask_file: Path) -> None:
 def _print_profile(stages: dict[str, Stage], rounds: int) -> None:
     """Where a stage's time goes: our kernels, numpy and OpenCV, and Python itself, as cProfile sees it.
 
-    The profiler makes every Python call dearer, so the interpreter's share is an upper bound.
+    On one thread and in its processor time, which a busy machine disturbs least. The profiler makes every Python call
+    dearer, so the interpreter's share is an upper bound.
     """
+    numba.set_num_threads(1)
+    cv2.setNumThreads(1)
     compiled = _kernel_places()
     print(f"{'stage':<32}{'ms':>8}{'kernels':>9}{'library':>9}{'Python':>8}   heaviest")
     for name, stage in stages.items():
         stage.ours()
-        profiler = cProfile.Profile()
+        profiler = cProfile.Profile(time.thread_time)
         profiler.enable()
         for _ in range(rounds):
             stage.ours()
@@ -263,7 +266,7 @@ def _print_profile(stages: dict[str, Stage], rounds: int) -> None:
             heavy.append((own, function if kind != "library" else function.split()[-1].strip(">'")))
         total = sum(spent.values())
         shares = "".join(f"{100 * spent[kind] / total:>{9 if kind != 'Python' else 8}.0f}" for kind in spent)
-        top = ", ".join(f"{function} {100 * own / total:.0f}" for own, function in sorted(heavy, reverse=True)[:3])
+        top = ", ".join(f"{function} {100 * own / total:.0f}" for own, function in sorted(heavy, reverse=True)[:6])
         print(f"{name:<32}{1000 * total / rounds:>8.2f}{shares}   {top}")
 
 

@@ -1,6 +1,8 @@
 """Assignment of pixels to centres and update of the centres, in SIMD and in bands of rows: the rounds of SLIC.
 
 Centres are (n, 5) int16: x, y and three colours; planes (3, H, P) uint8, labels (H, P) uint16, from superpixels.py.
+Every n-th row means rows 1, n + 1, 2 n + 1, ... for n above 1, which need two rows at least: a grid of half the
+resolution looks at the odd ones.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from numba.extending import intrinsic
 
 from shls.runtime.planes import LANES
 
-BAND = 16  # rows assigned together: they stay in the first-level cache
+BAND = 32  # rows assigned together: of the window of a centre they stay in the first-level cache
 PIECE = 256  # rows summed at once: 16-bit lanes overflow above 512
 TIDY = 8  # least reach, in pixels, at which thin stretches are closed: they are whole superpixels below
 NOWHERE = 65535  # label of the columns that pad a row
@@ -129,18 +131,19 @@ def _assign(
     bottom: int,
     step: int,
 ) -> None:
-    """Give every `step`th row the label of the nearest centre; pixels out of reach keep theirs."""
+    """Give every `step`th row the label of the nearest centre; pixels out of reach keep theirs; `top` is even."""
     height, padded = labels.shape
     size, zero = height * padded, len(table) // 2
     at_planes, at_labels, at_nearest = planes.ctypes.data, labels.ctypes.data, nearest.ctypes.data
-    for y in range(top, bottom, step):
+    first = top + min(1, step - 1)
+    for y in range(first, bottom, step):
         nearest[y] = np.uint16(65535)
     for k in range(len(centres)):
         cx, cy = int(centres[k, 0]), int(centres[k, 1])
         y0, y1 = max(top, cy - reach), min(bottom, cy + reach + 1)
         if y0 >= y1:
             continue
-        y0 += (top - y0) % step
+        y0 += (top + min(1, step - 1) - y0) % step
         x0 = min(max(cx - window // 2, 0), padded - window)
         c0, c1, c2 = centres[k, 2], centres[k, 3], centres[k, 4]
         for y in range(y0, y1, step):
@@ -163,7 +166,7 @@ def _assign(
                     np.uint16(k),
                 )
                 offsets += 2 * LANES
-    for y in range(top, bottom, step):
+    for y in range(first, bottom, step):
         labels[y, width:] = np.uint16(NOWHERE)
 
 
@@ -189,7 +192,7 @@ def _sum(
         y0, y1 = max(top, cy - reach), min(bottom, cy + reach + 1)
         if y0 >= y1:
             continue
-        y0 += (top - y0) % step
+        y0 += (top + min(1, step - 1) - y0) % step
         x0 = min(max(cx - window // 2, 0), padded - window)
         for y in range(y0, y1, step * PIECE):
             rows = min(PIECE, (y1 - y + step - 1) // step)
@@ -232,12 +235,13 @@ def cluster(
     width: int,
     rounds: int,
     step: int,
+    last: int,
     chunks: int,
 ) -> None:
-    """Rounds of assignment and update on every `step`th row, then an assignment of all rows, tidied."""
+    """Rounds of assignment and update on every `step`th row, then an assignment of every `last`th row, tidied."""
     height = labels.shape[0]
     for r in range(rounds + 1):
-        every = step if r < rounds else 1
+        every = step if r < rounds else last
         sums = np.zeros((chunks, len(centres), 6), np.int64)
         for chunk in prange(chunks):
             top, bottom = _band(height, chunk, chunks)
@@ -247,12 +251,15 @@ def cluster(
             if r < rounds:
                 _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, every)
             elif reach >= TIDY:
-                _close_across(labels, nearest, top, bottom, width)
+                _close_across(labels, nearest, top, bottom, width, last)
         if r < rounds:
             _move(centres, sums)
     for chunk in prange(chunks if reach >= TIDY else 0):
         top, bottom = _band(height, chunk, chunks)
-        _close_down(nearest, labels, top, bottom)
+        if last == 1:
+            _close_down(nearest, labels, top, bottom)
+        else:
+            _close_between(nearest, labels, top, bottom)
 
 
 @njit(cache=True, nogil=True)
@@ -270,19 +277,21 @@ def _move(centres: np.ndarray, sums: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def measure(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, chunks: int) -> None:
-    """Move centres to the means of their labels, from every 4th row."""
+def measure(
+    planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, step: int, chunks: int
+) -> None:
+    """Move centres to the means of their labels, from every `step`th row."""
     sums = np.zeros((chunks, len(centres), 6), np.int64)
     for chunk in prange(chunks):
         top, bottom = _band(labels.shape[0], chunk, chunks)
-        _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, 4)
+        _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, step)
     _move(centres, sums)
 
 
 @njit(cache=True, nogil=True)
-def _close_across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: int) -> None:
-    """Copy labels to out; stretches of one or two pixels between two of one label take that label."""
-    for y in range(top, bottom):
+def _close_across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: int, every: int) -> None:
+    """Copy every so many rows to out; stretches of one or two pixels between two of one label take that label."""
+    for y in range(top + every - 1, bottom, every):
         row, to = labels[y, :width], out[y, :width]
         to[:] = row
         if width >= 5:
@@ -305,3 +314,16 @@ def _close_down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> N
         for x in range(len(to)):
             near = b[x] if b[x] == d[x] or b[x] == e[x] else c[x]
             to[x] = a[x] if a[x] == d[x] else near
+
+
+@njit(cache=True, nogil=True)
+def _close_between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
+    """The same from above to below where only every second row counts: there one row is a stretch of two."""
+    for y in range(top + 1, bottom, 2):
+        if y < 2 or y >= len(labels) - 2:
+            out[y] = labels[y]
+            continue
+        a, b, c = labels[y - 2], labels[y], labels[y + 2]
+        to = out[y]
+        for x in range(len(to)):
+            to[x] = a[x] if a[x] == c[x] else b[x]

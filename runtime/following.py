@@ -35,25 +35,39 @@ def motion(before: np.ndarray, after: np.ndarray, most: int) -> tuple[int, int]:
     size = 2 * most + 3
     cost = np.full((size, size), np.inf)  # one wider on each side
     best_i, best_j = most + 1, most + 1
-    for j in range(-most, most + 1):
-        for i in range(-most, most + 1):
-            total = 0
-            for y in range(max(0, j), min(height, height + j)):
-                old = before[y - j, max(0, -i) : min(width, width - i)]
-                new = after[y, max(0, i) : min(width, width + i)]
-                row = np.int32(0)
-                for x in range(len(old)):
-                    row += np.int32(abs(np.int32(old[x]) - np.int32(new[x])))
-                total += row
-            cost[j + most + 1, i + most + 1] = total / ((height - abs(j)) * (width - abs(i)))
+    cost[best_j, best_i] = _difference(before, after, 0, 0, np.inf)
     for j in range(1, size - 1):
         for i in range(1, size - 1):
-            if cost[j, i] < cost[best_j, best_i]:
-                best_i, best_j = i, j
+            if cost[j, i] == np.inf:
+                cost[j, i] = _difference(before, after, i - most - 1, j - most - 1, cost[best_j, best_i])
+                if cost[j, i] < cost[best_j, best_i]:
+                    best_i, best_j = i, j
+    for j, i in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        if max(abs(best_j + j - most - 1), abs(best_i + i - most - 1)) <= most:
+            x, y = best_i + i - most - 1, best_j + j - most - 1
+            cost[best_j + j, best_i + i] = _difference(before, after, x, y, np.inf)
     least = cost[best_j, best_i]
     dx = _lowest(cost[best_j, best_i - 1], least, cost[best_j, best_i + 1]) + best_i - most - 1
     dy = _lowest(cost[best_j - 1, best_i], least, cost[best_j + 1, best_i]) + best_j - most - 1
     return round(THUMB * dx), round(THUMB * dy)
+
+
+@njit(cache=True, nogil=True)
+def _difference(before: np.ndarray, after: np.ndarray, dx: int, dy: int, enough: float) -> float:
+    """Mean absolute difference where a thumbnail moved by (dx, dy) covers the next; infinite once above enough."""
+    height, width = before.shape
+    area = (height - abs(dy)) * (width - abs(dx))
+    total = 0
+    for y in range(max(0, dy), min(height, height + dy)):
+        old = before[y - dy, max(0, -dx) : min(width, width - dx)]
+        new = after[y, max(0, dx) : min(width, width + dx)]
+        row = np.int32(0)
+        for x in range(len(old)):
+            row += np.int32(abs(np.int32(old[x]) - np.int32(new[x])))
+        total += row
+        if total > enough * area:
+            return np.inf
+    return total / area
 
 
 @njit(cache=True, nogil=True)
@@ -83,14 +97,14 @@ def split(
     total = len(centres)
     place = np.full(total, -1, np.int32)
     n = 0
-    for k in np.argsort(-areas, kind="mergesort")[: count - total]:
-        if areas[k] * count > limit * labels.shape[0] * width:
-            place[k] = total + n
-            n += 1
+    large = np.flatnonzero(areas * count > limit * labels.shape[0] * width)
+    for k in large[np.argsort(-areas[large], kind="mergesort")[: count - total]]:
+        place[k] = total + n
+        n += 1
     out = np.empty((total + n, 5), np.int16)
     out[:total] = centres
     farthest = np.full(total + n, -1, np.int64)
-    for y in range(0, labels.shape[0] if n > 0 else 0, 4):
+    for y in range(min(1, labels.shape[0] - 1), labels.shape[0] if n > 0 else 0, 4):
         for x in range(0, width, 4):
             k = labels[y, x]
             i = place[k]
@@ -112,7 +126,8 @@ def residual(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, dx: in
     """Mean L1 colour difference between every 8th pixel and the superpixel that was at (dx, dy) before it."""
     total, n = 0, 0
     height = labels.shape[0]
-    for y in range(max(0, dy), min(height, height + dy), 8):
+    first = min(1, height - 1)  # the odd rows are those that are labelled in every frame
+    for y in range(dy + first + max(0, 7 - first - dy) // 8 * 8, min(height, height + dy), 8):
         for x in range(max(0, dx), min(width, width + dx), 8):
             for c in range(3):
                 total += abs(np.int64(planes[c, y, x]) - np.int64(centres[labels[y - dy, x - dx], 2 + c]))

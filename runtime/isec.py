@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numba import get_num_threads, njit
 
-from shls.runtime import regions
+from shls.runtime import regions, runs
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.planes import LANES, checked_image, to_planes
 from shls.runtime.types import Superpixels
@@ -61,11 +61,11 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     to_planes(image, raw, planes, chunks)
     labels = np.zeros((height, padded), np.uint16)
     count = _grow(_cores(_edges(planes[:, :, :width])), labels)
-    runs = regions.allocate(height, width)
+    space = runs.allocate(height, width)
     for share in LEAST:
         colours = _colours(planes, labels, count, width)
         least = share * height * width / settings.count
-        result = regions.connect(labels, planes, colours, runs, count, least, chunks)
+        result = regions.connect(labels, planes, colours, space, count, least, chunks)
         count = len(result.areas)
     return result
 

@@ -15,7 +15,7 @@ LANES = 16  # pixels per SIMD step
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
-    """The image as the kernels want it: contiguous, and writable (numba compiles again for read-only arrays).
+    """The image as `to_planes` wants it: each row contiguous; between rows there may be gaps, as decoders leave them.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def checked_image(image: np.ndarray) -> np.ndarray:
         raise ShapeMismatch(f"an image of shape {image.shape} came; superpixels need (height, width, 3), RGB")
     if image.dtype != np.uint8:
         raise BadInput(f"an image of {image.dtype} came; superpixels need uint8")
-    return np.require(image, requirements=["C", "W"])
+    return image if image.strides[1:] == (3, 1) else np.ascontiguousarray(image)
 
 
 def to_planes(image: np.ndarray, raw: np.ndarray, planes: np.ndarray, chunks: int) -> None:
@@ -46,7 +46,8 @@ def to_planes(image: np.ndarray, raw: np.ndarray, planes: np.ndarray, chunks: in
     width = image.shape[1]
     if width < LANES:
         image = np.pad(image, ((0, 0), (0, LANES - width), (0, 0)))
-    _convert(image, raw, chunks)
+    # An address, since numba would compile again for arrays that are read-only or have gaps.
+    _convert(image.ctypes.data, image.strides[0], raw, image.shape[1], chunks)
     _smooth(raw, planes, width, chunks)
 
 
@@ -85,17 +86,16 @@ def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _convert(image: np.ndarray, planes: np.ndarray, chunks: int) -> None:
-    height, width = image.shape[:2]
-    padded = planes.shape[2]
+def _convert(at_image: int, stride: int, planes: np.ndarray, width: int, chunks: int) -> None:
+    height, padded = planes.shape[1:]
     size = height * padded
-    at_image, at_planes = image.ctypes.data, planes.ctypes.data
+    at_planes = planes.ctypes.data
     for chunk in prange(chunks):
         for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
             for block in range(0, width, LANES):
                 x = min(block, width - LANES)  # the last block overlaps the one before
                 at = at_planes + y * padded + x
-                _opponent(at_image + 3 * (y * width + x), at, at + size, at + 2 * size)
+                _opponent(at_image + y * stride + 3 * x, at, at + size, at + 2 * size)
 
 
 @njit(cache=True, nogil=True, parallel=True)

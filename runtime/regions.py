@@ -1,47 +1,26 @@
 """From labels of pixels to connected superpixels: what SLIC and ISEC do last.
 
-Everything works on runs, the stretches of equal labels in a row: a frame of 854x480 has about 30,000 of them,
-so after one scan of the pixels little is left to do. Where we differ from the published SLIC (Achanta et al.,
-2012): an orphan joins the neighbour whose colour is nearest, not the one met first (J ceiling at N = 1,000:
-0.908 against 0.902); and a large orphan becomes a superpixel of its own while fewer than wanted exist.
+Everything works on runs (runs.py). Where we differ from the published SLIC (Achanta et al., 2012): an orphan joins
+the neighbour whose colour is nearest, not the one met first, which cuts worse; and a large orphan becomes a
+superpixel of its own while fewer than wanted exist (orphans.py).
 
-Tried and dropped: a search by bisection for the runs that touch (remembering them while uniting halves the
-time of the orphans); rounds over all orphans at once (as many as the longest chain; now an orphan sees those
-settled before it).
+Every second row is enough: what is connected there stays connected when each pixel between takes the label above or
+below it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
 
+from shls.runtime import orphans
+from shls.runtime.planes import LANES
+from shls.runtime.runs import Runs, components, find
 from shls.runtime.types import Superpixels
-
-
-class Runs(NamedTuple):
-    """Work space for the runs of a frame; entries of a chunk of rows lie one after the other.
-
-    start : (R,) int32, first column of each run; after the last one of a row, the width
-    parent : (R,) int32, union-find over runs, never above its own index
-    touch : (R, 2) int32, last run that touches in the row above, below
-    names : (R,) int32, at the root of each component its final label; negative while it has none
-    rows : (H, 2) int32, first run of each row and the end of its runs
-    """
-
-    start: np.ndarray
-    parent: np.ndarray
-    touch: np.ndarray
-    names: np.ndarray
-    rows: np.ndarray
-
-
-def allocate(height: int, width: int) -> Runs:
-    """Work space for frames of this size."""
-    most = height * (width + 1)
-    flat = [np.empty(most, np.int32) for _ in range(3)]
-    return Runs(flat[0], flat[1], np.empty((most, 2), np.int32), flat[2], np.empty((height, 2), np.int32))
 
 
 def connect(
@@ -52,6 +31,7 @@ def connect(
     count: int,
     least: float,
     chunks: int,
+    every: int = 1,
 ) -> Superpixels:
     """Turn any labelling into connected superpixels.
 
@@ -61,109 +41,63 @@ def connect(
     Parameters
     ----------
     labels : (H, at least W) uint16, below `count` in the first W columns
-        Overwritten with the result.
+        Overwritten with the result, in the rows that count.
     planes : (3, H, at least W) uint8, colours of the pixels
     colours : (n, 3) integers, colour of each label
-    runs : Runs, from `allocate(H, W)`
+    runs : Runs, from `runs.allocate(H, W)`
     count : most labels that may come out
-    least : pixels that a part needs to stand alone; the largest of all always does
+    least : pixels that a part needs to stand alone, about, where not every row counts; the largest of all always does
     chunks : bands of rows that are worked on in parallel, at most H; the result does not depend on it
+    every : 1, or 2 where only every second row of labels counts, from the second; between them, colours decide
     """
-    width = len(runs.start) // len(runs.rows) - 1
-    _find_runs(labels, runs, width, chunks)
-    total = _name(labels, runs, count, least, chunks)
-    _adopt(labels, colours, runs, *_orphans(planes, runs))
-    out, sums = _paint(labels, runs, total, width, chunks)
-    return Superpixels(out, (sums[:, 1:] / sums[:, :1]).astype(np.float32), sums[:, 0].astype(np.int32))
+    height = len(runs.rows)
+    width = len(runs.start) // height - 1
+    runs = runs._replace(rows=runs.rows[: height // every])
+    chunks = min(chunks, len(runs.rows))
+    find(labels, runs, width, chunks, every)
+    total = _name(components(labels, runs, chunks, every), runs.names, count, least / every)
+    orphans.adopt(labels, colours, runs, *orphans.nameless(planes, runs, every), every)
+    return Superpixels(*_paint(labels, planes, runs, total, width, chunks, every))
+
+
+@intrinsic
+def _like_nearer(_: Any, here: Any, rise: Any, fall: Any, size: Any, above: Any, below: Any, out: Any) -> Any:
+    """Labels (int32) of 16 pixels of three planes, each the one above or below, whose colour is nearer.
+
+    LLVM leaves the plain loop as it is: it would test too many arrays for overlap.
+    """
+    narrow, wide, full = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 16, 32))
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
+        def load(address: Any, kind: Any, align: int) -> Any:
+            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
+
+        def apart(offset: Any) -> Any:
+            total, plane = None, args[0]
+            for _ in range(3):
+                one, two = load(plane, narrow, 1), load(builder.add(plane, offset), narrow, 1)
+                more = builder.icmp_unsigned(">", one, two)
+                off = builder.sub(builder.select(more, one, two), builder.select(more, two, one))
+                off = builder.zext(off, wide)
+                total = off if total is None else builder.add(total, off)
+                plane = builder.add(plane, args[3])
+            return total
+
+        up = builder.icmp_unsigned("<=", apart(args[1]), apart(args[2]))
+        label = builder.select(up, load(args[4], wide, 2), load(args[5], wide, 2))
+        builder.store(builder.zext(label, full), builder.inttoptr(args[6], full.as_pointer()), align=4)
+
+    return types.void(here, rise, fall, size, above, below, out), generate
 
 
 @njit(cache=True, nogil=True)
-def _root(parent: np.ndarray, i: int) -> int:
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
-
-
-@njit(cache=True, nogil=True)
-def _unite(labels: np.ndarray, runs: Runs, y: int) -> None:
-    """Unite the runs of row y with those of the same label that they touch in the row above."""
-    start, parent, touch = runs.start, runs.parent, runs.touch
-    up, up_end = runs.rows[y - 1, 0], runs.rows[y - 1, 1]
-    here, here_end = runs.rows[y, 0], runs.rows[y, 1]
-    above, row = labels[y - 1], labels[y]
-    while up < up_end and here < here_end:
-        touch[up, 1], touch[here, 0] = here, up
-        same = above[start[up]] == row[start[here]]
-        p, q = parent[up], parent[here]
-        if parent[p] != p:
-            p = _root(parent, p)
-        if same and q != here and q != p:
-            q = _root(parent, q)
-            parent[max(p, q)] = min(p, q)
-        else:  # most often the first match of a new run: no branch, it could not be foreseen
-            parent[here] = p if same else q
-        end_up, end_here = start[up + 1], start[here + 1]
-        up += end_up <= end_here
-        here += end_here <= end_up
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _find_runs(labels: np.ndarray, runs: Runs, width: int, chunks: int) -> None:
-    height = labels.shape[0]
-    start, parent, rows = runs.start, runs.parent, runs.rows
-    for chunk in prange(chunks):
-        top, bottom = chunk * height // chunks, (chunk + 1) * height // chunks
-        n = np.uint64(top * (width + 1))  # unsigned: numba adds no test for indices from the end
-        for y in range(top, bottom):
-            row = labels[y, :width]
-            rows[y, 0] = n
-            start[n] = 0
-            n += np.uint64(1)
-            for x in range(1, width):
-                start[n] = x
-                n += np.uint64(row[x] != row[x - 1])
-            start[n] = width
-            rows[y, 1] = n
-            for r in range(rows[y, 0], rows[y, 1]):
-                parent[r] = r
-            n += np.uint64(1)
-            if y > top:
-                _unite(labels, runs, y)
-
-
-@njit(cache=True, nogil=True)
-def _components(labels: np.ndarray, runs: Runs, chunks: int) -> np.ndarray:
-    """Unite across the seams of the bands, flatten the union-find: (components, 3) of root, label, area."""
-    for chunk in range(1, chunks):
-        _unite(labels, runs, chunk * len(labels) // chunks)
-    parent, names, start = runs.parent, runs.names, runs.start
-    most = 0
-    for y in range(len(runs.rows)):
-        most += runs.rows[y, 1] - runs.rows[y, 0]
-    found = np.empty((most, 3), np.int32)
-    n = 0
-    for y in range(len(runs.rows)):
-        for r in range(runs.rows[y, 0], runs.rows[y, 1]):
-            p = parent[parent[r]]
-            parent[r] = p
-            if p == r:
-                names[p] = n
-                found[n, 0], found[n, 1], found[n, 2] = r, labels[y, start[r]], 0
-                n += 1
-            found[names[p], 2] += start[r + 1] - start[r]
-    return found[:n]
-
-
-@njit(cache=True, nogil=True)
-def _name(labels: np.ndarray, runs: Runs, count: int, least: float, chunks: int) -> int:
-    """Name the components that stand alone, 0 .. total - 1, in runs.names, the others -1; returns total."""
-    found = _components(labels, runs, chunks)
+def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int:
+    """Name the components that stand alone, 0 .. total - 1, at their roots, the others -1; returns total."""
     holder = np.full(count, -1, np.int32)  # component that bears a label
     biggest = 0
     for i in range(len(found)):
         k = found[i, 1]
-        runs.names[found[i, 0]] = -1
+        names[found[i, 0]] = -1
         if found[i, 2] > found[biggest, 2]:
             biggest = i
         if (found[i, 2] >= least) and (holder[k] < 0 or found[i, 2] > found[holder[k], 2]):
@@ -173,16 +107,16 @@ def _name(labels: np.ndarray, runs: Runs, count: int, least: float, chunks: int)
     total = 0
     for k in range(count):
         if holder[k] >= 0:
-            runs.names[found[holder[k], 0]] = k
+            names[found[holder[k], 0]] = k
             total += 1
-    total = _spread(found, holder, runs.names, total, least)
+    total = _spread(found, holder, names, total, least)
     free = 0
     for k in range(count - 1, total - 1, -1):
         if holder[k] >= 0:
             while holder[free] >= 0:
                 free += 1
             holder[free] = holder[k]
-            runs.names[found[holder[k], 0]] = free
+            names[found[holder[k], 0]] = free
     return total
 
 
@@ -205,104 +139,79 @@ def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int
     return total
 
 
-@njit(cache=True, nogil=True)
-def _orphans(planes: np.ndarray, runs: Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nameless components: their runs (run, row) one after the other, where each begins, their colours.
-
-    A run counts with the colour of its middle pixel.
-    """
-    start, parent, names, rows = runs.start, runs.parent, runs.names, runs.rows
-    most = 0
-    for y in range(len(rows)):
-        for r in range(rows[y, 0], rows[y, 1]):
-            most += names[parent[r]] < 0
-    found = np.empty((most, 3), np.int32)  # run, row, orphan
-    begin = np.zeros(most + 2, np.int32)
-    n, orphans = 0, 0
-    for y in range(len(rows)):
-        for r in range(rows[y, 0], rows[y, 1]):
-            p = parent[r]
-            if names[p] < 0:
-                if p == r:
-                    names[p] = -1 - orphans
-                    orphans += 1
-                found[n, 0], found[n, 1], found[n, 2] = r, y, -1 - names[p]
-                begin[found[n, 2] + 2] += 1
-                n += 1
-    for i in range(2, orphans + 2):
-        begin[i] += begin[i - 1]
-    members = np.empty((most, 2), np.int32)
-    colours = np.zeros((orphans, 4), np.int32)  # pixels, then sums
-    for j in range(n):
-        r, y, orphan = found[j, 0], found[j, 1], found[j, 2]
-        to = begin[orphan + 1]
-        members[to, 0], members[to, 1] = r, y
-        begin[orphan + 1] += 1
-        size = start[r + 1] - start[r]
-        colours[orphan, 0] += size
-        for c in range(3):
-            colours[orphan, 1 + c] += size * planes[c, y, (start[r] + start[r + 1]) // 2]
-    for orphan in range(orphans):
-        for c in range(3):
-            colours[orphan, 1 + c] //= colours[orphan, 0]
-    return members, begin[: orphans + 1], colours
-
-
-@njit(cache=True, nogil=True)
-def _adopt(
-    labels: np.ndarray,
-    colours: np.ndarray,
-    runs: Runs,
-    members: np.ndarray,
-    begin: np.ndarray,
-    own: np.ndarray,
-) -> None:
-    """Give each nameless component the name of the neighbour whose colour is nearest."""
-    start, parent, names, rows, touch = runs.start, runs.parent, runs.names, runs.rows, runs.touch
-    waiting = np.arange(len(begin) - 1)
-    left = len(waiting)
-    while left > 0:  # an orphan amid orphans waits for the next round
-        again = 0
-        for orphan in waiting[:left]:
-            best, name = 1 << 30, -1
-            for j in range(begin[orphan], begin[orphan + 1]):
-                r, y = members[j, 0], members[j, 1]
-                for v in range(max(y - 1, 0), min(y + 2, len(rows))):
-                    other = min(r + 1, rows[y, 1] - 1) if v == y else touch[r, 1 if v > y else 0]
-                    while other >= rows[v, 0] and start[other + 1] >= start[r] + (v != y):
-                        if names[parent[other]] >= 0:
-                            k = labels[v, start[other]]
-                            distance = 0
-                            for c in range(3):
-                                distance += (own[orphan, 1 + c] - colours[k, c]) ** 2
-                            if distance < best:
-                                best, name = distance, names[parent[other]]
-                        other -= 1
-            if name >= 0:
-                names[parent[members[begin[orphan], 0]]] = name
-            else:
-                waiting[again] = orphan
-                again += 1
-        left = again
-
-
 @njit(cache=True, nogil=True, parallel=True)
-def _paint(labels: np.ndarray, runs: Runs, total: int, width: int, chunks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Write the names to labels, and out as int32; count and sums of x and y of each, (total, 3)."""
-    start, parent, names, rows = runs.start, runs.parent, runs.names, runs.rows
-    height = len(rows)
-    out = np.empty((height, width), np.int32)
+def _paint(
+    labels: np.ndarray, planes: np.ndarray, runs: Runs, total: int, width: int, chunks: int, every: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Write the names to labels, and out as int32; centres and areas of each."""
+    count = len(runs.rows)
+    out = np.empty((labels.shape[0], width), np.int32)
     sums = np.zeros((chunks, total, 3), np.int64)
     for chunk in prange(chunks):
-        for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
-            for r in range(rows[y, 0], rows[y, 1]):
-                begin, end = start[r], start[r + 1]
-                k = names[parent[r]]
-                if labels[y, begin] != k:
-                    labels[y, begin:end] = k
-                sums[chunk, k, 0] += end - begin
-                sums[chunk, k, 1] += ((end - begin) * (begin + end - 1)) >> 1
-                sums[chunk, k, 2] += (end - begin) * y
-            for x in range(width):
-                out[y, x] = labels[y, x]
-    return out, sums.sum(0)
+        for j in range(chunk * count // chunks, (chunk + 1) * count // chunks):
+            _paint_row(labels[(j + 1) * every - 1], runs, j, (j + 1) * every - 1, out, sums[chunk])
+    for chunk in prange(chunks if every == 2 else 0):
+        row, starts = np.empty(labels.shape[1], np.int32), np.empty(width + 1, np.int32)
+        between = (len(out) + 1) // 2
+        for j in range(chunk * between // chunks, (chunk + 1) * between // chunks):
+            _choose(planes, labels, 2 * j, max(1, 2 * j - 1), min(2 * j + 1, 2 * count - 1), row)
+            out[2 * j] = row[:width]
+            _count(out[2 * j], 2 * j, starts, sums[chunk])
+    centres, areas = np.empty((total, 2), np.float32), np.empty(total, np.int32)
+    for k in range(total):
+        n, x, y = 0, 0, 0
+        for chunk in range(chunks):
+            n += sums[chunk, k, 0]
+            x += sums[chunk, k, 1]
+            y += sums[chunk, k, 2]
+        centres[k, 0], centres[k, 1], areas[k] = x / n, y / n, n
+    return out, centres, areas
+
+
+@njit(cache=True, nogil=True)
+def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sums: np.ndarray) -> None:
+    for r in range(runs.rows[j, 0], runs.rows[j, 1]):
+        begin, end = runs.start[r], runs.start[r + 1]
+        k = runs.names[runs.parent[r]]
+        if row[begin] != k:
+            row[begin:end] = k
+        _add(sums[k], begin, end, y)
+    for x in range(out.shape[1]):
+        out[y, x] = row[x]
+
+
+@njit(cache=True, nogil=True)
+def _choose(planes: np.ndarray, labels: np.ndarray, y: int, up: int, down: int, out: np.ndarray) -> None:
+    """Label row y, pixel by pixel like row `up` or `down`, whichever's colour is nearer; all columns."""
+    height, padded = labels.shape
+    at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
+    for x in range(0, padded, LANES):
+        _like_nearer(
+            at_planes + y * padded + x,
+            (up - y) * padded,
+            (down - y) * padded,
+            height * padded,
+            at_labels + 2 * (up * padded + x),
+            at_labels + 2 * (down * padded + x),
+            out.ctypes.data + 4 * x,
+        )
+
+
+@njit(cache=True, nogil=True)
+def _count(row: np.ndarray, y: int, starts: np.ndarray, sums: np.ndarray) -> None:
+    """Add the stretches of row y to the sums; starts is work space."""
+    n = np.uint64(1)
+    for x in range(1, len(row)):
+        starts[n] = x
+        n += np.uint64(row[x] != row[x - 1])
+    starts[0], starts[n] = 0, len(row)
+    for i in range(n):
+        _add(sums[row[starts[i]]], starts[i], starts[i + 1], y)
+
+
+@njit(cache=True, nogil=True)
+def _add(sums: np.ndarray, begin: int, end: int, y: int) -> None:
+    """Add a stretch of row y to the count and the sums of x and y of its label."""
+    sums[0] += end - begin
+    sums[1] += ((end - begin) * (begin + end - 1)) >> 1
+    sums[2] += (end - begin) * y

@@ -1,29 +1,30 @@
 """Superpixels: SLIC (Achanta et al., 2012) with SIMD kernels, cold or warm-started from the previous frame.
 
-What differs from the published SLIC, and what it brings (J is the mean intersection over union when each
-superpixel takes its best label, on DAVIS frames at N = 1,000; `benchmarks/superpixels.py` prints the
-table):
+What differs from the published SLIC (`benchmarks/superpixels.py` prints the quality, `benchmarks/core.py` the times):
 
 - Colours are luma / 2, R - B and 2 G - R - B instead of Lab, smoothed by 1-2-1: integers of 7 bits, so that
   a squared distance fits 16 bits and 16 pixels go through one SIMD step. Weak luma and strong chroma also
-  cut better: J 0.877 for 8-bit Lab, 0.893 with its L halved, 0.904 with these.
+  cut better than Lab, with its L halved or not.
 - The early rounds look at every second row; the last assigns every row. Stretches of one or two pixels
-  inside another superpixel are then closed (same J, half of the orphans). Connectivity: see regions.py.
+  inside another superpixel are then closed (as good, half of the orphans). Connectivity: see regions.py.
 - The warm start moves the last centres with the camera (shift of a thumbnail), does one round on every
-  fourth row and one assignment. Parts that shrink below a quarter of the mean area die; their labels go to
-  the halves of those above 1.5 times. Labels that keep their number along dense flow: 0.73 of the pixels,
-  0.61 without the camera's motion, 0.61 for cold starts matched afterwards. Without the round fast objects
-  tear (J 0.910 against 0.923); without the splitting a quarter of the superpixels is lost within 50 frames.
+  fourth row, then assigns and connects every second row, the odd ones, which a grid of half the resolution
+  looks at; a pixel between two rows takes the label above or below whose colour is nearer. Parts that shrink
+  below a quarter of the mean area die; their labels go to the halves of those above 1.5 times. Without the
+  round fast objects tear; without the splitting a quarter of the superpixels is lost within 50 frames.
 
-Defaults: J is flat from compactness 5 to 20, boundary recall falls from 0.947 (5) over 0.939 (10) to 0.918
-(20), and orphans, so time, grow below 10. Rounds: J 0.905 with 2, 0.908 with 4, 0.908 with 8.
+Defaults: the ceiling of the IoU is flat from compactness 5 to 20; boundary recall falls, and the number of orphans, so
+the time, grows below 10. Two rounds are a little worse than four, eight are no better.
 
-A warm frame cannot take half of a cold one's time any more: colours, the last assignment and connectivity, which every
-frame needs, are more than half of what a cold frame takes; the rounds are all that a warm start saves.
+A warm frame takes a little more than half of a cold one's time. What both need keeps it from less: of a warm frame at
+N = 1,000 on one thread, the assignment takes a fifth (the round, where each centre costs something however few rows
+it looks at, and half of the rows), connectivity two fifths (half of it writing and counting all rows), Python a fifth
+(`python benchmarks/core.py --profile`). All of it was made faster for cold frames, too.
 
 Tried and dropped: plain numba loops for the assignment (not vectorised); a median filter (as slow as all the rest for
-J + 0.001); every fourth row in cold rounds (J - 0.003); phase correlation for the camera's motion (misses half of it).
-Re-evaluating boundary pixels only cannot pay: assigning all pixels is a small part of a warm frame.
+next to nothing); every fourth row in cold rounds (cuts worse); phase correlation for the camera's motion (misses half
+of it); a warm round on every eighth row (cuts worse); every second column, too, in warm frames (labels keep their
+place less often). Re-evaluating boundary pixels only cannot pay: two thirds of the pixels are within 4 of a boundary.
 
 The rounds are in assignment.py, what carries a partition to the next frame in following.py.
 """
@@ -33,7 +34,7 @@ from __future__ import annotations
 import numpy as np
 from numba import get_num_threads, njit
 
-from shls.runtime import assignment, following, regions
+from shls.runtime import assignment, following, regions, runs
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.planes import LANES, checked_image, to_planes
@@ -101,12 +102,16 @@ class SuperpixelTracker:
             self._labels[:] = 0  # what no centre reaches keeps its label, which must be one of this start
             self._centres = self._seeds.copy()
             assignment.seed(self._planes, self._centres, width)
-        rounds, step = (1, 4) if self.warm else (self.settings.iterations, 2)
+        rounds, step, last = (1, 4, 2) if self.warm else (self.settings.iterations, 2, 1)
+        if height == 1:
+            step = last = 1
         frame = (self._planes, self._labels, self._nearest)
-        assignment.cluster(*frame, self._centres, self._table, self._window, self._reach, width, rounds, step, chunks)
+        reach = self._near if self.warm else self._reach
+        grid = (self._table, self._window, reach, width)
+        assignment.cluster(*frame, self._centres, *grid, rounds, step, last, chunks)
         least = LEAST * height * width / self._count
         result = regions.connect(
-            self._labels, self._planes, self._centres[:, 2:], self._runs, self._count, least, chunks
+            self._labels, self._planes, self._centres[:, 2:], self._runs, self._count, least, chunks, last
         )
         self._carry(result, chunks)
         return result
@@ -128,7 +133,8 @@ class SuperpixelTracker:
         """Keep centres and colours for the next frame, with new centres where superpixels grew too large."""
         centres = np.zeros((len(result.areas), 5), np.int16)
         centres[:, :2] = np.rint(result.centres)
-        assignment.measure(self._planes, self._labels, centres, self._window, self._reach, chunks)
+        step = 4 if self._shape[0] > 1 else 1
+        assignment.measure(self._planes, self._labels, centres, self._window, self._reach, step, chunks)
         self._usual = following.residual(self._planes, self._labels, centres, 0, 0, self._shape[1])
         self._centres = following.split(self._labels, centres, result.areas, self._count, SPLIT, self._shape[1])
 
@@ -140,11 +146,12 @@ class SuperpixelTracker:
         self._planes = np.zeros((3, height, padded), np.uint8)
         self._labels = np.zeros((height, padded), np.uint16)
         self._nearest = np.empty((height, padded), np.uint16)
-        self._runs = regions.allocate(height, width)
+        self._runs = runs.allocate(height, width)
         self._count = min(self.settings.count, height * width)
         self._seeds, reach = _grid(height, width, self._count)
         self._reach = int(np.ceil(reach)) + 1
         step = (height * width / self._count) ** 0.5
+        self._near = int(np.ceil(step))
         self._window = min(-(-(2 * self._reach + 1) // LANES) * LANES, padded)
         far = max(padded, height)
         offsets = np.arange(-far, far) * (self.settings.compactness / step)
