@@ -52,9 +52,11 @@ class Graph:
         return [node for node in self.nodes if node.op_type in kinds]
 
     def ranged(self) -> list[str]:
-        """The tensors whose ranges may be asked for: the inputs, what convolutions and additions end in."""
+        """The tensors whose ranges may be asked for: the inputs, what convolutions take, and what they and additions
+        end in."""
+        taken = [self.before_resize(node.input[0]) for node in self.of_kind("Conv")]
         made = [self.activation(node.output[0]) for node in self.of_kind("Conv", "Add")]
-        return [*self.inputs, *made]
+        return [*self.inputs, *made, *taken]
 
 
 def load_float_model(path: Path) -> tuple[ModelProto, AnyContract]:

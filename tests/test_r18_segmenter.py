@@ -6,13 +6,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
+from shls.calib.crops import CropSamples
+from shls.calib.placement import tensorrt_faults
+from shls.calib.quantize import quantize
+from shls.calib.ranges import collect_ranges
 from shls.export.refiner_to_onnx import export_refiner, is_refiner
 from shls.export.to_onnx import export_onnx
 from shls.export.torch_session import TorchRefiner
+from shls.runtime.crops import Crops
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.ort_refiner import OrtRefiner
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
@@ -149,6 +155,20 @@ def test_exported_it_computes_the_same_and_says_what_it_reads(run: Path, tmp_pat
     assert contract == OrtRefiner(tmp_path / "refiner.onnx", 1, "cpu").contract
     assert contract.inputs == TorchRefiner(run).contract.inputs
     assert contract.inputs == {"crops": (12, SIZE, SIZE), "features": (192, SIZE // 2, SIZE // 2)}
+
+
+@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
+def test_it_is_quantised_like_any_other(run: Path, tmp_path: Path, target: str) -> None:
+    model, quantized = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    export_refiner(run, model, dynamic_batch=True)
+    crops, features = (part.numpy() for part in inputs(5, count=4))
+    samples = CropSamples(crops, features, len(crops), "of these")
+    quantize(model, collect_ranges(model, samples, "minmax"), target, quantized)
+    assert tensorrt_faults(onnx.load(quantized)) == [] or target == "cpu"
+    nothing = np.zeros(0, np.float32)
+    objects = Crops(nothing, np.arange(4), np.zeros((4, 4), np.int64), crops, features)
+    exact, rounded = (OrtRefiner(path, 1, "cpu").run(objects).ravel() for path in (model, quantized))
+    assert exact @ rounded / (np.linalg.norm(exact) * np.linalg.norm(rounded)) > 0.98
 
 
 def test_it_follows_with_its_embedding_only(
