@@ -95,9 +95,10 @@ def picture(frame: Frame, name: str) -> np.ndarray:
         image[where] += STRENGTH * (np.array(colour, np.float32) - image[where])
     small = cv2.resize(image, (WIDTH, round(WIDTH * image.shape[0] / image.shape[1])), interpolation=cv2.INTER_AREA)
     drawn = np.ascontiguousarray(small.astype(np.uint8))
-    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        text = f"{name} {frame.number}  J {frame.j:.2f}"
-        cv2.putText(drawn, text, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, colour, width, cv2.LINE_AA)
+    text, font = f"{name} {frame.number}  J {frame.j:.2f}", cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), below = cv2.getTextSize(text, font, 0.5, 1)
+    cv2.rectangle(drawn, (0, 0), (width + 8, height + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(drawn, text, (4, height + 4), font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     return drawn
 
 
