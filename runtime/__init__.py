@@ -8,7 +8,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from shls.runtime import cache
 
 if TYPE_CHECKING:
     from shls.runtime.segmenter import VideoSegmenter as VideoSegmenter
@@ -19,6 +22,7 @@ __all__ = ["VideoSegmenter", "open_segmenter"]
 # Idle OpenMP threads spin by default, which slows every kernel many times over beside another busy process.
 # OpenMP reads this once, so it must stand before numba loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+cache.choose(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:

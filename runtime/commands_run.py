@@ -172,6 +172,7 @@ def _follow(
     page: Sink | None = None,
 ) -> None:
     """Run with a progress bar, and say what came of it."""
+    from shls.runtime import cache
     from shls.runtime.pipeline import follow, warm_up
     from shls.runtime.playback import stopping
     from shls.runtime.prompt_file import Prompter, read_prompts
@@ -191,7 +192,7 @@ def _follow(
             open_sinks(source, *results, fps=frames.fps, protect=protect) as sink,
             stopping(frames) as signals,
         ):
-            typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
+            typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s{cache.elsewhere()}", err=True)
             with typer.progressbar(length=frames.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar:
                 done = follow(
                     frames,

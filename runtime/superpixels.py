@@ -125,8 +125,7 @@ class SuperpixelTracker:
         now = following.residual(self._planes, self._labels, self._centres, dx, dy, self._shape[1])
         if now > CUT_RATIO * self._usual + CUT_LEAST:
             return False
-        if dx or dy:
-            following.shift(self._planes, self._centres, dx, dy, self._shape[1])
+        following.shift(self._planes, self._centres, dx, dy, self._shape[1])
         return True
 
     def _carry(self, result: Superpixels, chunks: int) -> None:
