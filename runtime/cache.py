@@ -25,7 +25,7 @@ def elsewhere() -> str:
     """For a message: where compiled kernels are kept, if not beside the source; loads numba."""
     from shls.runtime import pooling
 
-    kept = Path(pooling._unit_rows.stats.cache_path)
+    kept = Path(str(pooling._unit_rows.stats.cache_path))
     return "" if Path(__file__).parent in kept.parents else f"; compiled kernels are kept in {kept.parent}"
 
 

@@ -3,6 +3,9 @@
 Along a row of the map the features are summed up from the left; a stretch of equal labels then takes the difference
 of two such sums, however many cells it covers. Tried and dropped, for they are slower: the pixels that each cell shares
 with each superpixel, counted stretch by stretch or pixel by pixel; transposing by plain loops.
+
+Two threads are not asked to share the work: of 1.5 ms they can save half, and waiting for a second core that anything
+else keeps busy takes several (`python benchmarks/core.py` on a busy machine).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import get_num_threads, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -22,6 +25,9 @@ from shls.runtime.types import Superpixels
 
 BANDS = 4
 """Parts of the map that are summed at the same time; fixed, so that the sums do not depend on the machine's threads."""
+
+FORK = 4
+"""Threads from which on the parts are summed side by side."""
 
 BLOCK = 8
 """Rows and columns that are transposed in registers."""
@@ -66,7 +72,8 @@ def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
         raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
     downwards, rightwards = (_edges(*sides) for sides in zip(labels.shape, features.shape[1:], strict=True))
     features, labels = (np.require(array, requirements=["C", "W"]) for array in (features, labels))
-    sums = _band_sums(
+    sum_bands = _bands_beside if get_num_threads() >= FORK else _bands_in_turn
+    sums = sum_bands(
         features.astype(np.float32, copy=False), labels, downwards, rightwards, len(superpixels.areas), BANDS
     )
     return sums[:, :, : len(features)]
@@ -185,46 +192,69 @@ def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _band_sums(
+def _bands_beside(
     features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
 ) -> np.ndarray:
     """Sums of the cells over each superpixel, per band of map rows, (bands, N, D or more); edges in pixels."""
-    D, h, w = features.shape
-    W = labels.shape[1]
-    blocks = -(-D // LANES)
-    depth = blocks * LANES
-    cell = np.full(W + 1, w, np.int32)
-    for c in range(w):
-        cell[rightwards[c] : rightwards[c + 1]] = c
-    sums = np.zeros((bands, count, depth), np.float32)
+    sums = np.zeros((bands, count, -(-len(features) // LANES) * LANES), np.float32)
     for band in prange(bands):
-        across = np.zeros((w + 1, depth), np.float32)
-        before = np.zeros((w + 1, depth), np.float32)  # sums of all pixels before each cell
-        last = np.empty(depth, np.float32)
-        starts = np.empty(W + 1, np.int32)
-        at_across, at_before = across.ctypes.data, before.ctypes.data
-        at_sums = sums.ctypes.data + 4 * band * count * depth
-        for row in range(band * h // bands, (band + 1) * h // bands):
-            _side_by_side(features, row, across)
-            for c in range(w):
-                pixels, at = np.float32(rightwards[c + 1] - rightwards[c]), 4 * c * depth
-                _add(at_before + at, at_across + at, pixels, at_before + at + 4 * depth, blocks)
-            for y in range(downwards[row], downwards[row + 1]):
-                last[:] = 0
-                for i in range(_stretches(labels[y], starts)):
-                    end, k = starts[i + 1], labels[y, starts[i]]
-                    pixels, at = np.float32(end - rightwards[cell[end]]), 4 * cell[end] * depth
-                    target = at_sums + 4 * k * depth
-                    _take(at_before + at, at_across + at, pixels, last.ctypes.data, target, blocks)
+        _sum_band(features, labels, downwards, rightwards, band, sums)
     return sums
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+@njit(cache=True, nogil=True)
+def _bands_in_turn(
+    features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
+) -> np.ndarray:
+    """The same, one after the other."""
+    sums = np.zeros((bands, count, -(-len(features) // LANES) * LANES), np.float32)
+    for band in range(bands):
+        _sum_band(features, labels, downwards, rightwards, band, sums)
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _sum_band(
+    features: np.ndarray,
+    labels: np.ndarray,
+    downwards: np.ndarray,
+    rightwards: np.ndarray,
+    band: int,
+    sums: np.ndarray,
+) -> None:
+    """Add the cells of one band of map rows to its sums."""
+    h, w = features.shape[1:]
+    bands, count, depth = sums.shape
+    W, blocks = labels.shape[1], depth // LANES
+    cell = np.full(W + 1, w, np.int32)
+    for c in range(w):
+        cell[rightwards[c] : rightwards[c + 1]] = c
+    across = np.zeros((w + 1, depth), np.float32)
+    before = np.zeros((w + 1, depth), np.float32)  # sums of all pixels before each cell
+    last = np.empty(depth, np.float32)
+    starts = np.empty(W + 1, np.int32)
+    at_across, at_before = across.ctypes.data, before.ctypes.data
+    at_sums = sums.ctypes.data + 4 * band * count * depth
+    for row in range(band * h // bands, (band + 1) * h // bands):
+        _side_by_side(features, row, across)
+        for c in range(w):
+            pixels, at = np.float32(rightwards[c + 1] - rightwards[c]), 4 * c * depth
+            _add(at_before + at, at_across + at, pixels, at_before + at + 4 * depth, blocks)
+        for y in range(downwards[row], downwards[row + 1]):
+            last[:] = 0
+            for i in range(_stretches(labels[y], starts)):
+                end, k = starts[i + 1], labels[y, starts[i]]
+                pixels, at = np.float32(end - rightwards[cell[end]]), 4 * cell[end] * depth
+                target = at_sums + 4 * k * depth
+                _take(at_before + at, at_across + at, pixels, last.ctypes.data, target, blocks)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def _unit_rows(sums: np.ndarray) -> np.ndarray:
     """(bands, N, D) -> (N, D) of unit length, zeros kept."""
     bands, N, D = sums.shape
     unit = np.empty((N, D), np.float32)
-    for n in prange(N):
+    for n in range(N):
         square = np.float32(0)
         for d in range(D):
             total = np.float32(0)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shls.runtime import pooling
 from shls.runtime.errors import ShapeMismatch
 from shls.runtime.pooling import pool
 from shls.runtime.types import Superpixels
@@ -97,3 +98,18 @@ def test_layout_and_ownership_of_the_arrays_do_not_matter() -> None:
         np.testing.assert_array_equal(pool(same, superpixels), expected)
     columns = superpixels._replace(labels=np.asfortranarray(superpixels.labels))
     np.testing.assert_array_equal(pool(features, columns), expected)
+
+
+def test_how_many_threads_there_are_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    labels, features = partition(rng.integers(0, 30, (60, 80))), rng.normal(size=(20, 15, 20)).astype(np.float32)
+    alone = pool(features, labels)
+    monkeypatch.setattr(pooling, "FORK", 1)
+    np.testing.assert_array_equal(pool(features, labels), alone)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (90, 1), (37, 50)])
+def test_one_superpixel_and_one_for_each_pixel(shape: tuple[int, int]) -> None:
+    features = np.random.default_rng(6).normal(size=(3, *(-(-side // 4) for side in shape))).astype(np.float32)
+    for labels in (np.zeros(shape, np.int64), np.arange(shape[0] * shape[1]).reshape(shape)):
+        np.testing.assert_allclose(pool(features, partition(labels)), slow_pool(features, labels), atol=1e-5)
