@@ -88,7 +88,7 @@ class Memories:
         for memory, ids, left in self._groups:
             own = np.zeros((len(probabilities), len(ids) + 1), np.float32)
             own[:, 1:][:, left] = probabilities[:, at : at + left.sum()]
-            own[:, 0] = 1 - own[:, 1:].sum(1)
+            own[:, 0] = probabilities.sum(1) - own[:, 1:].sum(1)
             yield memory, ids[left], own
             at += int(left.sum())
 

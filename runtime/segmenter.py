@@ -19,6 +19,7 @@ from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.preprocess import to_input
+from shls.runtime.presence import Presence
 from shls.runtime.refine import decide, grid_of, spread
 from shls.runtime.refiner import Refiner, open_refiner, refine_objects
 from shls.runtime.session import Session, open_session
@@ -124,10 +125,12 @@ class VideoSegmenter:
         small = self._working_image(image)
         nearest = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         self._seen = self._see(image, small, nearest)
-        self._memories = Memories()
+        self._memories, self._presence = Memories(), Presence()
         refiner = self.refiner
         self._history = History(refiner.contract) if refiner and refiner.contract.past else None
         self._take_in(self._memories, self._seen, nearest, ids)
+        shares = _shares(self._seen.superpixels, nearest, ids)
+        self._presence.mark(self._seen.features, self._seen.superpixels, shares, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
     @in_turn
@@ -166,6 +169,7 @@ class VideoSegmenter:
         new = np.setdiff1d(ids, memories.ids)
         if new.size:
             self._take_in(memories, cut, nearest, new)
+        self._presence.mark(features, superpixels, _shares(superpixels, nearest, ids), ids)
         scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
         self._last = Mask(labels, scores)
         return self._last
@@ -177,6 +181,7 @@ class VideoSegmenter:
             known = ", ".join(map(str, memories.ids[1:])) or "none"
             raise BadInput(f"object {object_id} is not followed; expected one of these: {known}")
         memories.remove(object_id)
+        self._presence.forget(object_id)
         if self._history:
             self._history.forget(object_id)
         labels = np.where(self._last.labels == object_id, np.uint8(0), self._last.labels)
@@ -207,9 +212,14 @@ class VideoSegmenter:
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres
             readout = memories.read(seen.features, self._motion.trace(centres))
-        planes = self._decide_pixels(seen, readout, memories.ids)
+        with self.stopwatch.time("presence"):
+            readout, last, doubt = self._presence.judge(
+                readout, seen.features, seen.superpixels, self._carried(memories.ids), memories.ids
+            )
+        planes = self._decide_pixels(seen, readout, last)
         with self.stopwatch.time("remember"):
-            memories.write(seen.features, centres, self._to_remember(seen, readout, planes))
+            learned = self._to_remember(seen, readout, planes) * (1 - doubt)[:, None]  # the rest votes for nobody
+            memories.write(seen.features, centres, learned)
             if self._history:
                 self._history.pass_on(seen.map)
         with self.stopwatch.time("decide"):
@@ -217,19 +227,25 @@ class VideoSegmenter:
         self._last = _renumbered(mask, memories.ids)
         return self._last
 
-    def _decide_pixels(self, seen: _Seen, readout: Readout, ids: np.ndarray) -> np.ndarray:
+    def _carried(self, ids: np.ndarray) -> np.ndarray:
+        """The last mask where it is in this frame, on the grid: columns of `ids`; after a cut, nothing."""
+        h, w = grid_of(self._seen.superpixels.labels.shape)
+        if not self._superpixels.warm:
+            return np.zeros((h, w), np.uint8)
+        columns = np.zeros(256, np.uint8)
+        columns[ids] = np.arange(len(ids))
+        nearest = cv2.resize(self._last.labels, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)
+        return self._motion.carry(columns[nearest])
+
+    def _decide_pixels(self, seen: _Seen, readout: Readout, last: np.ndarray) -> np.ndarray:
         """Probabilities on the grid of half the resolution, (h, w, K + 1)."""
         with self.stopwatch.time("spread"):
             planes = spread(readout.probabilities, seen.superpixels, seen.image)
         if self.refiner is None:
             return planes
         with self.stopwatch.time("refine"):
-            columns = np.zeros(256, np.uint8)
-            columns[ids] = np.arange(len(ids))
-            nearest = cv2.resize(self._last.labels, planes.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-            last = self._motion.carry(columns[nearest])
             scene = Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last)
-            return refine_objects(scene, ids, self.refiner, self._history)
+            return refine_objects(scene, self._started().ids, self.refiner, self._history)
 
     def _to_remember(self, seen: _Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
         """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
