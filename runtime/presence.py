@@ -40,6 +40,9 @@ STAYING, REMNANT = 0.3, 0.2
 USUAL = 0.4
 """Likeness right after the mark, of objects that were not seen then."""
 
+LEAST = 1e-4
+"""Probability of the background, so that it takes what nobody else wants."""
+
 ENTRIES = 128
 """Marked superpixels of an object that are kept, at most."""
 
@@ -100,7 +103,7 @@ class Presence:
 
         Returns
         -------
-        The readout, with what is doubted given to the background; the last mask, without the objects that are lost;
+        The readout, with what is doubted given to all the others; the last mask, without the objects that are lost;
         (N,) float32 from 0 to 1, how little is known of what is taken for background.
         """
         was = np.bincount(last.ravel(), minlength=len(ids))
@@ -122,7 +125,8 @@ class Presence:
             else:
                 probabilities[:, k], left[left == k] = 0, 0
         taken = 1 - probabilities.sum(1)
-        probabilities[:, 0] += taken
+        probabilities[:, 0] = np.maximum(probabilities[:, 0], LEAST)
+        probabilities /= probabilities.sum(1, keepdims=True)
         doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, maybe), 0)
         return readout._replace(probabilities=probabilities), left, doubt
 

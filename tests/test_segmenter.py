@@ -100,7 +100,7 @@ def test_254_objects(segmenter: VideoSegmenter) -> None:
     found = segmenter.step(image)
     assert len(found.scores) == 254
     assert jaccard(found.labels > 0, mask > 0) > 0.8
-    assert (found.labels == mask)[mask > 0].mean() > 0.8
+    assert (found.labels == mask)[mask > 0].mean() > 0.75
 
 
 @pytest.mark.parametrize(
