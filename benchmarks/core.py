@@ -17,7 +17,6 @@ import json
 import pstats
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,13 +31,11 @@ from shls.runtime.isec import isec
 from shls.runtime.masks import overlay, read_mask
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
-from shls.runtime.pipeline import follow
 from shls.runtime.pooling import pool
 from shls.runtime.preprocess import to_input
 from shls.runtime.refine import decide, spread
-from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
+from shls.runtime.segmenter import SHIPPED_MODEL
 from shls.runtime.session import open_session
-from shls.runtime.sinks import VideoSink
 from shls.runtime.sources import open_source
 from shls.runtime.superpixels import SuperpixelTracker, slic
 
@@ -74,8 +71,6 @@ def main() -> None:
         stages, context = _stages(args.source, args.mask, count)
         print(f"\n{context:<32}{'1 thread':>10}{'all':>9}{'floor':>9}{'ratio':>8}   peers (ms)")
         results[context] = {name: _measure(name, stage, args.rounds, bandwidth, rate) for name, stage in stages.items()}
-    _print_overlap(args.source, args.mask)
-    _print_pipeline(args.source, args.mask)
     if args.json:
         counted = {context: {"stages": stages} for context, stages in results.items()}
         args.json.write_text(json.dumps({"stages": results[context], "counts": counted}, indent=2) + "\n")
@@ -199,46 +194,6 @@ def _numpy_read(pooled: np.ndarray, settings, objects: int) -> np.ndarray:  # ty
     best = np.argpartition(cosine, -settings.neighbours, axis=1)[:, -settings.neighbours :]
     vote = np.exp(np.take_along_axis(cosine, best, axis=1) / settings.temperature)
     return np.einsum("nk,nkc->nc", vote / vote.sum(1, keepdims=True), classes[best])
-
-
-def _print_overlap(source: str, mask_file: Path) -> None:
-    """Sum of the segmenter's stages against the whole, with superpixels beside the network and without."""
-    with open_source(source) as frames:
-        images = [frame.image for frame in itertools.islice(frames, 24)]
-    mask = read_mask(mask_file, (images[0].shape[0], images[0].shape[1]))
-    whole = {}
-    for overlap in (False, True, False, True):  # twice: the first round compiles and warms
-        segmenter = open_segmenter(overlap=overlap)
-        segmenter.start(images[0], mask)
-        times = []
-        for image in images[1:]:
-            begun = time.perf_counter()
-            segmenter.step(image)
-            times.append(1000 * (time.perf_counter() - begun))
-        whole[overlap] = statistics.median(times)
-    parts = segmenter.stopwatch.medians()
-    shown = ", ".join(f"{stage} {ms:.1f}" for stage, ms in parts.items())
-    print(f"\nsegmenting a frame: stages one after the other {whole[False]:.1f} ms, superpixels beside the network")
-    print(f"{whole[True]:.1f} ms (parts then: {shown}; sum {sum(parts.values()):.1f})")
-
-
-def _print_pipeline(source: str, mask_file: Path) -> None:
-    """Decoding, segmenting and writing the overlay video: time of the parts, and of the whole with and without."""
-    for overlap in (False, True):
-        segmenter = open_segmenter()
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            open_source(source) as frames,
-            VideoSink(Path(folder) / "overlay.mp4", frames.fps) as sink,
-        ):
-            follow(frames, segmenter, lambda image: read_mask(mask_file, image.shape[:2]), sink, overlap=overlap)
-        parts = {part: segmenter.stopwatch.medians()[part] for part in ("decode", "segment", "write", "frame")}
-        frame = parts.pop("frame")
-        shown = ", ".join(f"{part} {ms:.1f}" for part, ms in parts.items())
-        print(
-            f"a frame from file to file, threads {'beside' if overlap else 'off'}: {frame:.1f} ms "
-            f"({shown}; sum {sum(parts.values()):.1f})"
-        )
 
 
 def _print_profile(stages: dict[str, Stage], rounds: int) -> None:

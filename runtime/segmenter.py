@@ -55,7 +55,7 @@ def open_segmenter(
     model : path of an ONNX file written by `shls export`
     threads : CPU threads of the networks, 0 for all cores
     overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
-        beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/core.py`
+        beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/overlap.py`
         prints both)
     device : what the networks run on, see `shls.runtime.session.open_session`
     refiner : path of the second network; by default the shipped one, where it was trained with this embedding
