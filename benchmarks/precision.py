@@ -1,7 +1,9 @@
-"""What each precision costs and gives: file size, time of the network against fp32 in the same run, J&F.
+"""What each precision costs and gives: file size, time of the embedding against fp32 in the same run, J&F.
 
-python benchmarks/precision.py --model shls-edge.onnx --int8-cpu shls-edge.int8-cpu.onnx \\
-    --int8-tensorrt shls-edge.int8-tensorrt.onnx --fp16 shls-edge.fp16.onnx --root DAVIS --set SEQUENCES.txt
+python benchmarks/precision.py --root DAVIS --set SEQUENCES.txt [shls-edge.onnx shls-edge.fp16.onnx ...]
+
+J&F is that of the pair: each embedding with the refiner of its precision, as `shls bench` pairs them. By default the
+shipped ones; one must be fp32.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from shls.runtime.bench import REFERENCE, Pair, find_models, pair_up
 from shls.runtime.evaluation import evaluate, find_sequences
+from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
 from shls.runtime.preprocess import to_input
 from shls.runtime.segmenter import open_segmenter
 from shls.runtime.session import Session, open_session
@@ -26,30 +30,24 @@ from shls.runtime.sources import open_source
 def main() -> None:
     options = parse()
     print(f"python {shlex.join(sys.argv)}")
-    named = {
-        "fp32": options.model,
-        "fp16": options.fp16,
-        "int8-tensorrt": options.int8_tensorrt,
-        "int8-cpu": options.int8_cpu,
-    }
-    models = {name: path for name, path in named.items() if path is not None}
-    times = network_times(models, options)
-    scores = {name: jf(path, options) for name, path in models.items()}
-    print(f"{'':14} {'MB':>6} {'of fp32':>8} {'ms':>8} {'speed-up':>9} {'J&F':>8} {'to fp32':>8}")
-    for name, path in models.items():
-        size, whole = path.stat().st_size, models["fp32"].stat().st_size
+    pairs = {read_contract(pair.model).precision: pair for pair in pair_up(find_models(options.models))}
+    if REFERENCE not in pairs:
+        raise SystemExit(f"none of the models is {REFERENCE}, which the others are compared with")
+    times = network_times({name: pair.model for name, pair in pairs.items()}, options)
+    scores = {name: jf(pair, options) for name, pair in pairs.items()}
+    print(f"{'':14} {'refiner':14} {'MB':>6} {'of fp32':>8} {'ms':>8} {'speed-up':>9} {'J&F':>8} {'to fp32':>8}")
+    for name, pair in pairs.items():
+        size, whole = pair.model.stat().st_size, pairs[REFERENCE].model.stat().st_size
+        refiner = "-" if pair.refiner is None else read_refiner_contract(pair.refiner).precision
         print(
-            f"{name:14} {size / 1e6:6.2f} {size / whole:8.1%} {times[name]:8.1f} "
-            f"{times['fp32'] / times[name]:8.2f}x {scores[name]:8.4f} {scores[name] - scores['fp32']:+8.4f}"
+            f"{name:14} {refiner:14} {size / 1e6:6.2f} {size / whole:8.1%} {times[name]:8.1f} "
+            f"{times[REFERENCE] / times[name]:8.2f}x {scores[name]:8.4f} {scores[name] - scores[REFERENCE]:+8.4f}"
         )
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="fp32")
-    parser.add_argument("--fp16", type=Path)
-    parser.add_argument("--int8-tensorrt", type=Path)
-    parser.add_argument("--int8-cpu", type=Path)
+    parser.add_argument("models", type=Path, nargs="*", help="ONNX files, or folders of them")
     parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="text file that lists the sequences")
     parser.add_argument("--threads", type=int, default=0, help="of the network, 0 for all cores")
@@ -61,7 +59,7 @@ def parse() -> argparse.Namespace:
 def network_times(models: dict[str, Path], options: argparse.Namespace) -> dict[str, float]:
     """Median milliseconds of the network alone; in turn, so that what else the machine does hits all alike."""
     sessions = {name: open_session(path, options.threads, "cpu") for name, path in models.items()}
-    tensor = first_input(sessions["fp32"], options)
+    tensor = first_input(sessions[REFERENCE], options)
     seconds: dict[str, list[float]] = {name: [] for name in sessions}
     for run in range(options.runs + 2):
         for name, session in sessions.items():
@@ -78,8 +76,11 @@ def first_input(session: Session, options: argparse.Namespace) -> np.ndarray:
         return to_input(next(source).image, session.contract)
 
 
-def jf(path: Path, options: argparse.Namespace) -> float:
-    opener = partial(open_segmenter, path, threads=options.threads, device="cpu")
+def jf(pair: Pair, options: argparse.Namespace) -> float:
+    refined = pair.refiner is not None
+    opener = partial(
+        open_segmenter, pair.model, threads=options.threads, device="cpu", refiner=pair.refiner, refined=refined
+    )
     mean = evaluate(options.root, options.set, opener, jobs=options.jobs).mean()
     return (mean.j + mean.f) / 2
 

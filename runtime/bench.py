@@ -1,4 +1,4 @@
-"""Which of several models to take on this machine: size, speed and accuracy in one table."""
+"""Which of several pairs of networks to take on this machine: size, speed and accuracy in one table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from shls.runtime.contract import AnyContract, RefinerContract
 from shls.runtime.errors import BadInput, ShlsError
 from shls.runtime.masks import read_mask
 from shls.runtime.metrics import jaccard
+from shls.runtime.onnx_metadata import read_any_contract, read_refiner_contract
 from shls.runtime.pipeline import follow, warm_up
 from shls.runtime.segmenter import SHIPPED_MODEL, VideoSegmenter, open_segmenter
+from shls.runtime.shipped import ASSETS
+from shls.runtime.sidecar import read_sidecar
 from shls.runtime.sinks import Sink
 from shls.runtime.sources import open_source
 from shls.runtime.synthetic import noise
@@ -28,24 +33,37 @@ FASTER = 1.05
 """Ratio of speeds from which on one counts as faster."""
 
 
+class Pair(NamedTuple):
+    """An embedding, and the refiner that it runs with; None for what `shls run` would take."""
+
+    model: Path
+    refiner: Path | None
+
+
 @dataclass(frozen=True)
 class Row:
-    """One model's figures; zeros where it does not run, and `status` says why.
+    """One pair's figures; zeros where it does not run, and `status` says why.
 
     Attributes
     ----------
+    name : the embedding's file
+    refiner : precision of the refiner, nothing without one
+    megabytes : of the embedding
     ms : median of a frame, from image to mask
-    network_ms : median of the network's part in it
+    network_ms : median of the embedding's part in it
+    refine_ms : median of the refiner's part, cutting out and putting back included
     iou : mean over frames of its mask's overlap with that of the first fp32 model; None without one
     """
 
     name: str
     status: str = "runs"
     precision: str = ""
+    refiner: str = ""
     backend: str = ""
     megabytes: float = 0.0
     ms: float = 0.0
     network_ms: float = 0.0
+    refine_ms: float = 0.0
     fps: float = 0.0
     iou: float | None = None
 
@@ -66,28 +84,42 @@ def find_models(given: list[Path]) -> list[Path]:
     return found
 
 
+def pair_up(files: list[Path]) -> list[Pair]:
+    """Give each embedding the refiner of its precision that was trained with it, among the files or the shipped ones.
+
+    Files that cannot be read are kept, so that their row says why.
+    """
+    contracts = {path: _contract(path) for path in files}
+    models = [path for path, contract in contracts.items() if not isinstance(contract, RefinerContract)]
+    if not models:
+        raise BadInput(f"{files[0]}: is a refiner; expected embeddings, alone or with the refiners they run with")
+    near = {path: one for path, one in contracts.items() if isinstance(one, RefinerContract)}
+    shipped = {path: read_refiner_contract(path) for path in sorted(ASSETS.glob("*refiner*.onnx"))}
+    return [Pair(path, _partner(contracts[path], near | shipped)) for path in models]
+
+
 def bench(
-    models: list[Path],
+    pairs: list[Pair],
     frames: int,
     threads: int = 0,
     device: str = "auto",
     progress: Callable[[Path], None] | None = None,
 ) -> list[Row]:
-    """Follow the shipped clip's rabbit with each model.
+    """Follow the shipped clip's rabbit with each pair.
 
     Parameters
     ----------
-    models : paths; one that cannot be opened gets a row that says so
+    pairs : one that cannot be opened gets a row that says so
     frames : of the clip, at least 2
     threads, device : as `open_segmenter` takes them
-    progress : called with each model before it is measured
+    progress : called with each embedding before it is measured
     """
     rows: list[tuple[Row, list[np.ndarray]]] = []
-    for model in models:
+    for model, refiner in pairs:
         if progress:
             progress(model)
         try:
-            rows.append(_measure(model, open_segmenter(model, threads, device=device), frames))
+            rows.append(_measure(model, open_segmenter(model, threads, device=device, refiner=refiner), frames))
         except ShlsError as error:
             rows.append((Row(model.name, status=str(error)), []))
     reference = next((masks for row, masks in rows if row.precision == REFERENCE), None)
@@ -132,15 +164,16 @@ def _why(best: Row, reference: Row | None) -> str:
 def table(rows: list[Row]) -> str:
     """Lay the rows out as text."""
     width = max(len(row.name) for row in rows)
-    lines = [f"{'model':<{width}}  precision          MB  frame ms  network ms     fps    IoU  backend"]
+    names = f"{'model':<{width}}  precision      refiner"
+    lines = [f"{names}             MB  frame ms  network ms  refine ms     fps    IoU  backend"]
     for row in rows:
         if not row.runs:
             lines.append(f"{row.name:<{width}}  {row.status}")
             continue
         iou = "     -" if row.iou is None else f"{row.iou:6.3f}"
         lines.append(
-            f"{row.name:<{width}}  {row.precision:<13} {row.megabytes:7.1f} {row.ms:9.1f} "
-            f"{row.network_ms:11.1f} {row.fps:7.2f} {iou}  {row.backend}"
+            f"{row.name:<{width}}  {row.precision:<13}  {row.refiner or '-':<13} {row.megabytes:7.1f} {row.ms:9.1f} "
+            f"{row.network_ms:11.1f} {row.refine_ms:10.1f} {row.fps:7.2f} {iou}  {row.backend}"
         )
     return "\n".join(lines)
 
@@ -161,17 +194,37 @@ def _measure(model: Path, segmenter: VideoSegmenter, frames: int) -> tuple[Row, 
         warm_up(segmenter, noise(source.size))
         mask = read_mask(assets / "bunny_mask.png", source.size)
         done = follow(islice(source, frames), segmenter, lambda _: mask, sink)
-    times = {stage: 1000 * statistics.median(segmenter.stopwatch.seconds[stage]) for stage in ("segment", "network")}
+    times = {stage: 1000 * statistics.median(values) for stage, values in segmenter.stopwatch.seconds.items()}
     row = Row(
         model.name,
         precision=segmenter.session.contract.precision,
+        refiner="" if segmenter.refiner is None else segmenter.refiner.contract.precision,
         backend=segmenter.session.backend,
         megabytes=model.stat().st_size / 1e6,
         ms=times["segment"],
         network_ms=times["network"],
+        refine_ms=times.get("refine", 0.0),
         fps=done.fps,
     )
     return row, sink.masks[1:]
+
+
+def _contract(path: Path) -> AnyContract | None:
+    """What a file promises, or None if it does not tell; opening it will say why."""
+    try:
+        if path.suffix == ".engine":
+            return read_sidecar(path).contract
+        return read_any_contract(path)
+    except ShlsError:
+        return None
+
+
+def _partner(embedding: AnyContract | None, refiners: dict[Path, RefinerContract]) -> Path | None:
+    """The first refiner that was trained with an embedding and has its precision."""
+    if embedding is None:
+        return None
+    wanted = embedding.checkpoint_sha256, embedding.precision
+    return next((path for path, one in refiners.items() if (one.embedding_sha256, one.precision) == wanted), None)
 
 
 def _with_iou(row: Row, masks: list[np.ndarray], reference: list[np.ndarray] | None) -> Row:

@@ -124,7 +124,7 @@ def bench(
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure size, speed and accuracy of several models, and recommend one; exit code 1 if none runs."""
+    """Measure models, each with the refiner of its precision, and recommend one; exit code 1 if none runs."""
     from dataclasses import asdict
 
     from shls.runtime import bench as benches
@@ -132,7 +132,7 @@ def bench(
 
     if json:
         check_writable(json)
-    found = benches.find_models(models or [])
+    found = benches.pair_up(benches.find_models(models or []))
     rows = benches.bench(found, frames, threads, device, lambda model: typer.echo(f"measuring {model}", err=True))
     words = benches.recommend(rows)
     typer.echo(benches.table(rows))

@@ -12,9 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from shls.runtime import bench, cli
-from shls.runtime.bench import Row, find_models, recommend, table
+from shls.runtime.bench import Pair, Row, find_models, pair_up, recommend, table
 from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput
+from shls.runtime.shipped import ASSETS
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.types import Mask
 
@@ -25,7 +26,7 @@ class Shifts:
     def __init__(self, precision: str, rows: int) -> None:
         self.stopwatch, self.rows = Stopwatch(), rows
         contract = Contract("played", 16, 32, 4, "00", precision=precision)
-        self.session = SimpleNamespace(contract=contract, backend="played")
+        self.session, self.refiner = SimpleNamespace(contract=contract, backend="played"), None
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:  # noqa: ARG002
         self.labels = np.roll(mask, self.rows, axis=0)
@@ -35,7 +36,7 @@ class Shifts:
             return Mask(self.labels, {})
 
 
-def open_played(model: Path, threads: int, device: str) -> Shifts:  # noqa: ARG001
+def open_played(model: Path, threads: int, device: str, refiner: Path | None) -> Shifts:  # noqa: ARG001
     if model.stem == "broken":
         raise BadInput("broken.onnx: is broken; export it again")
     return Shifts(model.stem, {"fp32": 0, "fp16": 1, "int8": 30}[model.stem])
@@ -47,7 +48,7 @@ def test_models_are_measured_and_compared_with_fp32(tmp_path: Path, monkeypatch:
         (tmp_path / f"{name}.onnx").write_bytes(bytes(2_000_000))
     (tmp_path / "notes.txt").touch()
     told = list[Path]()
-    broken, half, full, eighth = bench.bench(find_models([tmp_path]), 4, progress=told.append)
+    broken, half, full, eighth = bench.bench(pair_up(find_models([tmp_path])), 4, progress=told.append)
     assert [path.stem for path in told] == ["broken", "fp16", "fp32", "int8"]
     assert broken == Row("broken.onnx", status="broken.onnx: is broken; export it again")
     assert full.iou == 1.0
@@ -86,8 +87,20 @@ def test_recommendation(rows: list[Row], words: str) -> None:
 
 def test_table_has_a_line_a_model() -> None:
     lines = table([FULL, Row("x.engine", status="built for another GPU")]).splitlines()
-    assert lines[1].split() == ["a.onnx", "fp32", "4.0", "0.0", "0.0", "5.00", "1.000"]
+    assert lines[1].split() == ["a.onnx", "fp32", "-", "4.0", "0.0", "0.0", "0.0", "5.00", "1.000"]
     assert lines[2] == "x.engine  built for another GPU"
+
+
+def test_models_run_with_the_refiner_of_their_precision(tmp_path: Path) -> None:
+    expected = {
+        f"shls-edge{kind}.onnx": f"shls-edge-refiner{kind}.onnx" for kind in ("", ".int8-cpu", ".int8-tensorrt")
+    }
+    pairs = pair_up(find_models([]))
+    assert {pair.model.name: pair.refiner and pair.refiner.name for pair in pairs} == expected
+    (alone := tmp_path / "mine.onnx").write_bytes((ASSETS / "shls-edge.int8-cpu.onnx").read_bytes())
+    assert pair_up([alone]) == [Pair(alone, ASSETS / "shls-edge-refiner.int8-cpu.onnx")]
+    with pytest.raises(BadInput, match="is a refiner; expected embeddings"):
+        pair_up([ASSETS / "shls-edge-refiner.onnx"])
 
 
 def test_a_folder_without_models(tmp_path: Path) -> None:
