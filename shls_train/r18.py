@@ -17,8 +17,9 @@ Where it differs:
 - Memory: two neighbours anywhere, ten frames with the first among them, two clusters, as published; but neighbours of
   all objects vote together, weighed by a softmax in place of 1 and 0.5, and every superpixel is written with its
   probabilities, not only those above 0.4 of their class's mean.
-- After the memory: attention maps are of one neighbour, not of two with weights 1 and 0.5; no outlier filter. For the
-  segmenter see `r18_segmenter.py`.
+- After the memory: attention maps are of one neighbour, not of two with weights 1 and 0.5; the outlier filter is the
+  runtime's, for all networks, with what lies beside an object in place of its convex hull (`shls.runtime.presence`).
+  For the segmenter see `r18_segmenter.py`.
 - Optimiser: AdamW with weight decay and one cycle, where the published code takes Adam at 1e-4.
 """
 
