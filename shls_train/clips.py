@@ -1,8 +1,9 @@
 """Synthetic clips from stills: things that move over a moving background, with labels and true correspondence.
 
 Each still is a layer with a path of its own: place, size, turn, shear and perspective change smoothly from frame to
-frame, and living things bend. The camera's exposure and colours drift, fast frames are blurred along their motion, and
-all frames of a clip are compressed alike. So a network that never saw a video sees what videos do.
+frame, and living things bend, turn and are lit from elsewhere. The camera's exposure and colours drift, what is fast is
+blurred along its motion, and all frames of a clip are compressed alike. So a network that never saw a video sees what
+videos do.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import cv2
 import numpy as np
 
 from shls_train.augment import Rng, streak
+from shls_train.looks import Looks
 
 CELL = 4
 """Frame pixels per point at which a layer's map is computed; it is smooth, so the rest is interpolated."""
 
 MOST_OBJECTS = 4
+
+MOST_BLUR = 25
+"""Pixels; what is faster is blurred no more."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,12 @@ class Trajectory:
         fine = cv2.resize(bent, (width * CELL, height * CELL), interpolation=cv2.INTER_LINEAR)
         return fine[CELL : CELL + size[0], CELL : CELL + size[1]]
 
+    def pace(self, frame: int) -> np.ndarray:
+        """How far the middle of the still moved since the frame before, x and y in pixels of the frame."""
+        middle = np.array([[np.array(self._size[::-1]) / 2]])
+        before, now = (cv2.perspectiveTransform(middle, np.linalg.inv(self.matrices[t])) for t in (frame - 1, frame))
+        return (now - before)[0, 0] if frame else np.zeros(2)
+
     def to_frame(self, frame: int, points: np.ndarray) -> np.ndarray:
         """Where points of the still, (h, w, 2), lie in a frame, (h, w, 2) float32; the inverse of `to_still`."""
         straight = points
@@ -123,28 +134,40 @@ def make_clip(background: np.ndarray, pieces: Sequence[Piece], rng: Rng, size: C
     shape = (size.height, size.width)
     layers = [_camera(background.shape[:2], rng, size)]
     layers += [_way(piece.mask, rng, size) for piece in pieces[:MOST_OBJECTS]]
-    stills = [Piece(background, np.full(background.shape[:2], 255, np.uint8)), *pieces[:MOST_OBJECTS]]
+    looks = [Looks(*piece, rng, size.frames) for piece in pieces[:MOST_OBJECTS]]
     lens = _Lens(rng, size.frames)
     frames, labels = [], []
     for at in range(size.frames):
-        image, label = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.uint8)
-        for index, (layer, piece) in enumerate(zip(layers, stills, strict=True)):
-            _paint(image, label, index, piece, layer.to_still(at, shape))
+        image, label = _show(background, layers[0].to_still(at, shape)).astype(np.float32), np.zeros(shape, np.uint8)
+        image = _blurred(image, lens.trace(layers[0].pace(at)))
+        for index, (layer, look) in enumerate(zip(layers[1:], looks, strict=True), 1):
+            piece = Piece(look.still(at), look.mask(at))
+            _paint(image, label, index, piece, layer.to_still(at, shape), lens.trace(layer.pace(at)))
         frames.append(lens.shoot(image, at))
         labels.append(label)
     return Clip(np.stack(frames), np.stack(labels), layers)
 
 
-def _paint(image: np.ndarray, label: np.ndarray, index: int, piece: Piece, places: np.ndarray) -> None:
-    """Put a layer over what is there, in place."""
-    colours = cv2.remap(piece.still, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    if index == 0:
-        image[:] = colours
-        return
+def _paint(
+    image: np.ndarray, label: np.ndarray, index: int, piece: Piece, places: np.ndarray, trace: np.ndarray | None
+) -> None:
+    """Put a thing over what is there, in place."""
     cover = cv2.remap(piece.mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     share = (cv2.GaussianBlur(cover, (3, 3), 0) / np.float32(255))[..., None]
-    image += share * (colours - image)
-    label[cover > 127] = index
+    colours = _blurred(_show(piece.still, places) * share, trace)
+    share = _blurred(share, trace).reshape(share.shape)
+    image *= 1 - share
+    image += colours
+    label[share[..., 0] > 0.5] = index
+
+
+def _show(still: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What a frame shows of a still, (H, W, 3) uint8."""
+    return cv2.remap(still, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _blurred(image: np.ndarray, trace: np.ndarray | None) -> np.ndarray:
+    return image if trace is None else cv2.filter2D(image, -1, trace)
 
 
 def _camera(still: tuple[int, ...], rng: Rng, size: ClipSize) -> Trajectory:
@@ -162,7 +185,7 @@ def _way(mask: np.ndarray, rng: Rng, size: ClipSize) -> Trajectory:
     """A thing is placed in the frame, turned, sized and moved; fast ones leave it and may come back."""
     x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
     middle = np.array([x + w / 2, y + h / 2])
-    side = size.height * np.exp(rng.uniform(np.log(0.25), np.log(1.2)))
+    side = size.height * np.exp(rng.uniform(np.log(0.12), np.log(1.2)))
     steps = _smooth(rng, size.frames, 2) * size.height * _tempo(rng, 0.05)
     centres = np.array([size.width, size.height]) * rng.uniform(0.2, 0.8, 2) + steps
     zooms = side / max(w, h, 1) * np.exp(_smooth(rng, size.frames, 1)[:, 0] * rng.uniform(0, 0.06))
@@ -217,7 +240,7 @@ def _tempo(rng: Rng, most: float) -> float:
 
 
 class _Lens:
-    """One camera: exposure and colours drift, the focus breathes, motion blurs, one quality of compression."""
+    """One camera: exposure and colours drift, motion blurs, one focus, sharpening and quality of compression."""
 
     def __init__(self, rng: Rng, frames: int) -> None:
         drift = np.cumsum(rng.normal(0, 0.01, (frames, 3)), axis=0)
@@ -225,10 +248,23 @@ class _Lens:
         self._lifts = rng.uniform(-20, 20) + np.cumsum(rng.normal(0, 1.5, frames))
         self._saturation = rng.uniform(0.6, 1.4)
         self._kernel = streak(rng) if rng.random() < 0.3 else None
+        self._shutter = max(0.0, rng.uniform(-0.5, 0.7))
+        self._sharpening = rng.uniform(0.3, 1.5) if rng.random() < 0.4 else 0.0
         self._softness = rng.uniform(0.5, 1.4) if rng.random() < 0.3 else 0.0
         self._quality = int(rng.integers(35, 95)) if rng.random() < 0.6 else None
         self._noise = rng.uniform(0, 4)
         self._rng = np.random.default_rng(rng.integers(1 << 32))
+
+    def trace(self, pace: np.ndarray) -> np.ndarray | None:
+        """Kernel of the blur of what moves by `pace` pixels, x and y, per frame; None where it does not show."""
+        reach = np.minimum(self._shutter, MOST_BLUR / max(np.abs(pace).max(), 1e-6)) * pace / 2
+        side = 2 * round(np.abs(reach).max()) + 1
+        if side < 3:
+            return None
+        kernel = np.zeros((side, side), np.float32)
+        ends = np.rint([side // 2 - reach, side // 2 + reach]).astype(int).tolist()
+        cv2.line(kernel, ends[0], ends[1], 1.0)
+        return kernel / kernel.sum()
 
     def shoot(self, image: np.ndarray, frame: int) -> np.ndarray:
         """(H, W, 3) float32 -> uint8."""
@@ -239,6 +275,8 @@ class _Lens:
             image = cv2.filter2D(image, -1, self._kernel)
         if self._softness:
             image = cv2.GaussianBlur(image, (0, 0), self._softness)
+        if self._sharpening:
+            image += self._sharpening * (image - cv2.GaussianBlur(image, (0, 0), 1.0))
         image += self._noise * self._rng.standard_normal(image.shape, np.float32)
         shot = np.clip(image, 0, 255).astype(np.uint8)
         if self._quality is not None:

@@ -15,10 +15,10 @@ from shls_train.pseudo_masks import PseudoMasks
 HELD_OUT = 50
 """Every so many-th still is kept for validation."""
 
-OBJECTS = (0.45, 0.3, 0.15, 0.1)
+OBJECTS = (0.4, 0.3, 0.18, 0.12)
 """Probability of 1, 2, 3 and 4 objects in a clip."""
 
-LEAST_AREA = 0.002
+LEAST_AREA = 0.001
 """Share of the first frame that its objects must cover, or the clip is drawn again."""
 
 CONFIDENT = 0.5
@@ -30,7 +30,7 @@ BLOBS = 0.25
 LIMBED = 0.5
 """How often it has limbs: thin parts are what superpixels lose and pixels must find."""
 
-TWIN = 0.2
+TWIN = 0.35
 """How often a further object looks like the one before: only its place tells them apart."""
 
 CAMOUFLAGED = 0.15

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shls_train.clips import Clip, ClipSize, Piece, make_clip
+from shls_train.clips import MOST_BLUR, Clip, ClipSize, Piece, Trajectory, _Lens, make_clip
 
 SIZE = ClipSize(frames=6, height=96, width=160)
 
@@ -30,8 +30,10 @@ def draw(seed: int, pieces: int = 2) -> Clip:
 
 @pytest.fixture
 def clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera that takes the scene as it is."""
+    """A camera that takes the scene as it is, in steady light."""
     monkeypatch.setattr("shls_train.clips._Lens.shoot", lambda _, image, __: np.rint(image).astype(np.uint8))
+    monkeypatch.setattr("shls_train.clips._Lens.trace", lambda _, __: None)
+    monkeypatch.setattr("shls_train.looks.CHANGING_LIGHT", 0.0)
 
 
 def test_the_same_seed_gives_the_same_clip() -> None:
@@ -94,6 +96,26 @@ def test_motion_is_a_path_without_jumps(seed: int) -> None:
     steps = np.diff(track, axis=0)
     turns = np.abs(np.diff(steps, axis=0)).max()
     assert turns < 0.15 * SIZE.height, "the pace changes by little from frame to frame"
+
+
+def test_what_is_fast_is_blurred_along_its_way() -> None:
+    lens = _Lens(np.random.default_rng(1), 2)
+    lens._shutter = 0.5
+    assert lens.trace(np.array([0.5, 0.2])) is None, "too slow to show"
+    kernel = lens.trace(np.array([20.0, 0.0]))
+    assert kernel is not None
+    np.testing.assert_allclose(kernel[kernel.shape[0] // 2], 1 / 11, rtol=1e-5)  # half of 20 pixels, both ends
+    assert kernel.sum() == pytest.approx(1)
+    fastest = lens.trace(np.array([0.0, 400.0]))
+    assert fastest is not None
+    assert (fastest > 0).any(axis=1).sum() <= MOST_BLUR + 2
+
+
+def test_the_pace_is_how_far_a_layer_goes() -> None:
+    matrices = np.stack([np.array([[1.0, 0, -3 * t], [0, 1, 2 * t], [0, 0, 1]]) for t in range(3)])
+    layer = Trajectory(matrices, np.zeros((3, 9, 9, 2), np.float32), (20, 30))
+    np.testing.assert_allclose(layer.pace(2), [3, -2])
+    np.testing.assert_array_equal(layer.pace(0), [0, 0])
 
 
 def test_stills_of_any_size_serve() -> None:
