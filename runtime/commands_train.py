@@ -67,14 +67,15 @@ def train_refiner(
     embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`.")],
     out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 500,
-    batch: Annotated[int, typer.Option(help="Clips per step.", min=1)] = 2,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 2000,
+    batch: Annotated[int, typer.Option(help="Frames per step.", min=1)] = 8,
+    clips: Annotated[int, typer.Option(help="Clips rolled out before each round of steps.", min=1)] = 12,
     frames: Annotated[int, typer.Option(help="Frames per clip.", min=2)] = 10,
     height: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 288,
     width: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 512,
     crop: Annotated[int, typer.Option(help="Side of an object's crop, pixels; a multiple of 16.", min=32)] = 224,
     superpixels: Annotated[int, typer.Option(help="Superpixels per frame.", min=2)] = 700,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of weights and clips.")] = 0,
 ) -> None:
     """Train the refiner on clips made of unlabelled stills, with the embedding as it is."""
@@ -86,6 +87,7 @@ def train_refiner(
     config = RefinerConfig(
         steps=steps,
         batch=batch,
+        clips=clips,
         frames=frames,
         height=height,
         width=width,

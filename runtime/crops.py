@@ -45,7 +45,7 @@ TRIMMED = 0.002
 VISIBLE = 0.3
 """Least probability of a pixel that belongs to an object's box."""
 
-LEAST_SHARE = 0.0025
+LEAST_SHARE = 0.001
 """Of the grid, that an object must cover to be refined: smaller ones the refiner did not learn on, and spoils."""
 
 

@@ -62,18 +62,20 @@ class RefinerConfig(Schedule):
 
     Attributes
     ----------
-    batch : clips per step
+    batch : frames per step
+    clips : rolled out before each round of steps, see `shls_train.train_refiner.ROUND`
     frames : of a clip, the marked one included
     height, width : of a clip's frames, pixels
     crop : S, side of an object's crop, pixels
     superpixels : N, per frame
     """
 
-    steps: int = 500
-    batch: int = 2
+    steps: int = 2000
+    batch: int = 8
+    clips: int = 12
     frames: int = 10
     height: int = 288
     width: int = 512
     crop: int = 224
     superpixels: int = 700
-    lr: float = 2e-3
+    lr: float = 1e-3

@@ -33,7 +33,7 @@ from shls_train.distributed import average, average_gradients, processes, rank, 
 from shls_train.events import EventFile
 
 CHECKPOINT_EVERY = 200
-PREFETCHED = 4
+PREFETCHED = 16
 WEIGHT_DECAY = 1e-2
 
 

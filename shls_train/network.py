@@ -98,23 +98,26 @@ class EdgeNet(Embedding):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions and a skip connection."""
+    """Two 3x3 convolutions and a skip connection; see `conv`."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, normalised: bool = True) -> None:
         super().__init__()
-        self.first = conv(channels, channels)
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.first = conv(channels, channels, normalised=normalised)
+        self.second = conv(channels, channels, normalised=normalised)[:-1]
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(self.first(x)))
 
+    def quieten(self) -> None:
+        """Start as the identity."""
+        nn.init.zeros_(self.second.get_submodule("0").weight)  # type: ignore[arg-type]  # a convolution
 
-def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+
+def conv(inputs: int, outputs: int, stride: int = 1, normalised: bool = True) -> nn.Sequential:
+    """3x3 convolution, batch normalisation or a bias in its place, and ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=not normalised)
+    norms = [nn.BatchNorm2d(outputs)] if normalised else []
+    return nn.Sequential(convolution, *norms, nn.ReLU(inplace=True))
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:

@@ -16,6 +16,7 @@ Where it differs:
 - The last mask is carried to this frame by optical flow.
 - Widths of the decoder (128, 64, 32) are ours, as is the gate's (one hidden layer): the papers do not tell them.
 - Outside the regions, and for objects below 0.25 % of the frame, the pre-segmentation stays, decided by colours.
+- No batch normalisation, for the reason that `refiner.py` gives.
 - Learning: AdamW and one cycle in place of Adam at 1e-4; half of what the soft IoU lacks is added to the cross-entropy;
   the last mask is withheld at times (`train_refiner.py`).
 """
@@ -27,9 +28,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shls.runtime.crops import PRIOR
-from shls_train.network import Residual, conv, double
+from shls_train.network import Residual, double
 from shls_train.r18 import SHARE
-from shls_train.refiner import RefinerNetwork
+from shls_train.refiner import RefinerNetwork, plain_conv, start
 
 LAST, ATTENTION = PRIOR + 3, slice(PRIOR + 4, PRIOR + 8)
 """Channels of a crop: the last mask, and the four attention maps; the marked mask is the last channel."""
@@ -56,15 +57,16 @@ class R18Segmenter(RefinerNetwork):
         self.dim = dim
         c4, c2, c1 = widths
         self.gate2, self.gate4 = _gate(), _gate()
-        self.merge4 = conv(2 * SHARE + MAPS, c4)
-        self.block4 = Residual(c4)
+        self.merge4 = plain_conv(2 * SHARE + MAPS, c4)
+        self.block4 = Residual(c4, False)
         self.lateral4 = nn.Conv2d(c4, c2, 1)
-        self.merge2 = conv(c2 + 2 * SHARE + MAPS, c2)
-        self.block2 = Residual(c2)
+        self.merge2 = plain_conv(c2 + 2 * SHARE + MAPS, c2)
+        self.block2 = Residual(c2, False)
         self.lateral2 = nn.Conv2d(c2, c1, 1)
-        self.merge1 = conv(c1 + MAPS, c1)
-        self.block1 = conv(c1, c1)
+        self.merge1 = plain_conv(c1 + MAPS, c1)
+        self.block1 = plain_conv(c1, c1)
         self.head = nn.Conv2d(c1, 1, 3, padding=1)
+        start(self)
 
     def forward(self, crops: Tensor, features: Tensor) -> Tensor:
         """(K, C, S, S) and (K, 3 D, S/2, S/2) -> (K, S, S) logits; see `shls.runtime.history` for the channels."""
@@ -91,4 +93,4 @@ def mix(gate: Tensor, now: Tensor, last: Tensor) -> Tensor:
 
 def _gate() -> nn.Sequential:
     """From the four attention maps to a share per channel of one scale's features."""
-    return nn.Sequential(conv(4, SHARE), nn.Conv2d(SHARE, SHARE, 3, padding=1), nn.Sigmoid())
+    return nn.Sequential(plain_conv(4, SHARE), nn.Conv2d(SHARE, SHARE, 3, padding=1), nn.Sigmoid())

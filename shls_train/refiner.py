@@ -3,6 +3,8 @@
 A small U-Net at half the crop's resolution, and a thin last layer at the whole. It corrects the logit that it is given,
 so that it starts as the identity.
 As in the embedding: 3x3 convolutions, ReLU and residual additions, so that every builder fuses and quantises all of it.
+Tried and dropped: batch normalisation. Crops of a few clips are alike: by their own mean and deviation the network
+learned well; by the running ones, which it has in use, it did worse than nothing, and led its own roll-outs astray.
 """
 
 from __future__ import annotations
@@ -32,6 +34,21 @@ class RefinerNetwork(nn.Module):
     stride: ClassVar[int]
     past: ClassVar[bool]
     size_multiple: ClassVar[int]
+
+
+def plain_conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution and ReLU."""
+    return conv(inputs, outputs, stride, normalised=False)
+
+
+def start(network: RefinerNetwork) -> None:
+    """Weights that keep the size of what goes through (He et al. 2015); residual blocks do nothing yet."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # there is one
+        elif isinstance(module, Residual):
+            module.quieten()
 
 
 def contract_of(
@@ -70,27 +87,27 @@ class EdgeRefiner(RefinerNetwork):
         super().__init__()
         c2, c4, c8, c16 = widths
         self.dim = dim
-        self.stem = conv(CHANNELS, c2, stride=2)
-        self.block2 = conv(c2, c2)
-        self.down4 = conv(c2, c4, stride=2)
+        self.stem = plain_conv(CHANNELS, c2, stride=2)
+        self.block2 = plain_conv(c2, c2)
+        self.down4 = plain_conv(c2, c4, stride=2)
         self.features4 = nn.Conv2d(dim, c4, 1)
-        self.block4 = Residual(c4)
-        self.down8 = conv(c4, c8, stride=2)
-        self.block8 = Residual(c8)
-        self.down16 = conv(c8, c16, stride=2)
-        self.block16 = Residual(c16)
+        self.block4 = Residual(c4, False)
+        self.down8 = plain_conv(c4, c8, stride=2)
+        self.block8 = Residual(c8, False)
+        self.down16 = plain_conv(c8, c16, stride=2)
+        self.block16 = Residual(c16, False)
         self.lateral16 = nn.Conv2d(c16, c8, 1)
-        self.merge8 = conv(c8, c8)
+        self.merge8 = plain_conv(c8, c8)
         self.lateral8 = nn.Conv2d(c8, c4, 1)
-        self.merge4 = conv(c4, c4)
+        self.merge4 = plain_conv(c4, c4)
         self.lateral4 = nn.Conv2d(c4, c2, 1)
-        self.merge2 = conv(c2, c2)
+        self.merge2 = plain_conv(c2, c2)
         self.lateral2 = nn.Conv2d(c2, fine, 1)
-        self.lateral1 = conv(CHANNELS, fine)
-        self.merge1 = conv(fine, fine)
+        self.lateral1 = plain_conv(CHANNELS, fine)
+        self.merge1 = plain_conv(fine, fine)
         self.head = nn.Conv2d(fine, 1, 3, padding=1)
+        start(self)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # there is one
 
     def forward(self, crops: Tensor, features: Tensor) -> Tensor:
         """(K, C, S, S) and (K, D, S/4, S/4) -> (K, S, S) logits; see `shls.runtime.crops` for the channels."""

@@ -87,6 +87,19 @@ def roll_out(
             yield Sample(refiner.crops, columns[_on_grid(label, refiner.crops.planes.shape)])
 
 
+def mirrored(sample: Sample) -> Sample:
+    """Left for right."""
+    crops, width = sample.crops, sample.crops.planes.shape[1]
+    left, top, right, bottom = crops.boxes.T
+    other = crops._replace(
+        planes=crops.planes[:, ::-1].copy(),
+        boxes=np.stack([width - right, top, width - left, bottom], axis=1),
+        images=crops.images[..., ::-1].copy(),
+        features=crops.features[..., ::-1].copy(),
+    )
+    return Sample(other, sample.truth[:, ::-1].copy())
+
+
 def follow(
     frames: np.ndarray, labels: np.ndarray, features: np.ndarray, contract: Contract, refiner: Refiner | None
 ) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shls.runtime.contract import Contract, SuperpixelSettings
-from shls.runtime.crops import PRIOR, Crops
+from shls.runtime.crops import PRIOR, PRIOR_SCALE, Crops
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
 from shls_train.checkpoint import REFINER_OF, REFINERS, load_checkpoint, restore_network
@@ -25,9 +26,14 @@ from shls_train.loop import Losses, Progress, fit, mixed_precision
 from shls_train.network import Embedding
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import RefinerNetwork, contract_of
-from shls_train.rollout import Sample, TorchRefiner, follow, roll_out
+from shls_train.rollout import Sample, TorchRefiner, follow, mirrored, roll_out
 from shls_train.scene_stream import SceneStream
 from shls_train.train import normalise
+
+ROUND = 40
+"""Steps that learn on the frames of the same clips, rolled out with the network as it was before them. A checkpoint
+falls on the end of a round. Tried and dropped: another two clips at each step, whose frames are all alike; to spoil
+what the memory says of some superpixels, as holes in things and leaks beside them: real ones were mended no better."""
 
 VALIDATION_CLIPS = 16
 
@@ -47,10 +53,10 @@ class FeaturedClip(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The clips of a step, and its number."""
+    """A step's number, and the clips that are rolled out before it: a round's at its first step, else none."""
 
-    clips: list[FeaturedClip]
     step: int
+    clips: list[FeaturedClip]
 
 
 def train_refiner(
@@ -111,21 +117,19 @@ class RefinerTask:
         _check_sizes(config, self._embedding, network)
         self.network = network.to(self._device)
         self._refiner_contract = contract_of(network, REFINER_OF[name], config.crop)
-        self._clips = share(config.batch)
+        self._clips = share(config.clips)
 
     def batch(self, step: int) -> Batch:
-        """Draw this process's clips of a step."""
-        seeds = [[self._config.seed, 1, step, i] for i in self._clips]
-        return Batch([self._draw(seed, held_out=False) for seed in seeds], step)
+        """Draw this process's clips of a round."""
+        seeds = [[self._config.seed, 1, step, i] for i in self._clips] if step % ROUND == 0 else []
+        return Batch(step, [self._draw(seed, held_out=False) for seed in seeds])
 
     def loss(self, batch: Batch) -> Losses:
-        """Roll the clips out with the network as it is, then correct it on all crops together."""
-        refiner = TorchRefiner(self.network, self._refiner_contract)
-        samples = [
-            sample
-            for clip, features in batch.clips
-            for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
-        ]
+        """Correct the network on some frames of its own roll-outs."""
+        if batch.step % ROUND == 0:
+            self._seen = self._roll_out(batch.clips)
+            self._all_seen = self._counts(len(self._seen), 0)[0]
+        samples = self._pick(batch.step)
         self.network.train()
         shapes = self._refiner_contract.inputs.values()
         images, features = (
@@ -134,27 +138,51 @@ class RefinerTask:
         )
         frames, crops = self._counts(len(samples), len(images))
         if not frames.sum():  # nothing was seen of anything: nothing is learned
-            return Losses(sum(p.sum() for p in self.network.parameters()) * torch.zeros(()), {"crops": 0.0}, 0)
+            return Losses(sum(p.sum() for p in self.network.parameters()) * torch.zeros(()), {"unrefined": 0.0}, 0)
         images[:, LAST] *= self._remembered(batch.step, crops)
         with mixed_precision(self._device):
             logits = self.network(images, features).float()
-        parts = logits.split([len(sample.crops.objects) for sample in samples])
-        losses = [frame_loss(sample, part) for sample, part in zip(samples, parts, strict=True)]
         # Processes have more or fewer frames; each of those counts the same.
-        loss = sum(losses, logits.sum() * 0) * processes() / frames.sum()
-        return Losses(loss, {"crops": float(len(images))}, len(images))
+        share = processes() / frames.sum()
+        unrefined = _sum_of_losses(samples, images[:, PRIOR] * PRIOR_SCALE) * share
+        return Losses(_sum_of_losses(samples, logits) * share, {"unrefined": unrefined.item()}, len(images))
 
     def validate(self) -> dict[str, float]:
         """Mean J over held-out clips: of the memory alone, and refined."""
         refiner = TorchRefiner(self.network, self._refiner_contract)
-        plain: list[float] = []
-        refined: list[float] = []
-        for i in range(VALIDATION_CLIPS):
-            clip, features = self._draw([self._config.seed, 2, i], held_out=True)
-            for used, scores in ((None, plain), (refiner, refined)):
-                found = follow(clip.frames, clip.labels, features, self._contract, used)
-                scores.append(_clip_jaccard(found, clip.labels))
-        return {"J memory": float(np.mean(plain)), "J refined": float(np.mean(refined))}
+        return {"J memory": self._plain, "J refined": self._held_out_jaccard(refiner)}
+
+    @cached_property
+    def _held_out(self) -> list[FeaturedClip]:
+        return [self._draw([self._config.seed, 2, i], held_out=True) for i in range(VALIDATION_CLIPS)]
+
+    @cached_property
+    def _plain(self) -> float:
+        return self._held_out_jaccard(None)
+
+    def _held_out_jaccard(self, refiner: TorchRefiner | None) -> float:
+        scores = [
+            _clip_jaccard(follow(clip.frames, clip.labels, features, self._contract, refiner), clip.labels)
+            for clip, features in self._held_out
+        ]
+        return float(np.mean(scores))
+
+    def _roll_out(self, clips: list[FeaturedClip]) -> list[Sample]:
+        refiner = TorchRefiner(self.network, self._refiner_contract)
+        return [
+            sample
+            for clip, features in clips
+            for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
+        ]
+
+    def _pick(self, step: int) -> list[Sample]:
+        """This process's part of some frames of the round, others at each step, half of them mirrored."""
+        rng = np.random.default_rng([self._config.seed, 3, step])
+        total, begin = int(self._all_seen.sum()), int(self._all_seen[: rank()].sum())
+        chosen = np.sort(rng.choice(total, min(self._config.batch, total), replace=False)) - begin
+        turned = rng.random(len(chosen)) < 0.5
+        mine = [(self._seen[i], turn) for i, turn in zip(chosen, turned, strict=True) if 0 <= i < len(self._seen)]
+        return [mirrored(sample) if turn else sample for sample, turn in mine]
 
     def _join(self, parts: list[np.ndarray], shape: tuple[int, ...]) -> Tensor:
         """What was cut out in each frame as one tensor on the device; there may be none."""
@@ -212,6 +240,12 @@ def frame_loss(sample: Sample, logits: Tensor) -> Tensor:
     both = (probabilities[1:] * right_ones).sum((1, 2))
     either = (probabilities[1:] + right_ones).sum((1, 2)) - both
     return entropy + 0.5 * (1 - (both + 1) / (either + 1)).mean()
+
+
+def _sum_of_losses(samples: list[Sample], logits: Tensor) -> Tensor:
+    """Over frames; `logits` are all their objects', one after the other. There may be none."""
+    parts = logits.split([len(sample.crops.objects) for sample in samples])
+    return sum((frame_loss(s, part) for s, part in zip(samples, parts, strict=True)), logits.sum() * 0)
 
 
 def aggregate(crops: Crops, logits: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from pathlib import Path
 from shls_train import train_refiner
 from shls_train.config import RefinerConfig
 train_refiner.mixed_precision = lambda _: contextlib.nullcontext()
-config = RefinerConfig(steps=3, batch=2, frames=3, height=64, width=96, crop=32, superpixels=60, lr=1e-4)
+config = RefinerConfig(steps=3, batch=3, clips=2, frames=3, height=64, width=96, crop=32, superpixels=60, lr=1e-4)
 train_refiner.VALIDATION_CLIPS = 1
 train_refiner.train_refiner(Path(sys.argv[1]), Path(sys.argv[3]), Path(sys.argv[2]), config,
                             lambda at: print(at.step), None)
@@ -96,10 +96,9 @@ def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Pa
         weights.append(tensors)
     for one, two in zip(*logs, strict=True):
         assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=1e-3)
-        assert 2 * float(two["crops"]) == float(one["crops"]), "of each process, in the mean"
-    for name, first in weights[0].items():
-        if "running" in name:
-            torch.testing.assert_close(weights[1][name], first, rtol=1e-2, atol=3e-3)
+        assert float(two["unrefined"]) == pytest.approx(float(one["unrefined"]), rel=1e-3)
+    for name, first in weights[0].items():  # Adam turns rounding into steps of up to lr, here and there
+        assert (weights[1][name] - first).abs().mean() < 3e-5, name
 
 
 def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:

@@ -21,12 +21,13 @@ from shls.runtime.session import open_session
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.clips import ClipSize
 from shls_train.config import RefinerConfig
+from shls_train.loop import CHECKPOINT_EVERY
 from shls_train.refiner import EdgeRefiner
-from shls_train.rollout import Sample
+from shls_train.rollout import Sample, mirrored
 from shls_train.scene_stream import SceneStream
-from shls_train.train_refiner import RefinerTask, aggregate, frame_loss, train_refiner
+from shls_train.train_refiner import ROUND, RefinerTask, aggregate, frame_loss, train_refiner
 
-CONFIG = RefinerConfig(steps=2, batch=1, frames=3, height=64, width=96, crop=32, superpixels=60)
+CONFIG = RefinerConfig(steps=2, batch=2, clips=1, frames=3, height=64, width=96, crop=32, superpixels=60)
 
 
 @pytest.fixture(scope="module")
@@ -103,26 +104,44 @@ def test_the_loss_falls_as_the_answer_gets_better() -> None:
 def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint: Path) -> None:
     one, two = (task_of(stills, small_checkpoint) for _ in range(2))
     two.batch(0)
-    for a, b in zip(one.batch(1).clips, two.batch(1).clips, strict=True):
+    ours, theirs = one.batch(ROUND).clips, two.batch(ROUND).clips
+    assert ours
+    for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.clip.frames, b.clip.frames)
         np.testing.assert_array_equal(a.features, b.features)
 
 
 def test_a_resumed_run_is_the_run_that_was_not_stopped(
-    stills: Path, small_checkpoint: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stills: Path, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shls_train.loop.CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("shls_train.train_refiner.ROUND", 1)
+    whole = load_checkpoint(train_refiner(stills, small_checkpoint, tmp_path / "whole", CONFIG, lambda _: None, None))
 
     def stop(_: object) -> None:
-        if list(tmp_path.glob("*.json")):
+        if list(out.glob("*.json")):
             raise KeyboardInterrupt
 
+    out = tmp_path / "resumed"
     with pytest.raises(KeyboardInterrupt):
-        train_refiner(stills, small_checkpoint, tmp_path, CONFIG, stop, None)
-    train_refiner(stills, small_checkpoint, tmp_path, CONFIG, lambda _: None, None)
-    whole, resumed = load_checkpoint(run), load_checkpoint(tmp_path)
+        train_refiner(stills, small_checkpoint, out, CONFIG, stop, None)
+    resumed = load_checkpoint(train_refiner(stills, small_checkpoint, out, CONFIG, lambda _: None, None))
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, resumed.tensors[name]), name
+
+
+def test_clips_are_drawn_once_in_a_round(stills: Path, small_checkpoint: Path) -> None:
+    assert CHECKPOINT_EVERY % ROUND == 0, "what is resumed begins with a round"
+    task = task_of(stills, small_checkpoint)
+    assert [len(task.batch(step).clips) for step in (0, 1, ROUND - 1, ROUND)] == [1, 0, 0, 1]
+
+
+def test_a_mirrored_sample_costs_the_same() -> None:
+    crops, truth = crops_of(3), np.random.default_rng(4).integers(0, 4, (40, 60))
+    logits = torch.from_numpy(np.random.default_rng(5).normal(0, 2, (3, 32, 32)).astype(np.float32))
+    other = mirrored(Sample(crops, truth))
+    assert frame_loss(other, logits.flip(2)).item() == pytest.approx(frame_loss(Sample(crops, truth), logits).item())
+    np.testing.assert_array_equal(mirrored(other).crops.boxes, crops.boxes)
 
 
 def test_validation_compares_with_the_memory_alone(stills: Path, small_checkpoint: Path) -> None:
