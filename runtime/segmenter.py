@@ -33,9 +33,12 @@ SHIPPED_MODEL = ASSETS / EXACT
 """In fp32, the same everywhere; `open_segmenter` takes the fastest."""
 MAX_OBJECTS = 254
 
-LEARNED = 0.5
-"""Weight of refined pixels in what the memory learns; the rest is what it read. Alone, they lose for ever what is
-thinner than a superpixel."""
+LEARNED = 0.25
+"""Weight of refined pixels' odds beside those that the memory read, in what it learns. As much of both, or their mean,
+follows fast things better, but what leaks over an outline comes back with the next frame, and grows."""
+
+UNLIKELY = np.float32(1e-4)
+"""Least probability that counts in odds."""
 
 T = TypeVar("T")
 
@@ -252,7 +255,9 @@ class VideoSegmenter:
         read = readout.probabilities
         if self.refiner is None:
             return read
-        return np.float32(1 - LEARNED) * read + np.float32(LEARNED) * average(planes, seen.superpixels, read)
+        refined = average(planes, seen.superpixels, read)
+        both = np.maximum(read, UNLIKELY) * np.maximum(refined, UNLIKELY) ** np.float32(LEARNED)
+        return both / both.sum(axis=1, keepdims=True)
 
     def _started(self) -> Memories:
         if self._memories is None:
