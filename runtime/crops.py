@@ -45,8 +45,8 @@ TRIMMED = 0.002
 VISIBLE = 0.3
 """Least probability of a pixel that belongs to an object's box."""
 
-LEAST_SHARE = 0.001
-"""Of the grid, that an object must cover to be refined: smaller ones the refiner did not learn on, and spoils."""
+LEAST_SHARE = 0.0025
+"""Of the grid, that an object must cover to be refined: of smaller ones there is less to see than colours tell."""
 
 
 class Scene(NamedTuple):

@@ -76,7 +76,7 @@ def test_the_last_mask_counts_too() -> None:
 
 
 def test_what_is_not_seen_or_too_small_is_not_cut_out() -> None:
-    planes = planes_of((5, 5, 25, 25), (0, 0, 0, 0), (30, 30, 52, 45), (60, 10, 61, 12), sure=1.0)
+    planes = planes_of((5, 5, 25, 25), (0, 0, 0, 0), (30, 30, 52, 45), (60, 10, 63, 13), sure=1.0)
     objects, boxes = find_boxes(planes, nothing())
     np.testing.assert_array_equal(objects, [1, 3])
     assert boxes.shape == (2, 4)
