@@ -53,6 +53,9 @@ def create_session(model: Path, threads: int, device: str) -> onnxruntime.Infere
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Threads that wait for the next run busily take the cores from superpixels, memory and the other network: on two
+    # cores the whole frame took 1.4 times as long, while a network alone is as fast either way (`shls profile`).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Without VNNI, sums of uint8 times int8 saturate at 16 bits. The option keeps them exact; with VNNI it would
     # only make them half as fast.
     if is_x86() and not has_vnni():
