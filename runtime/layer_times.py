@@ -31,13 +31,12 @@ def layer_times(model: Path, contract: Contract, threads: int = 0) -> list[dict[
     """
     import onnxruntime
 
+    from shls.runtime.ort_session import session_options
+
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
+        options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "layers")
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.x64quantprecision", "1")  # as the session does
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         shape = (1, 3, contract.height, contract.width)
         tensor = np.random.default_rng(0).standard_normal(shape, np.float32)

@@ -48,8 +48,8 @@ def offers_cuda() -> bool:
     return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
-def create_session(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
-    """Open a model on a device; the parameters and errors are those of `shls.runtime.session.open_session`."""
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How networks are run on this machine."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -60,6 +60,12 @@ def create_session(model: Path, threads: int, device: str) -> onnxruntime.Infere
     # only make them half as fast.
     if is_x86() and not has_vnni():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def create_session(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+    """Open a model on a device; the parameters and errors are those of `shls.runtime.session.open_session`."""
+    options = session_options(threads)
     providers = _providers(device)
     if device in PROVIDERS:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")

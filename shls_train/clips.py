@@ -101,9 +101,11 @@ class Trajectory:
 
     def pace(self, frame: int) -> np.ndarray:
         """How far the middle of the still moved since the frame before, x and y in pixels of the frame."""
+        if frame == 0:
+            return np.zeros(2)
         middle = np.array([[np.array(self._size[::-1]) / 2]])
         before, now = (cv2.perspectiveTransform(middle, np.linalg.inv(self.matrices[t])) for t in (frame - 1, frame))
-        return (now - before)[0, 0] if frame else np.zeros(2)
+        return (now - before)[0, 0]  # type: ignore[no-any-return]
 
     def to_frame(self, frame: int, points: np.ndarray) -> np.ndarray:
         """Where points of the still, (h, w, 2), lie in a frame, (h, w, 2) float32; the inverse of `to_still`."""

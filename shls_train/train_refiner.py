@@ -143,9 +143,9 @@ class RefinerTask:
         with mixed_precision(self._device):
             logits = self.network(images, features).float()
         # Processes have more or fewer frames; each of those counts the same.
-        share = processes() / frames.sum()
-        unrefined = _sum_of_losses(samples, images[:, PRIOR] * PRIOR_SCALE) * share
-        return Losses(_sum_of_losses(samples, logits) * share, {"unrefined": unrefined.item()}, len(images))
+        weight = processes() / frames.sum()
+        unrefined = _sum_of_losses(samples, images[:, PRIOR] * PRIOR_SCALE) * weight
+        return Losses(_sum_of_losses(samples, logits) * weight, {"unrefined": unrefined.item()}, len(images))
 
     def validate(self) -> dict[str, float]:
         """Mean J over held-out clips: of the memory alone, and refined."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,6 +19,17 @@ def scene(seed: int, width: int = 120, height: int = 80) -> np.ndarray:
         x, y = int(rng.integers(width - 20)), int(rng.integers(height - 20))
         image[y : y + 20, x : x + 20] = rng.integers(0, 256, 3)
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As few as a refiner is trained on."""
+    folder = tmp_path_factory.mktemp("stills")
+    rng = np.random.default_rng(0)
+    for index in range(50):
+        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{index:03d}.png"), cv2.resize(coarse, (120, 90), interpolation=cv2.INTER_CUBIC))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -31,16 +30,6 @@ from shls_train.train_refiner import train_refiner
 
 WIDTH, HEIGHT, SIZE = 96, 64, 32
 CONFIG = RefinerConfig(steps=2, batch=2, frames=3, height=HEIGHT, width=WIDTH, crop=SIZE, superpixels=60)
-
-
-@pytest.fixture(scope="module")
-def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stills")
-    rng = np.random.default_rng(0)
-    for index in range(50):
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        cv2.imwrite(str(folder / f"{index:03d}.png"), cv2.resize(coarse, (120, 90), interpolation=cv2.INTER_CUBIC))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -28,16 +27,6 @@ from shls_train.scene_stream import SceneStream
 from shls_train.train_refiner import ROUND, RefinerTask, aggregate, frame_loss, train_refiner
 
 CONFIG = RefinerConfig(steps=2, batch=2, clips=1, frames=3, height=64, width=96, crop=32, superpixels=60)
-
-
-@pytest.fixture(scope="module")
-def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stills")
-    rng = np.random.default_rng(0)
-    for index in range(50):
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        cv2.imwrite(str(folder / f"{index:03d}.png"), cv2.resize(coarse, (120, 90), interpolation=cv2.INTER_CUBIC))
-    return folder
 
 
 @pytest.fixture(scope="module")
