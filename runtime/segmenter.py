@@ -231,9 +231,12 @@ class VideoSegmenter:
         return self._last
 
     def _carried(self, ids: np.ndarray) -> np.ndarray:
-        """The last mask where it is in this frame, on the grid: columns of `ids`; after a cut, nothing."""
+        """The last mask where it is in this frame, on the grid: columns of `ids`; after a cut, nothing.
+
+        Superpixels start afresh when a picture shakes, too; then the flow still leads from frame to frame.
+        """
         h, w = grid_of(self._seen.superpixels.labels.shape)
-        if not self._superpixels.warm:
+        if not self._superpixels.warm and not self._motion.explains():
             return np.zeros((h, w), np.uint8)
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))

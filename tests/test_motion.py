@@ -34,3 +34,13 @@ def test_tiny_frames_stand_still() -> None:
     for _ in range(3):
         tracker.step(np.zeros((1, 1, 3), np.uint8))
     assert tracker.trace(np.zeros((1, 2), np.float32)).shape == (1, 1, 2)
+
+
+def test_what_moves_is_explained_whatever_the_light_and_another_picture_is_not() -> None:
+    tracker = MotionTracker(3)
+    tracker.step(texture())
+    assert not tracker.explains()
+    tracker.step(np.roll(texture(), 8, axis=1) // 2)
+    assert tracker.explains()
+    tracker.step(texture()[::-1, ::-1])
+    assert not tracker.explains()

@@ -103,6 +103,16 @@ def test_what_leaves_is_lost_and_what_comes_back_is_found(
     assert back > 2 * SOON
 
 
+def test_a_lamp_is_no_cut(segmenter: VideoSegmenter, rabbit: list[Shot]) -> None:
+    """Superpixels must start afresh, but where the object was is still known."""
+    clip = [*rabbit[:3], *((255 - (255 - image) // 3, mask) for image, mask in rabbit[3:6])]
+    segmenter.start(*clip[0])
+    for t, (image, truth) in enumerate(clip[1:], 1):
+        labels = segmenter.step(image).labels
+        assert segmenter._superpixels.warm == (t != 3)
+        assert jaccard(labels > 0, truth > 0) > 0.7, t
+
+
 def tiles(columns: int, side: int = 4) -> Superpixels:
     """A frame of columns x 3 square superpixels, numbered by rows."""
     labels = np.kron(np.arange(3 * columns, dtype=np.int32).reshape(3, columns), np.ones((side, side), np.int32))
