@@ -21,8 +21,8 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.evaluation import SequenceFiles, find_sequences, read_truth
+from shls.runtime.image_files import read_image, source_files
 from shls.runtime.metrics import jaccard, object_ids
-from shls.runtime.sources import read_image, source_files
 
 RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)
 STRENGTH = 0.55

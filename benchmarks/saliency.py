@@ -26,8 +26,8 @@ import cv2
 import numba
 import numpy as np
 
+from shls.runtime.image_files import read_image
 from shls.runtime.session import open_session
-from shls.runtime.sources import read_image
 from shls_train.saliency import CUES, rank, spreading
 from shls_train.saliency_fusion import Describe, Saliency, describer, distances, find_object
 from shls_train.saliency_graph import build_graph, to_lab

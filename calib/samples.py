@@ -12,8 +12,9 @@ import numpy as np
 
 from shls.runtime.contract import AnyContract, RefinerContract
 from shls.runtime.errors import BadInput
+from shls.runtime.image_files import IMAGE_SUFFIXES, read_image, source_files
 from shls.runtime.preprocess import to_input
-from shls.runtime.sources import IMAGE_SUFFIXES, open_source, read_image, source_files
+from shls.runtime.sources import open_source
 from shls.runtime.stills import Stills
 
 CANDIDATES = 512

@@ -6,13 +6,13 @@ that the cost of an object is the same everywhere and every shape is known to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numba import njit, prange
 
+from shls.runtime.boxes import find_boxes
 from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD
 from shls.runtime.types import Superpixels
 
@@ -29,24 +29,6 @@ PRIOR_SCALE = 5.0
 
 STRIDE = 4
 """Pixels of a crop per cell of the features that go with it, unless a contract says otherwise."""
-
-ENLARGED = 0.3
-"""Of a box's sides, added to them. Source: the published method."""
-
-LEAST_SIDE = 24
-"""Of a box, in cells of the grid."""
-
-LEAST_ASPECT = 0.5
-"""Of a box, shorter side over longer one."""
-
-TRIMMED = 0.002
-"""Share of an object's mass beyond each side of its box: stray pixels do not make it large."""
-
-VISIBLE = 0.3
-"""Least probability of a pixel that belongs to an object's box."""
-
-LEAST_SHARE = 0.0025
-"""Of the grid, that an object must cover to be refined: of smaller ones there is less to see than colours tell."""
 
 
 class Scene(NamedTuple):
@@ -96,7 +78,7 @@ def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | N
     size : int
         S, side of a crop in pixels; a multiple of the stride.
     stride : pixels of a crop per cell of its features
-    least : see `find_boxes`
+    least : see `boxes.find_boxes`
     """
     objects, boxes = find_boxes(scene.planes, scene.last, least)
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
@@ -116,38 +98,6 @@ def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side
     crops = np.empty((len(boxes), len(features), side, side), np.float32)
     _fill_features(crops, boxes, features, *grid)
     return crops
-
-
-def find_boxes(planes: np.ndarray, last: np.ndarray, least: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Where the objects are, or just were.
-
-    Parameters
-    ----------
-    planes, last : see `Scene`
-    least : (K, 2) float, least width and height of each object's box, cells; none by default
-
-    Returns
-    -------
-    objects : (V,) int64, columns of `planes` that have anything to see
-    boxes : (V, 4) int64, see `Crops`
-    """
-    down, across = _masses(planes, last, VISIBLE)
-    objects, boxes = [], []
-    for k in range(1, planes.shape[2]):
-        if down[k].sum() >= LEAST_SHARE * last.size:
-            objects.append(k)
-            boxes.append(box_of(down[k], across[k], (0, 0) if least is None else least[k - 1]))
-    return np.array(objects, np.int64), np.array(boxes, np.int64).reshape(-1, 4)
-
-
-def box_of(down: np.ndarray, across: np.ndarray, least: Sequence[float] | np.ndarray = (0, 0)) -> tuple[int, ...]:
-    """Left, top, right and bottom of an object whose mass per row and per column is given; `least` of `find_boxes`."""
-    w, h = len(across), len(down)
-    left, right = _side(across, w)
-    top, bottom = _side(down, h)
-    left, right = _at_least(left, right, max(least[0], LEAST_ASPECT * (bottom - top)), w)
-    top, bottom = _at_least(top, bottom, max(least[1], LEAST_ASPECT * (right - left)), h)
-    return left, top, right, bottom
 
 
 def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
@@ -179,19 +129,6 @@ def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray)
     return np.where(cells[:, None] > 0, sums / np.maximum(cells, 1)[:, None], otherwise)
 
 
-def _side(mass: np.ndarray, cells: int) -> tuple[int, int]:
-    """Begin and end of an object's box along one axis."""
-    share = np.cumsum(mass) / mass.sum()
-    first, end = int(np.searchsorted(share, TRIMMED)), int(np.searchsorted(share, 1 - TRIMMED)) + 1
-    return _at_least(first, end, max(LEAST_SIDE, (end - first) * (1 + ENLARGED)), cells)
-
-
-def _at_least(first: int, end: int, length: float, cells: int) -> tuple[int, int]:
-    """Widen a span to a length about its middle, as far as the grid goes."""
-    more = max(0, int(np.ceil((length - (end - first)) / 2)))
-    return max(0, first - more), min(cells, end + more)
-
-
 def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -> np.ndarray:
     """(3, S, S) float32."""
     left, right = np.rint(box[[0, 2]] * scale[0]).astype(int)
@@ -201,21 +138,6 @@ def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -
     part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     normal = (part - np.array(PIXEL_MEAN, np.float32)) / np.array(PIXEL_STD, np.float32)
     return normal.transpose(2, 0, 1)
-
-
-@njit(cache=True, nogil=True)
-def _masses(planes: np.ndarray, last: np.ndarray, visible: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mass of each class per row, (K + 1, h), and per column, (K + 1, w)."""
-    h, w, classes = planes.shape
-    down, across = np.zeros((classes, h)), np.zeros((classes, w))
-    for y in range(h):
-        for x in range(w):
-            for c in range(1, classes):
-                mass = 1.0 if last[y, x] == c else planes[y, x, c]
-                if mass > visible:
-                    down[c, y] += mass
-                    across[c, x] += mass
-    return down, across
 
 
 @njit(cache=True, nogil=True)

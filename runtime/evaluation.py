@@ -18,9 +18,10 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.files import replace_file
+from shls.runtime.image_files import source_files
 from shls.runtime.masks import read_mask, write_mask
 from shls.runtime.metrics import Score, sequence_scores
-from shls.runtime.sources import Source, open_source, source_files
+from shls.runtime.sources import Source, open_source
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.types import Mask
 

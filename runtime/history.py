@@ -13,8 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from shls.runtime.boxes import box_of
 from shls.runtime.contract import RefinerContract
-from shls.runtime.crops import CHANNELS, Crops, Scene, box_of, cut_map, cut_out
+from shls.runtime.crops import CHANNELS, Crops, Scene, cut_map, cut_out
 
 
 class Mark(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.files import replace_file
-from shls.runtime.sources import natural_key
+from shls.runtime.image_files import natural_key
 
 MAX_OBJECTS = 254  # ids 1..254 in a byte; 255 is the datasets' "void"
 VOID = 255

@@ -16,8 +16,8 @@ import av
 import numpy as np
 
 from shls.runtime.errors import BadInput, MissingDependency
+from shls.runtime.image_files import source_files
 from shls.runtime.masks import encode_rle, overlay, write_mask
-from shls.runtime.sources import source_files
 from shls.runtime.types import Frame, Mask
 
 

@@ -5,8 +5,6 @@ One class per kind of source, and one function, `open_source`, that picks.
 
 from __future__ import annotations
 
-import glob
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +12,14 @@ from types import TracebackType
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from shls.runtime.errors import BadInput
+from shls.runtime.image_files import IMAGE_SUFFIXES, read_image, source_files
 from shls.runtime.types import Frame
 from shls.runtime.uris import is_live, redact
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 IMAGE_FPS = 24.0  # images carry no clock: the rate at which DAVIS and the cinema show them
-PRINTF_NUMBER = re.compile(r"%(0\d+)?d")
 
 
 class Source(ABC):
@@ -220,66 +216,6 @@ def open_source(uri: str, start: int = 0) -> Source:
     return ImageSource(name or files[0].resolve().parent.name, files, start)
 
 
-def source_files(uri: str) -> list[Path]:
-    """List the files that a source reads, in order, at least one; raises BadInput where there are none.
-
-    Cameras and streams read no files.
-    """
-    if is_live(uri):
-        return []
-    path = Path(uri)
-    if path.is_dir():
-        files = [entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-        if not files:
-            raise BadInput(f"{uri}: the folder has no images; expected files ending in {_suffixes()}")
-        return sorted((file for file in files), key=lambda file: natural_key(file.name))
-    if path.exists():  # before patterns: a file's own name may hold a % or a [
-        return [path]
-    if PRINTF_NUMBER.search(path.name):
-        files = _matching(path)
-    elif glob.has_magic(uri):
-        files = [Path(file) for file in sorted(glob.glob(uri), key=natural_key)]
-        files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    else:
-        raise BadInput(f"{uri}: no such file or folder; expected a video, a folder of images, or a pattern of names")
-    if not files:
-        raise BadInput(f"{uri}: no image has a name of this pattern; expected files ending in {_suffixes()}")
-    return files
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as (H, W, 3) uint8 RGB, upright; raises BadInput if it is missing, truncated or none."""
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise BadInput(f"{path}: not a readable image, or truncated; replace the file, or remove it from the folder")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def natural_key(name: str) -> tuple[list[int | str], str]:
-    """Sort key under which `frame2` comes before `frame10`."""
-    parts = re.split(r"(\d+)", name)  # text and digits in turn
-    return [int(part) if at % 2 else part.lower() for at, part in enumerate(parts)], name
-
-
-def _matching(pattern: Path) -> list[Path]:
-    """List the files that a printf pattern names, by number."""
-    number = PRINTF_NUMBER.search(pattern.name)
-    if number is None or not pattern.parent.is_dir():
-        return []
-    before, after = pattern.name[: number.start()], pattern.name[number.end() :]
-    shape = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    found = {}
-    for entry in pattern.parent.iterdir():
-        match = shape.fullmatch(entry.name)
-        if match and before + number.group() % int(match.group(1)) + after == entry.name:
-            found[int(match.group(1))] = entry
-    return [found[at] for at in sorted(found)]
-
-
 def _upright(picture: Any) -> np.ndarray:
     image: np.ndarray = picture.to_ndarray(format="rgb24")
     turns = round(picture.rotation / 90) % 4  # degrees, counter-clockwise, by which to turn for showing
@@ -304,7 +240,3 @@ def _is_cut(path: Path) -> bool:
 
 def _past_the_end(name: str, start: int, count: int) -> BadInput:
     return BadInput(f"{name}: has {count} frames, start is {start}; expected a start of at most {count - 1}")
-
-
-def _suffixes() -> str:
-    return ", ".join(sorted(IMAGE_SUFFIXES))

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from shls.runtime.errors import BadInput
-from shls.runtime.sources import IMAGE_SUFFIXES
+from shls.runtime.image_files import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

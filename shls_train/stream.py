@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shls.runtime.errors import BadInput
-from shls.runtime.sources import IMAGE_SUFFIXES
+from shls.runtime.image_files import IMAGE_SUFFIXES
 from shls.runtime.stills import Stills
 
 VISIT = 256

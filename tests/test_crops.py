@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shls.runtime.boxes import LEAST_SIDE, find_boxes
 from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD, SuperpixelSettings
-from shls.runtime.crops import CHANNELS, LEAST_SIDE, PRIOR, Crops, Scene, average, cut_out, find_boxes, put_back
+from shls.runtime.crops import CHANNELS, PRIOR, Crops, Scene, average, cut_out, put_back
 from shls.runtime.superpixels import SuperpixelTracker
 
 H, W = 96, 160

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.sources import natural_key, open_source, source_files
+from shls.runtime.image_files import natural_key, source_files
+from shls.runtime.sources import open_source
 from shls.runtime.types import Frame
 
 
