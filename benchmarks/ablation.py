@@ -23,7 +23,7 @@ from shls.runtime.segmenter import open_segmenter
 from shls.runtime.shipped import ASSETS
 from shls.runtime.sources import open_source
 from shls_train.config import TrainConfig
-from shls_train.loop import Progress
+from shls_train.run_log import Progress
 from shls_train.train import train
 
 HEIGHT, WIDTH = 480, 864

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.errors import BadInput
-from shls.runtime.evaluation import SequenceFiles, find_sequences, read_truth
 from shls.runtime.image_files import read_image, source_files
 from shls.runtime.metrics import jaccard, object_ids
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from shls.runtime.evaluation import SequenceFiles, find_sequences
+from shls.runtime.davis import SequenceFiles, find_sequences
 from shls.runtime.masks import read_mask
 from shls.runtime.metrics import jaccard
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter

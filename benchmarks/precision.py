@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from shls.runtime.bench import REFERENCE, Pair, find_models, pair_up
-from shls.runtime.evaluation import evaluate, find_sequences
+from shls.runtime.davis import find_sequences
+from shls.runtime.evaluation import evaluate
 from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
 from shls.runtime.preprocess import to_input
 from shls.runtime.segmenter import open_segmenter

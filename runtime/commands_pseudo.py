@@ -43,8 +43,8 @@ def pseudo(
     _write(stills, out / FUSED if refine else out, "fused masks", partial(find_object, describe=describe))
     if refine:
         require("torch", "train")
-        from shls_train.loop import Progress
         from shls_train.pseudo_masks import PseudoMasks
+        from shls_train.run_log import Progress
         from shls_train.saliency_network import predict
         from shls_train.saliency_training import SaliencyConfig, self_train
 

@@ -6,7 +6,6 @@ bit on a CPU, the run that was not.
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections import deque
@@ -30,7 +29,7 @@ from shls_train.checkpoint import (
 )
 from shls_train.config import Schedule
 from shls_train.distributed import average, average_gradients, processes, rank, synchronise_norms, wait
-from shls_train.events import EventFile
+from shls_train.run_log import Progress, RunLog
 
 CHECKPOINT_EVERY = 200
 PREFETCHED = 16
@@ -47,22 +46,6 @@ class Losses(NamedTuple):
     loss: Tensor
     scalars: dict[str, float]
     images: int
-
-
-class Progress(NamedTuple):
-    """One optimiser step, as told to the progress bar and written to the log; validated are only a few."""
-
-    step: int
-    loss: float
-    scalars: dict[str, float]
-    lr: float
-    images: int
-    seconds: float
-    validation: dict[str, float]
-
-    @property
-    def images_per_second(self) -> float:
-        return self.images / self.seconds
 
 
 class Task(Protocol):
@@ -134,7 +117,7 @@ def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], No
     optimizer = torch.optim.AdamW(_parameter_groups(task.network), lr=recipe.lr)
     step = _resume(out, recipe, task, optimizer)
     begun = time.perf_counter()
-    with _Log(out, step) as log, _Batches(task, step, recipe.steps) as batches:
+    with RunLog(out, step) as log, _Batches(task, step, recipe.steps) as batches:
         for step, batch in batches:
             progress = _optimise(task, optimizer, batch, step, recipe, out)
             now = time.perf_counter()
@@ -239,58 +222,6 @@ def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Opti
 
 def _meta(step: int, recipe: Schedule, task: Task) -> dict[str, Any]:
     return {"step": step, "config": asdict(recipe), "inputs": task.inputs, "torch": torch.__version__}
-
-
-class _Log:
-    """The run's tables, cut back to the step that it resumes from, and the same for TensorBoard."""
-
-    def __init__(self, out: Path, step: int) -> None:
-        self._out = out
-        self._steps, self._validations = (_Table(out / f"{name}.csv", step) for name in ("log", "validation"))
-        self._events = EventFile(out)
-
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._events.close()
-
-    def write(self, at: Progress) -> None:
-        """Raises BadInput where the disk does not take it."""
-        try:
-            self._write(at)
-        except OSError as error:
-            raise BadInput(f"{self._out}: cannot be written ({error.strerror}); free some space and resume") from error
-
-    def _write(self, at: Progress) -> None:
-        trained = {"loss": at.loss, **at.scalars}
-        texts = {name: f"{value:.5f}" for name, value in trained.items()}
-        rest = {"lr": f"{at.lr:.3e}", "images_per_second": f"{at.images_per_second:.2f}"}
-        self._steps.write({"step": str(at.step), **texts, **rest})
-        scalars = {f"train/{name}": value for name, value in trained.items()}
-        scalars |= {"lr": at.lr, "images_per_second": at.images_per_second}
-        if at.validation:
-            self._validations.write({"step": str(at.step)} | {n: f"{v:.5f}" for n, v in at.validation.items()})
-            scalars |= {f"validation/{name}": value for name, value in at.validation.items()}
-        self._events.add(at.step, scalars)
-
-
-class _Table:
-    """A CSV file whose first column is the step; rows after the one resumed from are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        if rank() == 0 and path.exists():
-            header, *rows = path.read_text().splitlines(keepends=True) or [""]
-            kept = [row for row in rows if int(row.split(",")[0]) <= step]
-            path.write_text("".join([header, *kept]) if kept else "")
-
-    def write(self, row: dict[str, str]) -> None:
-        with self._path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if file.tell() == 0:
-                writer.writerow(row)
-            writer.writerow(row.values())
 
 
 class _Batches:

@@ -28,8 +28,9 @@ from shls.runtime.stills import Stills
 from shls_train.checkpoint import load_checkpoint, load_weights
 from shls_train.config import Schedule
 from shls_train.distributed import training_device
-from shls_train.loop import Losses, Progress, fit
+from shls_train.loop import Losses, fit
 from shls_train.pseudo_masks import PseudoMasks
+from shls_train.run_log import Progress
 from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, squash
 
 MOST = 10_000  # stills that are held in memory and learned from; what was learned serves all others

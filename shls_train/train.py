@@ -18,7 +18,7 @@ from shls_train.checkpoint import EMBEDDINGS
 from shls_train.clips import MOST_OBJECTS, Clip, ClipSize, make_clip
 from shls_train.config import TrainConfig
 from shls_train.distributed import gather, joined, processes, share, total, training_device
-from shls_train.loop import Losses, Progress, TrainingFailed, fit, mixed_precision
+from shls_train.loop import Losses, TrainingFailed, fit, mixed_precision
 from shls_train.losses import Matching, dense_correspondence
 from shls_train.losses_nt_xent import nt_xent
 from shls_train.network import Embedding
@@ -26,6 +26,7 @@ from shls_train.objects import Cut, Objects, cut_frames, join
 from shls_train.pictures import draw_clusters, draw_matches, write_picture
 from shls_train.pieces import cut_out
 from shls_train.pseudo_masks import PseudoMasks
+from shls_train.run_log import Progress
 from shls_train.stream import StillStream
 from shls_train.validation import follow_clips, held_out_clips
 

@@ -22,11 +22,12 @@ from shls_train.clips import Clip, ClipSize
 from shls_train.config import RefinerConfig
 from shls_train.distributed import gather, joined, processes, rank, share, training_device
 from shls_train.folding import embedding_digest
-from shls_train.loop import Losses, Progress, fit, mixed_precision
+from shls_train.loop import Losses, fit, mixed_precision
 from shls_train.network import Embedding
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import RefinerNetwork, contract_of
 from shls_train.rollout import Sample, TorchRefiner, follow, mirrored, roll_out
+from shls_train.run_log import Progress
 from shls_train.scene_stream import SceneStream
 from shls_train.train import normalise
 

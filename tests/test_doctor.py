@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime import cli, doctor
-from shls.runtime.doctor import Finding, check_cameras, check_device, check_memory, examine
+from shls.runtime import cli, doctor, installed
+from shls.runtime.doctor import check_cameras, check_device, check_memory, examine
+from shls.runtime.findings import Finding, Status
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -46,9 +47,9 @@ def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_two_onnxruntimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-gpu", "numpy")]
-    monkeypatch.setattr(doctor, "distributions", lambda: installed)
-    first = next(doctor.check_onnxruntime())
+    two = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-gpu", "numpy")]
+    monkeypatch.setattr(installed, "distributions", lambda: two)
+    first = next(installed.check_onnxruntime())
     assert first.status == "problem"
     assert "onnxruntime and onnxruntime-gpu" in first.text
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in first.fix
@@ -59,13 +60,13 @@ def test_a_provider_that_is_listed_and_does_not_start() -> None:
         return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
 
     library = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=session)
-    assert doctor._try_provider(library, "CUDAExecutionProvider").status == "warning"
-    assert doctor._try_provider(library, "CPUExecutionProvider").status == "OK"
+    assert installed._try_provider(library, "CUDAExecutionProvider").status == "warning"
+    assert installed._try_provider(library, "CPUExecutionProvider").status == "OK"
 
 
 def test_the_smallest_model_is_what_onnx_writes() -> None:
     onnx = pytest.importorskip("onnx", reason="only the exporter's packages can write models")
-    model = onnx.load_from_string(doctor.IDENTITY)
+    model = onnx.load_from_string(installed.IDENTITY)
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node] == ["Identity"]
 
@@ -132,7 +133,7 @@ def test_cameras(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [("OK", 0), ("warning", 0), ("problem", 1)])
-def test_command(status: doctor.Status, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command(status: Status, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "examine", lambda: [Finding("thing", status, "is so", "mend it")])
     result = CliRunner().invoke(cli.app, ["doctor", "--json", str(tmp_path / "found.json")])
     assert result.exit_code == code

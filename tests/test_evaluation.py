@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from shls.runtime.davis import find_sequences
 from shls.runtime.errors import BadInput
-from shls.runtime.evaluation import Report, Result, evaluate, find_sequences, result_key
+from shls.runtime.evaluation import Report, Result, evaluate, result_key
 from shls.runtime.masks import read_mask, write_mask
 from shls.runtime.metrics import Score
 

@@ -12,8 +12,8 @@ import torch
 from shls.runtime.errors import BadInput
 from shls.runtime.stills import Stills
 from shls_train import loop, saliency_training
-from shls_train.loop import Progress
 from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
+from shls_train.run_log import Progress
 from shls_train.saliency_fusion import find_object
 from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, predict
 from shls_train.saliency_training import (

@@ -24,10 +24,11 @@ from shls_train import loop
 from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
 from shls_train.clips import ClipSize
 from shls_train.config import TrainConfig
-from shls_train.loop import Progress, TrainingFailed, learning_rate
+from shls_train.loop import TrainingFailed, learning_rate
 from shls_train.network import EdgeNet
 from shls_train.pieces import cut_out
 from shls_train.pseudo_masks import PseudoMasks
+from shls_train.run_log import Progress
 from shls_train.stream import StillStream
 from shls_train.train import Batch, Views, check_alive, sample_points, train
 
