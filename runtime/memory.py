@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 from shls.runtime import nearest, packing
+from shls.runtime.centroids import Centroids
 from shls.runtime.contract import MemorySettings
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.types import Readout
@@ -23,12 +24,6 @@ FIRST_REACH = 3.0
 
 CENTROID_HANDICAP = 0.03
 """Subtracted from a centroid's cosine similarity: what is known without a place convinces less."""
-
-CONFIDENT = 0.9
-"""Least probability of an entry that moves a centroid."""
-
-INERTIA = 512.0
-"""Entries after which a centroid stops getting heavier."""
 
 CERTAIN = (1 << 16) - 1
 """Probability 1 as it is stored."""
@@ -67,9 +62,7 @@ class Memory:
         self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
         self._boxes = np.zeros((slots, 0, 4), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
-        self._centroids = np.zeros((objects + 1, settings.clusters, dim), np.float32)
-        self._weights = np.zeros((objects + 1, settings.clusters), np.float32)
-        self._packed = np.zeros((objects + 1, 0, packing.GROUP * packing.LANES), np.uint8)
+        self._centroids = Centroids(objects + 1, settings.clusters, dim)
         self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
         self._written = 0  # frames that are or were in slots which may be, and the first
 
@@ -77,7 +70,7 @@ class Memory:
     def nbytes(self) -> int:
         """Bytes of state."""
         frames = (self._features, self._centres, self._boxes, self._probabilities)
-        return sum(array.nbytes for array in (*frames, self._centroids, self._packed))
+        return sum(array.nbytes for array in frames) + self._centroids.nbytes
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
         """Remember a frame. The first one written is never forgotten; the oldest recent one becomes centroids.
@@ -88,7 +81,8 @@ class Memory:
         centres : (N, 2) float32, x and y in pixels
         probabilities : (N, K + 1) float32
         """
-        expected = (len(features), self._centroids.shape[2]), (len(features), len(self._centroids))
+        classes, _, dim = self._centroids.features.shape
+        expected = (len(features), dim), (len(features), classes)
         if (features.shape, probabilities.shape) != expected:
             raise ShapeMismatch(
                 f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}"
@@ -112,7 +106,7 @@ class Memory:
         features, centres, probabilities : as `write` takes them
         """
         if self._written <= 1 and self._fixed == 1:
-            self._written, self._weights[:] = 0, 0
+            self._written = 0
             self.write(features, centres, probabilities)
             return
         if self._fixed == 2:
@@ -143,10 +137,8 @@ class Memory:
             features, places, packing.spatial_order(places[0], self._size), visit, reach,
             self._features, self._centres, self._boxes, self._settings.neighbours,
         )  # fmt: skip
-        known = np.zeros((len(self._weights), self._packed.shape[1] * packing.GROUP), bool)
-        known[:, : self._weights.shape[1]] = self._weights > 0
-        nearby = nearest.class_cosines(features, self._packed, known)
-        flat = self._probabilities.reshape(-1, len(self._centroids))
+        nearby = self._centroids.cosines(features)
+        flat = self._probabilities.reshape(-1, nearby.shape[1])
         temperature, handicap = np.float32(self._settings.temperature), np.float32(CENTROID_HANDICAP)
         return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
 
@@ -180,34 +172,12 @@ class Memory:
     def _learn(self, slot: int, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Move the centroids: seeded by the first frame, afterwards by the frame that leaves the ring."""
         if self._written == 0:
-            _seed(features, probabilities, CONFIDENT, self._centroids, self._weights)
+            self._centroids.seed(features, probabilities)
         else:
-            count = int(self._counts[slot])
-            features = packing.unpack(self._features[slot], nearest.offset(), count, self._centroids.shape[2])
+            count, dim = int(self._counts[slot]), self._centroids.features.shape[2]
+            features = packing.unpack(self._features[slot], nearest.offset(), count, dim)
             probabilities = self._probabilities[slot, :count] / np.float32(CERTAIN)
-        _cluster(features, probabilities, CONFIDENT, INERTIA, self._centroids, self._weights)
-        self._packed = np.stack([packing.pack(centroids, nearest.offset()) for centroids in self._centroids])
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _cosine(one: np.ndarray, two: np.ndarray) -> np.float32:
-    """Dot product of two (D,) float32; numba's own needs SciPy."""
-    cosine = np.float32(0)
-    for d in range(len(one)):
-        cosine += one[d] * two[d]
-    return cosine
-
-
-@njit(cache=True, nogil=True)
-def _nearest(feature: np.ndarray, centroids: np.ndarray, weights: np.ndarray) -> tuple[int, np.float32]:
-    """Index and cosine of the nearest of an object's centroids; -1 and -2 if it has none."""
-    nearest, best = -1, np.float32(-2)
-    for i in range(len(weights)):
-        if weights[i] > 0:
-            cosine = _cosine(feature, centroids[i])
-            if cosine > best:
-                nearest, best = i, cosine
-    return nearest, best
+        self._centroids.learn(features, probabilities)
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -252,56 +222,3 @@ def _attend(entries: np.ndarray, nearby: np.ndarray, attention: np.ndarray) -> N
             if c != k:
                 attention[k - 1, 1] = max(attention[k - 1, 1], entries[c])
                 attention[k - 1, 3] = max(attention[k - 1, 3], nearby[c])
-
-
-@njit(cache=True, nogil=True)
-def _seed(
-    features: np.ndarray,
-    probabilities: np.ndarray,
-    confident: float,
-    centroids: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
-    N = len(features)
-    classes, clusters = weights.shape
-    for c in range(classes):
-        likeness = np.full(N, -2, np.float32)
-        for i in range(clusters):
-            chosen = -1
-            for n in range(N):
-                if probabilities[n, c] > confident and (chosen < 0 or likeness[n] < likeness[chosen]):
-                    chosen = n
-            if chosen < 0 or likeness[chosen] > 0.999:
-                break
-            centroids[c, i] = features[chosen]
-            weights[c, i] = 1
-            for n in range(N):
-                likeness[n] = max(likeness[n], _cosine(features[n], features[chosen]))
-
-
-@njit(cache=True, nogil=True)
-def _cluster(
-    features: np.ndarray,
-    probabilities: np.ndarray,
-    confident: float,
-    inertia: float,
-    centroids: np.ndarray,
-    weights: np.ndarray,
-) -> None:
-    """One step of spherical k-means per object: each confident entry pulls its nearest centroid."""
-    N = len(features)
-    classes, clusters = weights.shape
-    for c in range(classes):
-        sums = centroids[c] * weights[c].reshape(-1, 1)
-        for n in range(N):
-            if probabilities[n, c] <= confident:
-                continue
-            nearest = _nearest(features[n], centroids[c], weights[c])[0]
-            if nearest >= 0:
-                sums[nearest] += features[n]
-                weights[c, nearest] = min(weights[c, nearest] + 1, inertia)
-        for i in range(clusters):
-            length = np.sqrt(np.sum(sums[i] ** 2))
-            if weights[c, i] > 0 and length > 0:
-                centroids[c, i] = sums[i] / length

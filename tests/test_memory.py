@@ -50,11 +50,11 @@ def slow_read(
             classes += list(probabilities[near])
         order = np.argsort(cosines)[::-1][: settings.neighbours]
         cosines, classes = [cosines[i] for i in order], [classes[i] for i in order]
-        for c, centroids in enumerate(memory._centroids):
-            known = centroids[memory._weights[c] > 0]
+        for c, centroids in enumerate(memory._centroids.features):
+            known = centroids[memory._centroids.weights[c] > 0]
             if len(known):
                 cosines.append((eight_bits(known) @ eight_bits(features[n])).max() - module.CENTROID_HANDICAP)
-                classes.append(np.eye(len(memory._centroids))[c])
+                classes.append(np.eye(frames[0][2].shape[1])[c])
         weights = np.exp((np.array(cosines) - max(cosines)) / settings.temperature)
         votes.append(weights @ np.array(classes) / weights.sum())
     return np.array(votes)
@@ -134,7 +134,7 @@ def test_centroids_have_unit_length_and_clusters_are_found() -> None:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     memory = Memory(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1)
     memory.write(features, places(rng, 40), np.tile(np.array([[0, 1]], np.float32), (40, 1)))
-    centroids = memory._centroids[1]
+    centroids = memory._centroids.features[1]
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
     assert sorted(np.argmax(centroids, axis=1).tolist()) == [0, 1]
     assert (centroids.max(axis=1) > 0.99).all()
