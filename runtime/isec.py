@@ -57,8 +57,8 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     height, width = image.shape[:2]
     padded = -(-width // LANES) * LANES
     chunks = min(get_num_threads(), height)
-    raw, planes = (np.zeros((3, height, padded), np.uint8) for _ in range(2))
-    to_planes(image, raw, planes, chunks)
+    planes = np.zeros((3, height, padded), np.uint8)
+    to_planes(image, planes, chunks)
     labels = np.zeros((height, padded), np.uint16)
     count = _grow(_cores(_edges(planes[:, :, :width])), labels)
     space = runs.allocate(height, width)

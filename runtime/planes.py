@@ -31,14 +31,13 @@ def checked_image(image: np.ndarray) -> np.ndarray:
     return image if image.strides[1:] == (3, 1) else np.ascontiguousarray(image)
 
 
-def to_planes(image: np.ndarray, raw: np.ndarray, planes: np.ndarray, chunks: int) -> None:
+def to_planes(image: np.ndarray, planes: np.ndarray, chunks: int) -> None:
     """Fill the colour planes of an image.
 
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB, from `checked_image`
-    raw : (3, H, P) uint8, work space; P is at least W and a multiple of LANES
-    planes : (3, H, P) uint8, out
+    planes : (3, H, P) uint8, out; P is at least W and a multiple of LANES
         0..127: (R + 2 G + B) / 8, and R - B + 64, 2 G - R - B + 64 clipped; then smoothed 1-2-1 both ways.
         Columns from W on are left alone.
     chunks : bands of rows that are worked on in parallel
@@ -47,8 +46,7 @@ def to_planes(image: np.ndarray, raw: np.ndarray, planes: np.ndarray, chunks: in
     if width < LANES:
         image = np.pad(image, ((0, 0), (0, LANES - width), (0, 0)))
     # An address, since numba would compile again for arrays that are read-only or have gaps.
-    _convert(image.ctypes.data, image.strides[0], raw, image.shape[1], chunks)
-    _smooth(raw, planes, width, chunks)
+    _fill(image.ctypes.data, image.strides[0], planes, width, chunks)
 
 
 @intrinsic
@@ -86,32 +84,39 @@ def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def _convert(at_image: int, stride: int, planes: np.ndarray, width: int, chunks: int) -> None:
+def _fill(at_image: int, stride: int, planes: np.ndarray, width: int, chunks: int) -> None:
+    """Convert and smooth row by row, so that what is converted stays in the first-level cache."""
     height, padded = planes.shape[1:]
-    size = height * padded
-    at_planes = planes.ctypes.data
     for chunk in prange(chunks):
-        for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
-            for block in range(0, width, LANES):
-                x = min(block, width - LANES)  # the last block overlaps the one before
-                at = at_planes + y * padded + x
-                _opponent(at_image + y * stride + 3 * x, at, at + size, at + 2 * size)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _smooth(raw: np.ndarray, planes: np.ndarray, width: int, chunks: int) -> None:
-    """1-2-1 in both directions; the border repeats."""
-    height = raw.shape[1]
-    u16 = np.uint16  # numba widens every sum to 64 bits: casting back lets LLVM keep 16
-    for chunk in prange(chunks):
+        top, bottom = chunk * height // chunks, (chunk + 1) * height // chunks
+        recent = np.empty((3, 3, padded), np.uint8)  # row modulo 3, channel
         column = np.empty(width + 2, np.uint16)
-        left, middle, right = column[:width], column[1 : width + 1], column[2:]
-        for c in range(3):
-            for y in range(chunk * height // chunks, (chunk + 1) * height // chunks):
-                above, here, below = raw[c, max(y - 1, 0)], raw[c, y], raw[c, min(y + 1, height - 1)]
-                for x in range(width):
-                    middle[x] = u16(u16(above[x]) + u16(u16(here[x]) * u16(2)) + u16(below[x]))
-                column[0], column[width + 1] = column[1], column[width]
-                row = planes[c, y]
-                for x in range(width):
-                    row[x] = np.uint8(u16(left[x] + right[x] + u16(middle[x] * u16(2)) + u16(8)) >> u16(4))
+        for y in range(max(top - 1, 0), top + 1):
+            _convert_row(at_image + y * stride, recent[y % 3], width)
+        for y in range(top, bottom):
+            up, down = max(y - 1, 0), min(y + 1, height - 1)
+            _convert_row(at_image + down * stride, recent[down % 3], width)
+            for c in range(3):
+                _smooth_row(recent[up % 3, c], recent[y % 3, c], recent[down % 3, c], column, planes[c, y])
+
+
+@njit(cache=True, nogil=True)
+def _convert_row(at_row: int, out: np.ndarray, width: int) -> None:
+    padded, at_out = out.shape[1], out.ctypes.data
+    width = max(width, LANES)
+    for block in range(0, width, LANES):
+        x = min(block, width - LANES)  # the last block overlaps the one before
+        _opponent(at_row + 3 * x, at_out + x, at_out + padded + x, at_out + 2 * padded + x)
+
+
+@njit(cache=True, nogil=True)
+def _smooth_row(above: np.ndarray, here: np.ndarray, below: np.ndarray, column: np.ndarray, out: np.ndarray) -> None:
+    """1-2-1 in both directions; the border repeats. `column` is work space of two more than the width."""
+    width = len(column) - 2
+    left, middle, right = column[:width], column[1 : width + 1], column[2:]
+    u16 = np.uint16  # numba widens every sum to 64 bits: casting back lets LLVM keep 16
+    for x in range(width):
+        middle[x] = u16(u16(above[x]) + u16(u16(here[x]) * u16(2)) + u16(below[x]))
+    column[0], column[width + 1] = column[1], column[width]
+    for x in range(width):
+        out[x] = np.uint8(u16(left[x] + right[x] + u16(middle[x] * u16(2)) + u16(8)) >> u16(4))

@@ -148,15 +148,17 @@ def _paint(
     out = np.empty((labels.shape[0], width), np.int32)
     sums = np.zeros((chunks, total, 3), np.int64)
     for chunk in prange(chunks):
-        for j in range(chunk * count // chunks, (chunk + 1) * count // chunks):
-            _paint_row(labels[(j + 1) * every - 1], runs, j, (j + 1) * every - 1, out, sums[chunk])
-    for chunk in prange(chunks if every == 2 else 0):
-        row, starts = np.empty(labels.shape[1], np.int32), np.empty(width + 1, np.int32)
-        between = (len(out) + 1) // 2
-        for j in range(chunk * between // chunks, (chunk + 1) * between // chunks):
-            _choose(planes, labels, 2 * j, max(1, 2 * j - 1), min(2 * j + 1, 2 * count - 1), row)
-            out[2 * j] = row[:width]
-            _count(out[2 * j], 2 * j, starts, sums[chunk])
+        top, bottom = chunk * count // chunks, (chunk + 1) * count // chunks
+        for j in range(top, bottom):
+            y = (j + 1) * every - 1
+            _paint_row(labels[y], runs, j, y, out, sums[chunk])
+            if every == 2 and j > top:  # between two rows that are still in the cache
+                _choose(planes, labels, y - 1, count, out, sums[chunk])
+    if every == 2:
+        for chunk in range(chunks):
+            _choose(planes, labels, chunk * count // chunks * 2, count, out, sums[0])
+        if len(out) > 2 * count:
+            _choose(planes, labels, 2 * count, count, out, sums[0])
     centres, areas = np.empty((total, 2), np.float32), np.empty(total, np.int32)
     for k in range(total):
         n, x, y = 0, 0, 0
@@ -181,10 +183,12 @@ def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sum
 
 
 @njit(cache=True, nogil=True)
-def _choose(planes: np.ndarray, labels: np.ndarray, y: int, up: int, down: int, out: np.ndarray) -> None:
-    """Label row y, pixel by pixel like row `up` or `down`, whichever's colour is nearer; all columns."""
+def _choose(planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.ndarray, sums: np.ndarray) -> None:
+    """Label row y, pixel by pixel like the row above or below, whichever's colour is nearer; `count` rows have labels."""
     height, padded = labels.shape
+    up, down = max(1, y - 1), min(y + 1, 2 * count - 1)
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
+    row = np.empty(padded, np.int32)
     for x in range(0, padded, LANES):
         _like_nearer(
             at_planes + y * padded + x,
@@ -193,13 +197,16 @@ def _choose(planes: np.ndarray, labels: np.ndarray, y: int, up: int, down: int, 
             height * padded,
             at_labels + 2 * (up * padded + x),
             at_labels + 2 * (down * padded + x),
-            out.ctypes.data + 4 * x,
+            row.ctypes.data + 4 * x,
         )
+    out[y] = row[: out.shape[1]]
+    _count(out[y], y, sums)
 
 
 @njit(cache=True, nogil=True)
-def _count(row: np.ndarray, y: int, starts: np.ndarray, sums: np.ndarray) -> None:
-    """Add the stretches of row y to the sums; starts is work space."""
+def _count(row: np.ndarray, y: int, sums: np.ndarray) -> None:
+    """Add the stretches of row y to the sums."""
+    starts = np.empty(len(row) + 1, np.int32)
     n = np.uint64(1)
     for x in range(1, len(row)):
         starts[n] = x

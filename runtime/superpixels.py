@@ -95,7 +95,7 @@ class SuperpixelTracker:
         if (height, width) != self._shape:
             self._allocate(height, width)
         chunks = min(get_num_threads(), -(-height // assignment.BAND))
-        to_planes(image, self._raw, self._planes, chunks)
+        to_planes(image, self._planes, chunks)
         before, self._thumbnail = self._thumbnail, following.thumbnail(self._planes[0, :, :width], following.THUMB)
         self.warm = self._usual >= 0 and self._follow(*following.motion(before, self._thumbnail, following.FASTEST))
         if not self.warm:
@@ -141,7 +141,6 @@ class SuperpixelTracker:
         padded = -(-width // LANES) * LANES
         self._shape = height, width
         self._usual = -1.0
-        self._raw = np.zeros((3, height, padded), np.uint8)
         self._planes = np.zeros((3, height, padded), np.uint8)
         self._labels = np.zeros((height, padded), np.uint16)
         self._nearest = np.empty((height, padded), np.uint16)

@@ -104,8 +104,8 @@ def test_threads_do_not_change_the_result() -> None:
 
 def test_planes_are_what_they_say() -> None:
     image = np.random.default_rng(1).integers(0, 256, (9, 37, 3), np.uint8)
-    raw, out = np.zeros((3, 9, 48), np.uint8), np.zeros((3, 9, 48), np.uint8)
-    planes.to_planes(image, raw, out, 1)
+    out = np.zeros((3, 9, 48), np.uint8)
+    planes.to_planes(image, out, 2)
     r, g, b = np.moveaxis(image.astype(int), 2, 0)
     expected = np.stack([(r + 2 * g + b) // 8, np.clip(r - b + 64, 0, 127), np.clip(2 * g - r - b + 64, 0, 127)])
     padded = np.pad(expected, ((0, 0), (1, 1), (1, 1)), mode="edge")
