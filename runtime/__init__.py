@@ -21,7 +21,7 @@ __all__ = ["VideoSegmenter", "open_segmenter"]
 
 # Idle OpenMP threads spin by default, which slows every kernel many times over beside another busy process.
 # OpenMP reads this once, so it must stand before numba loads it. Where cores are to spare GOMP_SPINCOUNT=3000 may pay:
-# warm superpixels on two idle cores took 2.0 ms in place of 2.9 (`benchmarks/core.py`), beside a decoder they took longer.
+# on two idle cores warm superpixels took 2.0 ms in place of 2.9 (`benchmarks/core.py`), beside a decoder more.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 cache.choose(Path(__file__).parent)
 

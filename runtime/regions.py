@@ -184,7 +184,7 @@ def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sum
 
 @njit(cache=True, nogil=True)
 def _choose(planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.ndarray, sums: np.ndarray) -> None:
-    """Label row y, pixel by pixel like the row above or below, whichever's colour is nearer; `count` rows have labels."""
+    """Label row y, pixel by pixel like the row above or below, whichever is nearer in colour; `count` have labels."""
     height, padded = labels.shape
     up, down = max(1, y - 1), min(y + 1, 2 * count - 1)
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
