@@ -55,7 +55,7 @@ def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     Raises
     ------
     ShapeMismatch
-        If the features are no (D, h, w) map, or the map is larger than the frame.
+        If the features are no (D, h, w) map.
     """
     return _unit_rows(_sums(features, superpixels))
 
