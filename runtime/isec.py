@@ -9,9 +9,8 @@ after the first.
 
 `settings.count` fixes the least area only: the number of regions follows the content.
 
-Tried and dropped (J, the ceiling of the foreground's IoU, at so many regions; as below 0.882 at 1,174):
-edges of luma alone (0.869 at 1,117); one step of joining (0.877 at 1,060); four (0.890 at 1,461, half as
-long again).
+Tried and dropped: edges of luma alone, and joining in one step, express less; joining in four steps makes many more
+regions, and takes longer, for a little. `benchmarks/superpixels.py` prints how well the regions can express objects.
 """
 
 from __future__ import annotations
