@@ -114,7 +114,7 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
     mask[: (image.shape[0] + 1) // 2] = 1
     segmenter.start(image, mask)
     segmenter.step(image)
-    segmenter.stopwatch.seconds.clear()
+    segmenter.stopwatch.restart()
     return time.perf_counter() - begun
 
 

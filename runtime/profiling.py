@@ -101,7 +101,7 @@ def profile(
         If there are fewer than two frames.
     """
     warm = warm_up(segmenter, noise(source.size))
-    segmenter.stopwatch = Stopwatch(keep=None)
+    segmenter.stopwatch.restart(keep=None)
     with device_readers() if readers is None else nullcontext(readers) as found, Sampler(found) as sampler:
         begun = time.perf_counter()
         done = follow(source, segmenter, centre_mask, NullSink(), progress, overlap=overlap)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 
 from shls.runtime.contract import Contract, RefinerContract
@@ -17,17 +13,14 @@ from shls.runtime.history import History, channels
 from shls.runtime.kernels import in_turn
 from shls.runtime.memories import Memories
 from shls.runtime.memory import Memory
-from shls.runtime.motion import MotionTracker
-from shls.runtime.preprocess import to_input
 from shls.runtime.presence import Presence
 from shls.runtime.refine import decide, grid_of, spread
 from shls.runtime.refiner import Refiner, open_refiner, refine_objects
 from shls.runtime.session import Session, open_session
 from shls.runtime.shipped import ASSETS, EXACT, shipped_model, shipped_refiner
+from shls.runtime.sight import Seen, Sight, fit
 from shls.runtime.stopwatch import Stopwatch
-from shls.runtime.superfeatures import superfeatures
-from shls.runtime.superpixels import SuperpixelTracker, cut_along
-from shls.runtime.types import Mask, Readout, Superpixels
+from shls.runtime.types import Mask, Readout
 
 SHIPPED_MODEL = ASSETS / EXACT
 """In fp32, the same everywhere; `open_segmenter` takes the fastest."""
@@ -39,8 +32,6 @@ follows fast things better, but what leaks over an outline comes back with the n
 
 UNLIKELY = np.float32(1e-4)
 """Least probability that counts in odds."""
-
-T = TypeVar("T")
 
 
 def open_segmenter(
@@ -69,15 +60,6 @@ def open_segmenter(
     return VideoSegmenter(session, None if found is None else open_refiner(found, threads, device), overlap)
 
 
-class _Seen(NamedTuple):
-    """A frame after the stages that need no memory."""
-
-    image: np.ndarray
-    superpixels: Superpixels
-    map: np.ndarray  # (C, h, w), the network's
-    features: np.ndarray
-
-
 class VideoSegmenter:
     """Objects in, masks out: `start` with the first mask, then `step` for each further frame.
 
@@ -96,8 +78,7 @@ class VideoSegmenter:
             _check_pair(session.contract, refiner.contract)
         self.session, self.refiner = session, refiner
         self.stopwatch = Stopwatch()
-        beside = session.on_gpu if overlap is None else overlap
-        self._beside = ThreadPoolExecutor(1, "superpixels") if beside else None
+        self._sight = Sight(session, self.stopwatch, session.on_gpu if overlap is None else overlap)
         self._memories: Memories | None = None
         self._history: History | None = None
         self._size = (0, 0)
@@ -121,19 +102,14 @@ class VideoSegmenter:
         """
         _check_image(image)
         ids = _ids_of(mask, image.shape[:2])
-        contract = self.session.contract
         self._size = image.shape[:2]
-        self._superpixels = SuperpixelTracker(contract.superpixels)
-        self._motion = MotionTracker(contract.memory.recent)
-        small = self._working_image(image)
-        nearest = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        self._seen = self._see(image, small, nearest)
+        self._sight.restart()
+        self._seen = self._sight.look(image, mask)
         self._memories, self._presence = Memories(), Presence()
         refiner = self.refiner
         self._history = History(refiner.contract) if refiner and refiner.contract.past else None
-        self._take_in(self._memories, self._seen, nearest, ids)
-        shares = _shares(self._seen.superpixels, nearest, ids)
-        self._presence.mark(self._seen.features, self._seen.superpixels, shares, ids)
+        self._take_in(self._memories, self._seen, mask, ids)
+        self._mark(self._seen, mask, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
     @in_turn
@@ -164,15 +140,12 @@ class VideoSegmenter:
             raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
         kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
         labels = np.where(mask > 0, mask, kept)
-        nearest = cv2.resize(labels, self._seen.image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        superpixels = cut_along(self._seen.superpixels, nearest)
-        features = superfeatures(self._seen.map, superpixels, self.session.contract.head)
-        cut = self._seen._replace(superpixels=superpixels, features=features)
-        memories.correct(features, superpixels.centres, _shares(superpixels, nearest, memories.ids[1:]), ids)
+        cut = self._sight.cut(self._seen, labels)
+        memories.correct(cut.features, cut.superpixels.centres, _shares(cut, labels, memories.ids[1:]), ids)
         new = np.setdiff1d(ids, memories.ids)
         if new.size:
-            self._take_in(memories, cut, nearest, new)
-        self._presence.mark(features, superpixels, _shares(superpixels, nearest, ids), ids)
+            self._take_in(memories, cut, labels, new)
+        self._mark(cut, labels, ids)
         scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
         self._last = Mask(labels, scores)
         return self._last
@@ -211,13 +184,13 @@ class VideoSegmenter:
         memories = self._started()
         if image.shape[:2] != self._size:
             raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
-        self._seen = seen = self._see(image, self._working_image(image))
+        self._seen = seen = self._sight.look(image)
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres
-            readout = memories.read(seen.features, self._motion.trace(centres))
+            readout = memories.read(seen.features, self._sight.trace(centres))
         with self.stopwatch.time("presence"):
             readout, last, doubt = self._presence.judge(
-                readout, seen.features, seen.superpixels, self._carried(memories.ids), memories.ids
+                readout, seen.features, seen.superpixels, self._carried(seen, memories.ids), memories.ids
             )
         planes = self._decide_pixels(seen, readout, last)
         with self.stopwatch.time("remember"):
@@ -230,20 +203,13 @@ class VideoSegmenter:
         self._last = _renumbered(mask, memories.ids)
         return self._last
 
-    def _carried(self, ids: np.ndarray) -> np.ndarray:
-        """The last mask where it is in this frame, on the grid: columns of `ids`; after a cut, nothing.
-
-        Superpixels start afresh when a picture shakes, too; then the flow still leads from frame to frame.
-        """
-        h, w = grid_of(self._seen.superpixels.labels.shape)
-        if not self._superpixels.warm and not self._motion.explains():
-            return np.zeros((h, w), np.uint8)
+    def _carried(self, seen: Seen, ids: np.ndarray) -> np.ndarray:
+        """The last mask where it is in this frame, on the grid: columns of `ids`."""
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))
-        nearest = cv2.resize(self._last.labels, (w, h), interpolation=cv2.INTER_NEAREST_EXACT)
-        return self._motion.carry(columns[nearest])
+        return columns[self._sight.carry(self._last.labels, seen)]
 
-    def _decide_pixels(self, seen: _Seen, readout: Readout, last: np.ndarray) -> np.ndarray:
+    def _decide_pixels(self, seen: Seen, readout: Readout, last: np.ndarray) -> np.ndarray:
         """Probabilities on the grid of half the resolution, (h, w, K + 1)."""
         with self.stopwatch.time("spread"):
             planes = spread(readout.probabilities, seen.superpixels, seen.image)
@@ -253,7 +219,7 @@ class VideoSegmenter:
             scene = Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last)
             return refine_objects(scene, self._started().ids, self.refiner, self._history)
 
-    def _to_remember(self, seen: _Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
+    def _to_remember(self, seen: Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
         """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
         read = readout.probabilities
         if self.refiner is None:
@@ -267,54 +233,18 @@ class VideoSegmenter:
             raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
         return self._memories
 
-    def _take_in(self, memories: Memories, seen: _Seen, mask: np.ndarray, ids: np.ndarray) -> None:
-        """Follow what was marked in a frame from now on; `mask` has the superpixels' size."""
-        memories.add(self._remember(seen, mask, ids), ids)
+    def _take_in(self, memories: Memories, seen: Seen, mask: np.ndarray, ids: np.ndarray) -> None:
+        """Follow what was marked in a frame from now on."""
+        contract, nearest = self.session.contract, fit(mask, seen.image)
+        memory = Memory(contract.memory, (nearest.shape[0], nearest.shape[1]), contract.dim, len(ids))
+        memory.write(seen.features, seen.superpixels.centres, _shares(seen, mask, ids))
+        memories.add(memory, ids)
         if self._history:
-            self._history.mark(seen.map, mask, ids, grid_of(mask.shape))
+            self._history.mark(seen.map, nearest, ids, grid_of(nearest.shape))
 
-    def _remember(self, seen: _Seen, mask: np.ndarray, ids: np.ndarray) -> Memory:
-        """A new memory that holds what was marked in a frame; `mask` has the superpixels' size."""
-        contract = self.session.contract
-        memory = Memory(contract.memory, (mask.shape[0], mask.shape[1]), contract.dim, len(ids))
-        memory.write(seen.features, seen.superpixels.centres, _shares(seen.superpixels, mask, ids))
-        return memory
-
-    def _see(self, image: np.ndarray, small: np.ndarray, cut: np.ndarray | None = None) -> _Seen:
-        """Network, superpixels and flow; they do not depend on each other."""
-        waiting = self._start_beside(lambda: self._partition(small, cut))
-        with self.stopwatch.time("network"):
-            features = self.session.run(to_input(image, self.session.contract))
-        superpixels = waiting()
-        with self.stopwatch.time("pool"):
-            described = superfeatures(features, superpixels, self.session.contract.head)
-            return _Seen(small, superpixels, features, described)
-
-    def _partition(self, small: np.ndarray, cut: np.ndarray | None) -> Superpixels:
-        with self.stopwatch.time("superpixels"):
-            superpixels = self._superpixels.step(small)
-            if cut is not None:
-                superpixels = cut_along(superpixels, cut)
-        with self.stopwatch.time("flow"):
-            self._motion.step(small)
-        return superpixels
-
-    def _start_beside(self, work: Callable[[], T]) -> Callable[[], T]:
-        """Begin some work on the other thread, or here if there is none; what is returned gives the result."""
-        if self._beside is not None:
-            future: Future[T] = self._beside.submit(work)
-            return future.result
-        result = work()
-        return lambda: result
-
-    def _working_image(self, image: np.ndarray) -> np.ndarray:
-        """The frame, scaled down where it has more pixels than the network's input."""
-        contract = self.session.contract
-        scale = (contract.height * contract.width / (image.shape[0] * image.shape[1])) ** 0.5
-        if scale >= 1:
-            return image
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    def _mark(self, seen: Seen, mask: np.ndarray, ids: np.ndarray) -> None:
+        """Keep what the objects that are marked in a frame look like."""
+        self._presence.mark(seen.features, seen.superpixels, _shares(seen, mask, ids), ids)
 
 
 def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
@@ -350,12 +280,12 @@ def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return ids
 
 
-def _shares(superpixels: Superpixels, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _shares(seen: Seen, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """(N, K + 1) float32: which object each superpixel, which lies within one, belongs to; others are background."""
     column = np.zeros(256, np.intp)
     column[ids] = np.arange(1, len(ids) + 1)
-    owner = np.zeros(len(superpixels.areas), np.intp)
-    owner[superpixels.labels.ravel()] = column[mask.ravel()]
+    owner = np.zeros(len(seen.features), np.intp)
+    owner[seen.superpixels.labels.ravel()] = column[fit(mask, seen.image).ravel()]
     return np.eye(len(ids) + 1, dtype=np.float32)[owner]
 
 

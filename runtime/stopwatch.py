@@ -26,6 +26,11 @@ class Stopwatch:
 
     def __init__(self, keep: int | None = KEEP) -> None:
         self.seconds: dict[str, deque[float]] = {}
+        self.restart(keep)
+
+    def restart(self, keep: int | None = KEEP) -> None:
+        """Forget what was measured, and keep so many from now on."""
+        self.seconds.clear()
         self._keep = keep
 
     @contextmanager

@@ -109,7 +109,7 @@ def test_a_lamp_is_no_cut(segmenter: VideoSegmenter, rabbit: list[Shot]) -> None
     segmenter.start(*clip[0])
     for t, (image, truth) in enumerate(clip[1:], 1):
         labels = segmenter.step(image).labels
-        assert segmenter._superpixels.warm == (t != 3)
+        assert segmenter._sight._superpixels.warm == (t != 3)
         assert jaccard(labels > 0, truth > 0) > 0.7, t
 
 

@@ -32,3 +32,13 @@ def test_only_the_newest_are_kept_unless_all_are_wanted() -> None:
     assert len(some.seconds["stage"]) == KEEP
     assert some.seconds["stage"][0] == 5
     assert len(all_of_them.seconds["stage"]) == KEEP + 5
+
+
+def test_a_new_start_forgets_and_keeps_as_many_as_it_is_told() -> None:
+    watch = Stopwatch()
+    watch.add("stage", 1.0)
+    watch.restart(keep=2)
+    assert not watch.seconds
+    for at in range(3):
+        watch.add("stage", at)
+    assert list(watch.seconds["stage"]) == [1, 2]
