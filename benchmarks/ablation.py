@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from common import at_least, plainly
 from shls.export.to_onnx import export_onnx
 from shls.runtime.evaluation import Report, evaluate, result_key
 from shls.runtime.segmenter import open_segmenter
@@ -69,11 +70,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="keeps trainings, models and scores")
     parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="text file that lists the sequences")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--crop", type=int, default=192)
-    parser.add_argument("--batch", type=int, default=12, help="pairs a step")
-    parser.add_argument("--clips", type=int, default=4, help="clips a step")
-    parser.add_argument("--jobs", type=int, default=1, help="sequences at a time")
+    parser.add_argument("--steps", type=at_least(1), default=600)
+    parser.add_argument("--crop", type=at_least(1), default=192)
+    parser.add_argument("--batch", type=at_least(1), default=12, help="pairs a step")
+    parser.add_argument("--clips", type=at_least(0), default=4, help="clips a step")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="sequences at a time")
     return parser.parse_args()
 
 
@@ -122,4 +123,4 @@ def slug(name: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import skimage.data
 
+from common import new_picture, plainly, write_picture
 from shls.runtime.masks import overlay
 from shls.runtime.shipped import ASSETS
 from shls.runtime.sources import open_source
@@ -33,7 +34,7 @@ SHRUNK = (256, 144)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=new_picture)
     parser.add_argument("--stills", type=Path)
     parser.add_argument("--masks", type=Path)
     options = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
             write_masks(stills, options.masks, find_object, lambda _: None)
         scenes = Scenes(stills, PseudoMasks(options.masks), ClipSize())
         clips = [scenes.draw(np.random.default_rng(seed)) for seed in range(CLIPS)]
-    cv2.imwrite(str(options.out), np.vstack([row(clip) for clip in clips])[..., ::-1])
+    write_picture(options.out, np.vstack([row(clip) for clip in clips]))
 
 
 def write_stills(folder: Path) -> Path:
@@ -69,4 +70,4 @@ def row(clip: Clip) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

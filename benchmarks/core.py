@@ -13,22 +13,21 @@ from __future__ import annotations
 import argparse
 import cProfile
 import itertools
-import json
 import pstats
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import cv2
 import numba
 import numpy as np
 
+from common import add_clip, at_least, new_file, plainly, read_clip, write_json
 from shls.runtime.contract import Contract
 from shls.runtime.isec import isec
-from shls.runtime.masks import overlay, read_mask
+from shls.runtime.masks import overlay
 from shls.runtime.memory import Memory
 from shls.runtime.motion import MotionTracker
 from shls.runtime.pooling import pool
@@ -36,7 +35,6 @@ from shls.runtime.preprocess import to_input
 from shls.runtime.refine import decide, spread
 from shls.runtime.segmenter import SHIPPED_MODEL
 from shls.runtime.session import open_session
-from shls.runtime.sources import open_source
 from shls.runtime.superpixels import SuperpixelTracker, slic
 
 
@@ -52,28 +50,27 @@ class Stage:
 
 def main() -> None:
     """Measure and print."""
-    assets = SHIPPED_MODEL.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--source", default=str(assets / "bunny.mp4"))
-    parser.add_argument("--mask", type=Path, default=assets / "bunny_mask.png")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 1500], help="superpixels, N")
+    parser.add_argument("--json", type=new_file)
+    add_clip(parser)
+    parser.add_argument("--rounds", type=at_least(1), default=20)
+    parser.add_argument("--counts", type=at_least(1), nargs="+", default=[1000, 1500], help="superpixels, N")
     parser.add_argument("--profile", action="store_true", help="share of each stage in compiled code")
     args = parser.parse_args()
+    images, mask = read_clip(args, 12)
     if args.profile:
-        _print_profile(_stages(args.source, args.mask, args.counts[-1])[0], args.rounds)
+        _print_profile(_stages(images, mask, args.counts[-1])[0], args.rounds)
         return
     bandwidth, rate = _bandwidth(), _product_rate()
     print(f"copy {bandwidth:.1f} GB/s, float32 product {rate:.0f} GFLOP/s, {numba.get_num_threads()} threads")
     results: dict[str, dict[str, object]] = {}
     for count in args.counts:
-        stages, context = _stages(args.source, args.mask, count)
+        stages, context = _stages(images, mask, count)
         print(f"\n{context:<32}{'1 thread':>10}{'all':>9}{'floor':>9}{'ratio':>8}   peers (ms)")
         results[context] = {name: _measure(name, stage, args.rounds, bandwidth, rate) for name, stage in stages.items()}
     if args.json:
         counted = {context: {"stages": stages} for context, stages in results.items()}
-        args.json.write_text(json.dumps({"stages": results[context], "counts": counted}, indent=2) + "\n")
+        write_json(args.json, {"stages": results[context], "counts": counted})
 
 
 def _measure(name: str, stage: Stage, rounds: int, bandwidth: float, rate: float) -> dict[str, object]:
@@ -90,13 +87,10 @@ def _measure(name: str, stage: Stage, rounds: int, bandwidth: float, rate: float
     return {"ours_ms": ours, "ours_1_thread_ms": single, "floor_ms": floor, "peers": peers}
 
 
-def _stages(source: str, mask_file: Path, count: int) -> tuple[dict[str, Stage], str]:
-    with open_source(source) as frames:
-        images = [frame.image for frame in itertools.islice(frames, 12)]
+def _stages(images: list[np.ndarray], mask: np.ndarray, count: int) -> tuple[dict[str, Stage], str]:
     session = open_session(SHIPPED_MODEL)
     contract = replace(session.contract, superpixels=replace(session.contract.superpixels, count=count))
     H, W = images[0].shape[:2]
-    mask = read_mask(mask_file, (H, W))
     maps = [session.run(to_input(image, contract)) for image in images]
     cold = [slic(image, contract.superpixels) for image in images]
     seen = [(pool(*pair), pair[1].centres) for pair in zip(maps, cold, strict=True)]
@@ -259,4 +253,4 @@ def _product_rate() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

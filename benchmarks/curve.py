@@ -5,21 +5,41 @@ python benchmarks/curve.py docs/train-log.csv docs/loss.png
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from common import new_picture, plainly, write_picture
+from shls.runtime.errors import BadInput
 
 SIZE = (900, 360)  # width, height
 LEFT, RIGHT, TOP, BOTTOM = 60, 60, 30, 40
 LOSS, ACCURACY, INK, GRID = (180, 90, 20), (40, 110, 30), (60, 60, 60), (225, 225, 225)  # BGR
 
 
-def main(log: str, picture: str) -> None:
-    """Draw the log."""
-    with open(log) as file:
-        rows = list(csv.DictReader(file))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path, help="log.csv of a training of an embedding")
+    parser.add_argument("picture", type=new_picture)
+    options = parser.parse_args()
+    write_picture(options.picture, draw(read_log(options.log))[..., ::-1])
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read as a log ({error})") from error
+    if not rows or not {"step", "loss", "accuracy"} <= rows[0].keys():
+        raise BadInput(f"{path}: not the log of an embedding; expected columns step, loss and accuracy")
+    return rows
+
+
+def draw(rows: list[dict[str, str]]) -> np.ndarray:
+    """Curves of a log, (h, w, 3) uint8 BGR."""
     steps = np.array([int(row["step"]) for row in rows])
     canvas = np.full((SIZE[1], SIZE[0], 3), 255, np.uint8)
     top_loss = float(np.ceil(max(float(row["loss"]) for row in rows)))
@@ -36,7 +56,7 @@ def main(log: str, picture: str) -> None:
     _text(canvas, "InfoNCE loss", (LEFT, 20), LOSS)
     _text(canvas, "matching accuracy, mean of 50 steps", (LEFT + 130, 20), ACCURACY)
     _text(canvas, "step", (SIZE[0] // 2, SIZE[1] - 4))
-    cv2.imwrite(picture, canvas)
+    return canvas
 
 
 def _curve(canvas: np.ndarray, steps: np.ndarray, values: np.ndarray, colour: tuple[int, int, int]) -> None:
@@ -52,4 +72,4 @@ def _text(canvas: np.ndarray, text: str, at: tuple[int, int], colour: tuple[int,
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    plainly(main)

@@ -11,26 +11,22 @@ import argparse
 import itertools
 from pathlib import Path
 
-from shls.runtime.masks import read_mask
-from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
-from shls.runtime.sources import open_source
+from common import add_clip, at_least, plainly, read_clip
+from shls.runtime.segmenter import open_segmenter
 
 ALLOWED_MB = 5.0
 
 
 def main() -> None:
     """Run it."""
-    assets = SHIPPED_MODEL.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default=str(assets / "bunny.mp4"))
-    parser.add_argument("--mask", type=Path, default=assets / "bunny_mask.png")
-    parser.add_argument("--frames", type=int, default=2000)
+    add_clip(parser)
+    parser.add_argument("--frames", type=at_least(100), default=2000)
     args = parser.parse_args()
 
     segmenter = open_segmenter()
-    with open_source(args.source) as source:
-        images = [frame.image for frame in source]
-    segmenter.start(images[0], read_mask(args.mask, (images[0].shape[0], images[0].shape[1])))
+    images, mask = read_clip(args)
+    segmenter.start(images[0], mask)
     readings = []
     for count, image in enumerate(itertools.islice(itertools.cycle(images), 1, args.frames), 2):
         segmenter.step(image)
@@ -50,4 +46,4 @@ def _resident_mb() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from common import at_least, new_picture, plainly, write_picture
 from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image, source_files
@@ -43,11 +44,11 @@ class Frame(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("masks", type=Path, help="folder of `shls eval --out`")
-    parser.add_argument("sheet", type=Path)
+    parser.add_argument("sheet", type=new_picture)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--set", type=Path, required=True, dest="names")
-    parser.add_argument("--sequences", type=int, default=4)
-    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--sequences", type=at_least(1), default=4)
+    parser.add_argument("--frames", type=at_least(1), default=4)
     options = parser.parse_args()
     found = {sequence.name: judged(sequence, options.masks) for sequence in find_sequences(options.root, options.names)}
     means = {name: float(np.mean([frame.j for frame in frames])) for name, frames in found.items()}
@@ -58,8 +59,7 @@ def main() -> None:
         shown = [min(part, key=lambda frame: frame.j) for part in stretches(found[name], options.frames)]
         rows.append(np.hstack([picture(frame, name) for frame in shown]))
     height = min(len(row) for row in rows)
-    sheet = np.vstack([row[:height] for row in rows])
-    cv2.imwrite(str(options.sheet), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    write_picture(options.sheet, np.vstack([row[:height] for row in rows]))
 
 
 def judged(sequence: SequenceFiles, masks: Path) -> list[Frame]:
@@ -103,4 +103,4 @@ def picture(frame: Frame, name: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -19,7 +19,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from common import at_least, plainly
 from shls.runtime.davis import SequenceFiles, find_sequences
+from shls.runtime.errors import BadInput
 from shls.runtime.masks import read_mask
 from shls.runtime.metrics import jaccard
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
@@ -43,8 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--set", type=Path, required=True, dest="names")
-    parser.add_argument("--frames", type=int, default=40, help="of each sequence, at most")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--frames", type=at_least(4), default=40, help="of each sequence, at most")
+    parser.add_argument("--threads", type=at_least(0), default=0)
     options = parser.parse_args()
     sequences = find_sequences(options.root, options.names)
     segmenter = open_segmenter(threads=options.threads)
@@ -61,6 +63,8 @@ def main() -> None:
 def read(sequence: SequenceFiles, frames: int) -> list[Shot]:
     with open_source(str(sequence.images)) as source:
         images = [frame.image for frame in islice(source, frames)]
+        if missing := sorted(set(range(len(images))) - set(sequence.truths)):
+            raise BadInput(f"{sequence.name}: image {missing[0]} has no annotation; expected one for each")
         masks = [read_mask(sequence.truths[t], source.size) for t in range(len(images))]
     return [Shot(image, (mask > 0).astype(np.uint8)) for image, mask in zip(images, masks, strict=True)]
 
@@ -145,9 +149,12 @@ def mean(values: np.ndarray) -> float:
 
 def together(rows: list[np.ndarray]) -> np.ndarray:
     """Means of the IoUs, sums of the frames."""
-    table = np.array([row for row in rows if not np.isnan(row[1])])
+    table = np.array([row for row in rows if not np.isnan(row[1])]).reshape(-1, 6)
+    if not len(table):
+        return np.full(6, np.nan)
     totals = np.nansum(table, axis=0)
-    totals[[0, 5]] = np.nanmean(table[:, [0, 5]], axis=0)
+    for column in (0, 5):
+        totals[column] = mean(table[~np.isnan(table[:, column]), column])
     return totals
 
 
@@ -159,4 +166,4 @@ def line(row: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -11,7 +11,6 @@ a GPU is free, which is what overlap is for.
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import tempfile
 import time
@@ -19,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from common import above_zero, add_clip, at_least, plainly, read_clip
 from shls.runtime.masks import read_mask
 from shls.runtime.pipeline import follow
 from shls.runtime.preprocess import to_input
-from shls.runtime.segmenter import SHIPPED_MODEL, VideoSegmenter, open_segmenter
+from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.session import Session, open_session
 from shls.runtime.shipped import shipped_model
 from shls.runtime.sinks import VideoSink
@@ -43,16 +43,12 @@ class Waiting:
 
 def main() -> None:
     """Measure and print."""
-    assets = SHIPPED_MODEL.parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default=str(assets / "bunny.mp4"))
-    parser.add_argument("--mask", type=Path, default=assets / "bunny_mask.png")
-    parser.add_argument("--frames", type=int, default=40)
-    parser.add_argument("--gpu-ms", type=float, default=10.0)
+    add_clip(parser)
+    parser.add_argument("--frames", type=at_least(2), default=40)
+    parser.add_argument("--gpu-ms", type=above_zero, default=10.0)
     args = parser.parse_args()
-    with open_source(args.source) as frames:
-        images = [frame.image for frame in itertools.islice(frames, args.frames)]
-    mask = read_mask(args.mask, (images[0].shape[0], images[0].shape[1]))
+    images, mask = read_clip(args, args.frames)
     session = open_session(shipped_model("auto"))
     waiting = Waiting(session, images[0], args.gpu_ms / 1000)
     for name, network in ((f"network on {session.backend}", session), (f"{waiting.backend} {args.gpu_ms} ms", waiting)):
@@ -106,4 +102,4 @@ def _print_pipeline(source: str, mask_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+from common import above_zero, at_least, new_picture, plainly, write_picture
 from shls.runtime.contract import SuperpixelSettings
+from shls.runtime.errors import BadInput
 from shls.runtime.isec import isec
 from shls.runtime.segmenter import SHIPPED_MODEL
 from shls.runtime.sources import open_source
@@ -46,11 +47,11 @@ def named(image: np.ndarray, text: str) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("picture", type=new_picture)
     parser.add_argument("--source", default=str(SHIPPED_MODEL.parent / "bunny.mp4"))
-    parser.add_argument("--frames", type=int, nargs="+", default=[10, 40])
-    parser.add_argument("--count", type=int, default=SuperpixelSettings().count)
-    parser.add_argument("--scale", type=float, default=0.7)
+    parser.add_argument("--frames", type=at_least(0), nargs="+", default=[10, 40])
+    parser.add_argument("--count", type=at_least(1), default=SuperpixelSettings().count)
+    parser.add_argument("--scale", type=above_zero, default=0.7)
     args = parser.parse_args()
     settings = SuperpixelSettings(args.count)
     tracker = SuperpixelTracker(settings)
@@ -66,10 +67,12 @@ def main() -> None:
                     chosen = marked.astype(int) if name != "ISEC" else np.empty(0, int)
                     title = f"{name}, frame {frame.index}, {labels.max() + 1} regions"
                     rows[name].append(named(drawn(frame.image, labels, chosen), title))
+    if len(rows["cold"]) < len(set(args.frames)):
+        raise BadInput(f"{args.source}: ends before frame {max(args.frames)}; choose earlier --frames")
     picture = np.vstack([np.hstack(row) for row in rows.values()])
     picture = cv2.resize(picture, None, fx=args.scale, fy=args.scale, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(args.picture), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    write_picture(args.picture, picture)
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

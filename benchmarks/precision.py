@@ -18,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common import at_least, plainly
 from shls.runtime.bench import REFERENCE, Pair, find_models, pair_up
 from shls.runtime.davis import find_sequences
+from shls.runtime.errors import BadInput
 from shls.runtime.evaluation import evaluate
 from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
 from shls.runtime.preprocess import to_input
@@ -33,7 +35,7 @@ def main() -> None:
     print(f"python {shlex.join(sys.argv)}")
     pairs = {read_contract(pair.model).precision: pair for pair in pair_up(find_models(options.models))}
     if REFERENCE not in pairs:
-        raise SystemExit(f"none of the models is {REFERENCE}, which the others are compared with")
+        raise BadInput(f"none of the models is {REFERENCE}, which the others are compared with; add one")
     times = network_times({name: pair.model for name, pair in pairs.items()}, options)
     scores = {name: jf(pair, options) for name, pair in pairs.items()}
     print(f"{'':14} {'refiner':14} {'MB':>6} {'of fp32':>8} {'ms':>8} {'speed-up':>9} {'J&F':>8} {'to fp32':>8}")
@@ -51,9 +53,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("models", type=Path, nargs="*", help="ONNX files, or folders of them")
     parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="text file that lists the sequences")
-    parser.add_argument("--threads", type=int, default=0, help="of the network, 0 for all cores")
-    parser.add_argument("--runs", type=int, default=30, help="timed runs of each network")
-    parser.add_argument("--jobs", type=int, default=1, help="sequences at a time")
+    parser.add_argument("--threads", type=at_least(0), default=0, help="of the network, 0 for all cores")
+    parser.add_argument("--runs", type=at_least(1), default=30, help="timed runs of each network")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="sequences at a time")
     return parser.parse_args()
 
 
@@ -87,4 +89,4 @@ def jf(pair: Pair, options: argparse.Namespace) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -26,6 +26,8 @@ import cv2
 import numba
 import numpy as np
 
+from common import plainly
+from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image
 from shls.runtime.session import open_session
 from shls_train.saliency import CUES, rank, spreading
@@ -129,6 +131,8 @@ def main() -> None:
     numba.set_num_threads(1)
     cv2.setNumThreads(1)
     files = sorted((options.root / "images").glob("*.jpg"))
+    if len(files) < 4:
+        raise BadInput(f"{options.root / 'images'}: {len(files)} images; expected at least 4, NAME.jpg")
     finders: Finders = {"fused": find_object}
     describe = describer(open_session(options.embedding, 1, "cpu")) if options.embedding else None
     if describe:
@@ -139,7 +143,7 @@ def main() -> None:
     trusted: Trusted = defaultdict(list)
     for file in files:
         image = read_image(file)
-        truth = cv2.imread(str(options.root / "masks" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE) > 127
+        truth = read_image(options.root / "masks" / f"{file.stem}.png")[..., 0] > 127
         measure_cues(image, truth, describe, scores)
         measure_masks(image, truth, finders, scores, trusted)
     print(f"{len(files)} images, one thread")
@@ -154,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

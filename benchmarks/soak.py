@@ -20,6 +20,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from common import above_zero, plainly
+from shls.runtime.errors import MissingDependency
 from shls.runtime.masks import read_mask
 from shls.runtime.metrics import jaccard
 from shls.runtime.pipeline import follow, warm_up
@@ -30,7 +32,7 @@ from shls.runtime.sinks import Sink
 from shls.runtime.sources import open_source
 from shls.runtime.synthetic import noise
 from shls.runtime.types import Frame, Mask
-from tests.live_servers import free_port, looped, rtsp
+from tests.live_servers import free_port, looped, rtsp, why_no_rtsp
 
 SIZE = (640, 360)  # multiples of 8, as JPEG over RTP wants them
 STONE = (530, 175, 320, 130)  # x, y, width, height in the clip's own pixels
@@ -103,9 +105,11 @@ def serve(port: int, launch: str, seconds: float, ready: threading.Event, over: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=1800)
-    parser.add_argument("--rate", type=float, default=10, help="frames a second of the stream")
+    parser.add_argument("--seconds", type=above_zero, default=1800)
+    parser.add_argument("--rate", type=above_zero, default=10, help="frames a second of the stream")
     args = parser.parse_args()
+    if reason := why_no_rtsp():
+        raise MissingDependency(reason)
     clip, port, ready, over = Clip(), free_port(), threading.Event(), threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         clip.write(Path(folder))
@@ -140,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

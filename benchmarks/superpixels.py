@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable
@@ -35,7 +34,10 @@ import numba
 import numpy as np
 from skimage.segmentation import slic as skimage_slic
 
+from common import at_least, new_file, plainly, write_json
 from shls.runtime.contract import SuperpixelSettings
+from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
+from shls.runtime.image_files import read_image, source_files
 from shls.runtime.isec import isec
 from shls.runtime.superpixels import SuperpixelTracker
 
@@ -44,18 +46,16 @@ Method = Callable[[np.ndarray], np.ndarray]
 COLUMNS = ("asa", "recall", "under", "compact", "regions", "flow", "one", "all", "ratio")
 
 
-def read_clips(root: Path, names: list[str], frames: int) -> list[Clip]:
-    """Consecutive frames (RGB) and foreground masks from the middle of each sequence."""
-    clips = []
-    for name in names:
-        files = sorted((root / "JPEGImages/480p" / name).glob("*.jpg"))
-        first = max(0, (len(files) - frames) // 2)
-        clip = []
-        for file in files[first : first + frames]:
-            mask = cv2.imread(str(root / "Annotations/480p" / name / f"{file.stem}.png"), cv2.IMREAD_COLOR)
-            clip.append((np.ascontiguousarray(cv2.imread(str(file))[:, :, ::-1]), mask.any(2)))
-        clips.append(clip)
-    return clips
+def read_clip(sequence: SequenceFiles, frames: int) -> Clip:
+    """Consecutive frames (RGB) and foreground masks from the middle of a sequence."""
+    annotated = sorted(sequence.truths)
+    first = max(0, (len(annotated) - frames) // 2)
+    files = source_files(str(sequence.images))
+    clip = []
+    for at in annotated[first : first + frames]:
+        image = read_image(files[at])
+        clip.append((image, read_truth(sequence.truths[at], image.shape[:2]) > 0))
+    return clip
 
 
 def boundary(labels: np.ndarray) -> np.ndarray:
@@ -213,13 +213,13 @@ def backward_flows(clip: Clip) -> list[np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder with JPEGImages/480p and Annotations/480p")
+    parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="file with one sequence name a line")
-    parser.add_argument("--frames", type=int, default=4, help="consecutive frames of each sequence, at least 2")
-    parser.add_argument("--counts", type=int, nargs="+", default=[500, 1000, 1500, 2000])
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--frames", type=at_least(2), default=4, help="consecutive frames of each sequence, at least 2")
+    parser.add_argument("--counts", type=at_least(1), nargs="+", default=[500, 1000, 1500, 2000])
+    parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
-    clips = read_clips(options.root, options.set.read_text().split(), max(2, options.frames))
+    clips = [read_clip(one, options.frames) for one in find_sequences(options.root, options.set)]
     flows = [backward_flows(clip) for clip in clips]
     if not hasattr(cv2, "ximgproc"):
         print("OpenCV SEEDS, SLICO, LSC: missing here (opencv-contrib-python is not installed)")
@@ -235,10 +235,8 @@ def main() -> None:
             )
             print(f"{count:>5} {name:22}" + "".join(cells), flush=True)
     if options.json:
-        part = options.json.with_suffix(".part")
-        part.write_text(json.dumps(table, indent=1))
-        part.replace(options.json)
+        write_json(options.json, table)
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

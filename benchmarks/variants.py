@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common import at_least, plainly
 from shls.runtime.contract import Contract
 from shls.runtime.evaluation import Report, evaluate
 from shls.runtime.memory import Memory
@@ -85,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--set", type=Path, required=True, dest="names")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=at_least(1), default=2)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args()
     print(f"{'variant':40}      J      F    J&F")
@@ -107,4 +108,4 @@ def row(report: Report) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

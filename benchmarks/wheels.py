@@ -17,6 +17,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from common import plainly
+from shls.runtime.errors import BadInput, MissingDependency
+
 PYTHONS = ("3.10", "3.12")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 ROOT = Path(__file__).parents[1]
@@ -31,10 +34,16 @@ def main() -> None:
 
 
 def requirements(extra: str) -> list[str]:
-    import tomllib
+    try:
+        import tomllib
+    except ImportError as error:
+        raise MissingDependency("Python 3.11 or later is needed, which reads pyproject.toml") from error
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"][extra]]
+    extras = project["optional-dependencies"]
+    if extra not in extras:
+        raise BadInput(f"--extra {extra}: pyproject.toml has none of that name; expected one of {', '.join(extras)}")
+    return [*project["dependencies"], *extras[extra]]
 
 
 def constraints(python: str) -> str:
@@ -63,4 +72,4 @@ def resolves(python: str, wanted: list[str]) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    plainly(main)

@@ -1,0 +1,93 @@
+"""What benchmarks share: options and what they name, pictures, and one line for what the user can mend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from shls.runtime.errors import BadInput, ShlsError
+from shls.runtime.files import check_writable, replace_file
+from shls.runtime.masks import read_mask
+from shls.runtime.shipped import ASSETS
+from shls.runtime.sources import open_source
+
+JPEG_QUALITY = 85
+
+
+def plainly(main: Callable[[], None]) -> None:
+    """Run a benchmark; errors of the user's are one line and exit code 2, as of `shls` itself."""
+    try:
+        main()
+    except ShlsError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Make an option's type: a whole number, not below the least that makes sense."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} came; expected a whole number from {least} on")
+        return int(text)
+
+    return number
+
+
+def above_zero(text: str) -> float:
+    """An option's type: a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} came; expected a number above 0")
+    return number
+
+
+def new_file(text: str) -> Path:
+    """An option's type: where a file can be written, known before the work and not after it."""
+    path = Path(text)
+    check_writable(path)
+    return path
+
+
+def new_picture(text: str) -> Path:
+    """An option's type: as `new_file`, of a kind that OpenCV writes."""
+    path = new_file(text)
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        raise BadInput(f"{path}: not the name of a picture; expected .jpg or .png")
+    return path
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    """Options for a clip and what is marked in it."""
+    parser.add_argument("--source", default=str(ASSETS / "bunny.mp4"), help="the shipped clip by default")
+    parser.add_argument("--mask", type=Path, default=ASSETS / "bunny_mask.png", help="of its first frame")
+
+
+def read_clip(options: argparse.Namespace, most: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
+    """The clip's frames, (H, W, 3) uint8 RGB, two at least, and the (H, W) uint8 mask of the first."""
+    with open_source(options.source) as frames:
+        images = [frame.image for frame in islice(frames, most)]
+    if len(images) < 2:
+        raise BadInput(f"{options.source}: one frame; expected a clip of two or more")
+    return images, read_mask(options.mask, (images[0].shape[0], images[0].shape[1]))
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB, whole."""
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    replace_file(path, cv2.imencode(path.suffix, picture[..., ::-1], options)[1].tobytes())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write figures, whole."""
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,84 @@
+"""Benchmarks as a stranger meets them: each has help, and says in one line what cannot be used."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "common")
+
+
+@pytest.fixture(autouse=True)
+def _as_python_runs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.syspath_prepend(FOLDER.parent)
+
+
+def end_of(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run it; its exit code."""
+    file = FOLDER / f"{name}.py"
+    monkeypatch.setattr(sys, "argv", [str(file), *words])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(file), run_name="__main__")
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert end_of(name, ["--help"], monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert f"usage: {name}.py" in told
+    assert "options:" in told
+
+
+DAVIS = ["--root", "none", "--set", "none.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("ablation", ["none", "--out", "out", *DAVIS], "none: no such folder or file"),
+        ("clips", ["none/clips.jpg"], "none/clips.jpg: cannot be written"),
+        ("core", ["--source", "none.mp4"], "none.mp4: no such file or folder"),
+        ("core", ["--json", "none/core.json"], "none/core.json: cannot be written"),
+        ("core", ["--counts", "0"], "'0' came; expected a whole number from 1 on"),
+        ("curve", ["none.csv", "curve.png"], "none.csv: cannot be read as a log"),
+        ("curve", ["here.csv", "curve.png"], "here.csv: not the log of an embedding"),
+        ("curve", ["here.csv", "curve.gif"], "curve.gif: not the name of a picture"),
+        ("endurance", ["--frames", "99"], "expected a whole number from 100 on"),
+        ("failures", ["masks", "sheet.jpg", *DAVIS], "none.txt: cannot be read as a list of sequences"),
+        ("lost", DAVIS, "none.txt: cannot be read as a list of sequences"),
+        ("overlap", ["--gpu-ms", "nan"], "'nan' came; expected a number above 0"),
+        ("overlap", ["--mask", "none.png"], "none.png: cannot be read as a mask"),
+        ("picture", ["picture.jpg", "--frames", "200"], "ends before frame 200"),
+        ("precision", DAVIS, "none.txt: cannot be read as a list of sequences"),
+        ("precision", ["none", *DAVIS], "none"),
+        ("saliency", ["--root", "none"], "none/images: 0 images"),
+        ("superpixels", DAVIS, "none.txt: cannot be read as a list of sequences"),
+        ("variants", DAVIS, "none.txt: cannot be read as a list of sequences"),
+        pytest.param(
+            "wheels", ["--extra", "none"], "--extra none: pyproject.toml has none of that name",
+            marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="cannot read pyproject.toml"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_said_in_one_line(
+    name: str,
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.csv").write_text("step,loss\n1,0.5\n")
+    assert end_of(name, words, monkeypatch) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"{name}.py: ")
+    assert told in last
+    assert [file.name for file in tmp_path.iterdir()] == ["here.csv"], "nothing is begun"
