@@ -65,7 +65,7 @@ def _print_beside(name: str, network: object, images: list[np.ndarray], mask: np
         segmenter.start(images[0], mask)
         segmenter.step(images[0])  # compiles
         segmenter.start(images[0], mask)
-        segmenter.stopwatch.seconds.clear()
+        segmenter.stopwatch.restart()
     for image in images[1:]:
         masks = []
         for overlap, segmenter in both.items():

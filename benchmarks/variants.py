@@ -37,19 +37,24 @@ class ShortSighted(VideoSegmenter):
     Without any the refiner does not know its input again, it learned with them.
     """
 
-    def _remember(self, *marked: object) -> Memory:
-        memory = super()._remember(*marked)  # type: ignore[arg-type]
-        memory._learn = lambda *_: None  # type: ignore[method-assign]
-        return memory
+    def start(self, image: np.ndarray, mask: np.ndarray) -> None:
+        super().start(image, mask)
+        only_memory(self)._learn = lambda *_: None  # type: ignore[method-assign]
 
 
 class Fixed(VideoSegmenter):
     """The memory is the marked frame, for ever."""
 
-    def _remember(self, *marked: object) -> Memory:
-        memory = super()._remember(*marked)  # type: ignore[arg-type]
-        memory.write = lambda *_: None  # type: ignore[method-assign]
-        return memory
+    def start(self, image: np.ndarray, mask: np.ndarray) -> None:
+        super().start(image, mask)
+        only_memory(self).write = lambda *_: None  # type: ignore[method-assign]
+
+
+def only_memory(segmenter: VideoSegmenter) -> Memory:
+    """Of the objects that were marked at the start."""
+    assert segmenter._memories is not None
+    ((memory, _, _),) = segmenter._memories._groups
+    return memory
 
 
 def memory(**settings: float) -> Change:

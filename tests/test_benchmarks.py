@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import runpy
 import sys
+from itertools import islice
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from shls.runtime.masks import read_mask
+from shls.runtime.shipped import ASSETS
+from shls.runtime.sources import open_source
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "common")
@@ -82,3 +89,20 @@ def test_what_cannot_be_used_is_said_in_one_line(
     assert last.startswith(f"{name}.py: ")
     assert told in last
     assert [file.name for file in tmp_path.iterdir()] == ["here.csv"], "nothing is begun"
+
+
+def test_segmenters_that_forget_find_something_else() -> None:
+    """They lean on what the segmenter keeps to itself, which may move."""
+    module = runpy.run_path(str(FOLDER / "variants.py"))
+    with open_source(str(ASSETS / "bunny.mp4")) as source:
+        images = [cv2.resize(frame.image, (432, 240)) for frame in islice(source, 14)]
+    mask = cv2.resize(read_mask(ASSETS / "bunny_mask.png", (480, 854)), (432, 240), interpolation=cv2.INTER_NEAREST)
+
+    def last(name: str) -> np.ndarray:
+        segmenter = module["open_variant"](name)
+        segmenter.start(images[0], mask)
+        return np.stack([segmenter.step(image).labels for image in images[1:]])[-3:]
+
+    whole = last("refined")
+    for name in ("refined, memory learns what it read", "no long-term memory", "the marked frame alone"):
+        assert not np.array_equal(last(name), whole), name
