@@ -42,7 +42,7 @@ class CropSamples(NamedTuple):
         return len(self.images)
 
     def check(self) -> None:
-        """Nothing to refuse: a range that is empty shows when it is collected."""
+        """Nothing to refuse: the frames are looked at before they are followed."""
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
         """One object after the other."""

@@ -15,6 +15,7 @@ from shls.calib.graph import Graph, load_float_model
 from shls.calib.quantize import quantized_model
 from shls.calib.ranges import Ranges
 from shls.calib.samples import Inputs
+from shls.runtime.cosines import cell_cosines
 from shls.runtime.errors import BadInput
 from shls.runtime.files import write_whole
 
@@ -75,7 +76,7 @@ def sensitivity(
 
     def loss(kept: list[str]) -> float:
         rounded = _outputs(quantized_model(model, ranges, target, kept), feeds)
-        return 1 - float(_cosines(exact, rounded).mean())
+        return 1 - float(cell_cosines(exact, rounded).mean())
 
     losses = []
     for done, (name, weight) in enumerate(names, 1):
@@ -115,14 +116,6 @@ def _outputs(model: ModelProto, feeds: list[dict[str, np.ndarray]]) -> np.ndarra
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return np.concatenate([session.run(None, one)[0] for one in feeds])
-
-
-def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each cell's two vectors, which lie along the second axis; of logits, (F, S, S), of each whole map."""
-    if a.ndim == 3:
-        a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
 def _columns(losses: list[Loss]) -> tuple[list[str], list[str]]:

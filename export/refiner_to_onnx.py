@@ -15,6 +15,7 @@ from torch import nn
 from shls.export.to_onnx import Closeness, ExportReport, write_compared
 from shls.export.trace import OPSET, trace
 from shls.runtime.contract import AnyContract, RefinerContract
+from shls.runtime.cosines import cell_cosines
 from shls_train.checkpoint import REFINERS, load_checkpoint, restore_network
 from shls_train.folding import fold_batch_norm, weights_digest
 from shls_train.refiner import RefinerNetwork, contract_of
@@ -56,7 +57,7 @@ def export_refiner(
         opset=OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
-    examples = _crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
+    examples = random_crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
     batch = "objects" if dynamic_batch else None
     model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
     return write_compared(model, contract, out, precision, quantize, lambda path: _compare(network, contract, path))
@@ -67,7 +68,7 @@ def is_refiner(checkpoint: Path) -> bool:
     return load_checkpoint(checkpoint).meta.get("network") in REFINERS
 
 
-def _crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def random_crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Random crops and features of the right shapes, always the same."""
     generator = torch.Generator().manual_seed(count)
     images, features = (
@@ -81,11 +82,11 @@ def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> Close
     """To torch, a crop at a time."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []
-    for images, features in zip(*(part.split(1) for part in _crops(contract, COMPARED)), strict=True):
+    for images, features in zip(*(part.split(1) for part in random_crops(contract, COMPARED)), strict=True):
         with torch.inference_mode():
-            expected = network(images, features).numpy().ravel()
+            expected = network(images, features).numpy()
         feeds = {contract.crops: images.numpy(), contract.features: features.numpy()}
-        actual = session.run([contract.output], feeds)[0].ravel()
+        actual = session.run([contract.output], feeds)[0]
         worst = max(worst, float(np.abs(actual - expected).max()))
-        cosines.append(float(actual @ expected / (np.linalg.norm(actual) * np.linalg.norm(expected))))
+        cosines.append(cell_cosines(actual, expected).mean())
     return Closeness(worst, float(np.mean(cosines)), COMPARED)

@@ -35,9 +35,14 @@ def to_fp16(path: Path, out: Path) -> AnyContract:
         If it carries no contract of this version.
     """
     model, contract = read_model(path)
-    if contract.precision != "fp32":
-        raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")
+    check_fp32(contract, path)
     chosen = {node.name for node in model.graph.node if node.op_type in HALF}
     contract = replace(contract, precision="fp16")
     write_model(halved_model(model, chosen), contract, out)
     return contract
+
+
+def check_fp32(contract: AnyContract, path: Path) -> None:
+    """Raise BadInput for a model that is rounded already."""
+    if contract.precision != "fp32":
+        raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,28 +20,34 @@ from shls.export.model_file import write_model
 from shls.export.to_fp16 import to_fp16
 from shls.export.trace import OPSET, trace
 from shls.runtime.contract import AnyContract, Contract
+from shls.runtime.cosines import cell_cosines
 from shls.runtime.errors import BadInput, ExportFailed
+from shls.runtime.files import check_writable
 from shls.runtime.preprocess import to_input
 from shls_train.checkpoint import load_checkpoint, restore_network
 from shls_train.folding import fold_batch_norm, weights_digest
 from shls_train.network import Embedding
 
 TOLERANCE = 1e-4
+MOST_SIDE = 4096
+"""Of the network's input: one run of a larger one takes tens of gigabytes."""
 COSINES = {"fp16": 0.9999, "int8": 0.99}
-"""Least mean cosine to torch of what is rounded."""
+"""Least mean cosine to fp32 of what is rounded."""
 
 
 class Closeness(NamedTuple):
-    """A file against torch.
+    """A file against what it was made of.
 
     difference : largest absolute one, over all that was compared
     cosine : mean over all cells; of a refiner, between whole outputs
     over : how many frames, or crops, were compared
+    to : torch, or the file that it was made of
     """
 
     difference: float
     cosine: float
     over: int
+    to: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class ExportReport:
     path : the ONNX file
     megabytes : its size
     macs : multiplications with addition of one run; of a refiner, for one object
-    near : to torch
+    near : to what it was made of
     contract : as written into the file
     """
 
@@ -80,7 +86,7 @@ def export_onnx(
     out : path
         The ONNX file to write; it appears whole or not at all.
     height, width : int
-        Of the network's input in pixels, multiples of the network's `size_multiple`.
+        Of the network's input in pixels, multiples of the network's `size_multiple`, at most `MOST_SIDE`.
     frames : list of (H, W, 3) uint8 RGB
         Real frames on which ONNX and torch are compared.
     precision : fp32, fp16 or int8
@@ -100,6 +106,8 @@ def export_onnx(
     head, multiple = network.fold_head(), network.size_multiple
     if height % multiple or width % multiple or min(height, width) < multiple:
         raise BadInput(f"size {width}x{height}: both must be multiples of {multiple}, as in 864x480")
+    if max(height, width) > MOST_SIDE:
+        raise BadInput(f"size {width}x{height}: expected at most {MOST_SIDE} pixels a side, as in 864x480")
     contract = Contract(
         network=str(loaded.meta["network"]),
         height=height,
@@ -126,21 +134,20 @@ def write_compared(
     quantize: Callable[[Path], AnyContract] | None,
     compare: Callable[[Path], Closeness],
 ) -> ExportReport:
-    """Write a graph in a precision, and keep the file if it still computes what torch does.
+    """Write a graph in a precision, and keep the file if it still computes what it did.
 
     Parameters
     ----------
     model, contract : in fp32
     out, precision, quantize : see `export_onnx`
-    compare : says how near a file is to torch
+    compare : says how near a file is to what it is made of
 
     Raises
     ------
     BadInput, ExportFailed
         As `export_onnx`.
     """
-    with folder_beside(out) as folder:
-        temporary = Path(folder) / out.name
+    with place_beside(out) as temporary:
         write_model(model, contract, temporary)
         macs = count_macs(model)
         if precision == "fp16":
@@ -154,7 +161,7 @@ def write_compared(
                 f"a cosine of at least {COSINES[precision]}" if precision in COSINES else f"at most {TOLERANCE:.0e}"
             )
             raise ExportFailed(
-                f"{out}: differs from torch by {near.difference:.2e}, cosine {near.cosine:.6f}; "
+                f"{out}: differs from {near.to} by {near.difference:.2e}, cosine {near.cosine:.6f}; "
                 f"{precision} is to keep {wanted}"
             )
         os.replace(temporary, out)
@@ -186,15 +193,19 @@ def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np
             expected = network(torch.from_numpy(tensor)).numpy()
         (actual,) = session.run([contract.output], {contract.input: tensor})
         worst = max(worst, float(np.abs(actual - expected).max()))
-        lengths = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)  # 1 where there is no head
-        cosines.append(float(((actual * expected).sum(axis=1) / np.maximum(lengths, 1e-12)).mean()))
+        cosines.append(cell_cosines(actual, expected).mean())
     return Closeness(worst, float(np.mean(cosines)), len(frames))
 
 
-def folder_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
-    """Where the file is made, so that it can be renamed into its place; raises BadInput where that cannot be."""
+@contextmanager
+def place_beside(out: Path) -> Iterator[Path]:
+    """Where the file is made, so that it can be renamed into its place; raises BadInput where that cannot be.
+
+    What a killed export leaves there, the next one takes away.
+    """
+    check_writable(out)
+    temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-")
-    except OSError as error:
-        raise BadInput(f"{out.parent}: not writable ({error.strerror}); choose another --out") from error
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -266,4 +266,9 @@ def draw_worst(
         apart = (masks[0] != masks[1]).astype(np.uint8)
         row = np.hstack([*(overlay(image, mask) for mask in masks), overlay(image, apart)])
         _, encoded = cv2.imencode(".png", row[:, :, ::-1])
-        write_whole(folder / f"{frame.number:05d}.png", encoded.tobytes())
+        write_whole(picture_path(folder, frame.number), encoded.tobytes())
+
+
+def picture_path(folder: Path, number: int) -> Path:
+    """Where the picture of a frame lies."""
+    return folder / f"{number:05d}.png"

@@ -13,6 +13,7 @@ from shls.runtime.commands_common import (
     CALIBRATION_METHOD,
     Embedding,
     FirstMask,
+    check_model_name,
     require,
     shipped_clip,
 )
@@ -53,8 +54,13 @@ def calibrate(
     from shls.calib.quantize import check_names, quantize
     from shls.calib.ranges import kept_ranges
     from shls.runtime.contract import RefinerContract
+    from shls.runtime.files import check_writable
 
-    check_names(load_float_model(model)[0], keep_float or [])  # before the minutes that calibration takes
+    # before the minutes that calibration takes
+    check_names(load_float_model(model)[0], keep_float or [])
+    check_model_name(out, model)
+    if ranges:
+        check_writable(ranges)
     inputs = calibration_inputs(model, frames, mask, embedding, count, seed)
     runs = inputs.runs * (1 if method == "minmax" else 2)
     with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
@@ -88,8 +94,10 @@ def sensitivity(
     set_file: Annotated[Path | None, typer.Option("--set", help="For --max-drop: its sequences.")] = None,
 ) -> None:
     """Quantise one convolution at a time, and tell which of them lose most."""
-    if max_drop is not None and (root is None or set_file is None):
-        raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE, too")
+    if (max_drop is None) != (root is None) or (root is None) != (set_file is None):
+        raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE with it, or none of the three")
+    if chart is not None and chart.suffix != ".png":
+        raise BadInput(f"{chart}: the chart is a picture; expected a name that ends in .png")
     require("onnx", "export")
     from shls.calib.graph import Graph, load_float_model
     from shls.calib.keep import keep_float
@@ -97,8 +105,14 @@ def sensitivity(
     from shls.calib.sensitivity import draw_chart, table
     from shls.calib.sensitivity import sensitivity as measure
     from shls.runtime.contract import RefinerContract
+    from shls.runtime.davis import find_sequences
+    from shls.runtime.files import check_writable
 
     graph, contract = load_float_model(model)
+    for path in filter(None, (ranges, chart)):
+        check_writable(path)
+    if root is not None and set_file is not None:
+        find_sequences(root, set_file)  # raises what it lacks before the minutes that the rest takes
     refines = isinstance(contract, RefinerContract)
     if refines and on is None:
         on_mask = Path(shipped_clip()).with_name("bunny_mask.png")
@@ -117,12 +131,12 @@ def sensitivity(
             model, refiner = (embedding, path) if refines else (path, None)
             return _jf(model, refiner, root, set_file)
 
-        exact, trials = keep_float(model, known, target, losses, max_drop, score)
-        typer.echo(f"J&F {exact:.4f} in fp32")
-        for trial in trials:
-            typer.echo(f"J&F {trial.score:.4f} in int8-{target}, {len(trial.kept)} convolutions float")
-        kept = [f"--keep-float {name}" for name in trials[-1].kept]
-        typer.echo(f"keep: {' '.join(kept) or 'none'}")
+        exact = score(model)
+        typer.echo(f"J&F {exact:.4f} in fp32{'' if refines else ', unrefined'}")
+        trials = keep_float(model, known, target, losses, exact - max_drop, score)
+        for kept, reached in trials:  # each takes as long as an evaluation
+            typer.echo(f"J&F {reached:.4f} in int8-{target}, {len(kept)} convolutions float")
+        typer.echo(f"keep: {' '.join(f'--keep-float {name}' for name in kept) or 'none'}")
 
 
 def _jf(model: Path | None, refiner: Path | None, root: Path, set_file: Path) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from shls.runtime.errors import MissingDependency
+from shls.runtime.errors import BadInput, MissingDependency
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,24 @@ def write_json(path: Path, content: object) -> None:
     from shls.runtime.files import replace_file
 
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def check_model_name(out: Path, source: Path, suffix: str = ".onnx") -> None:
+    """Raise BadInput, before minutes of work, if a model cannot be written there, or would replace what it is made of.
+
+    Parameters
+    ----------
+    out : file to write
+    source : model or checkpoint that it is made of
+    suffix : that its name must have
+    """
+    from shls.runtime.files import check_writable
+
+    if out.suffix != suffix:
+        raise BadInput(f"{out}: expected a name that ends in {suffix}, by which models are known")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise BadInput(f"{out}: is what the model is made of, and would be overwritten; choose another --out")
+    check_writable(out)
 
 
 def shipped_clip() -> str:

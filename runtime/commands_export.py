@@ -13,6 +13,7 @@ from shls.runtime.commands_common import (
     CALIBRATION_METHOD,
     Embedding,
     FirstMask,
+    check_model_name,
     read_frames,
     require,
     shipped_clip,
@@ -21,9 +22,12 @@ from shls.runtime.commands_inputs import calibration_inputs
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
+    from shls.export.to_onnx import ExportReport
     from shls.runtime.contract import AnyContract
 
 DEFAULT_SIZE = "864x480"
+COMPARED = 4
+"""Frames on which a file is compared with what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ class Calibration:
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="Checkpoint or training folder; an ONNX file for an engine.")],
+    source: Annotated[
+        Path, typer.Argument(help="Checkpoint or training folder; an fp32 ONNX file for fp16; any for an engine.")
+    ],
     out: Annotated[Path, typer.Option(help="File to write.")],
     format: Annotated[
         Literal["onnx", "engine"], typer.Option(help="An engine is built on the device that will run it.")
@@ -68,9 +74,7 @@ def export(
     ] = None,
     frames: Annotated[
         str | None,
-        typer.Option(
-            help="Source to compare ONNX with torch on, the shipped clip by default; of int8 to calibrate on."
-        ),
+        typer.Option(help="Source to compare the two on, the shipped clip by default; of int8 to calibrate on."),
     ] = None,
     mask: FirstMask = None,
     embedding: Embedding = None,
@@ -78,7 +82,7 @@ def export(
         Literal["trtexec"] | None, typer.Option(help="Only print this tool's line for the same engine.")
     ] = None,
 ) -> None:
-    """Write a checkpoint as ONNX, compared with torch; or an ONNX file as TensorRT engine."""
+    """Write a checkpoint as ONNX, compared with torch; or an ONNX file in FP16, or as TensorRT engine."""
     if out.suffix != f".{format}":
         raise BadInput(f"{out}: --format {format} writes NAME.{format}; name it so, or choose the other --format")
     of_int8: dict[str, object] = {"--target": target, "--mask": mask, "--embedding": embedding}
@@ -97,23 +101,43 @@ def export(
         _refuse_others(f"--precision {precision or 'fp32'}", of_int8)
     elif frames is None:
         raise BadInput("--precision int8 calibrates on frames like those that will come; give --frames FOLDER or VIDEO")
+    if source.suffix == ".onnx":
+        _refuse_others("an ONNX file, which has its own", {"--size": size, "--dynamic-batch": dynamic_batch})
+        _export_half(source, out, precision or "fp32", frames)
+        return
     given = Calibration(frames, target or "tensorrt", mask, embedding)
     _export_onnx(source, out, size, precision or "fp32", dynamic_batch, given)
+
+
+def _export_half(source: Path, out: Path, precision: str, frames: str | None) -> None:
+    if precision != "fp16":
+        words = {"int8": f"calibrate it with `shls calibrate {source}`"}
+        raise BadInput(
+            f"{source}: is ONNX already; {words.get(precision, 'give --precision fp16, or --format engine')}"
+        )
+    require("torch", "export")
+    require("onnx", "export")
+    import time
+
+    from shls.export.onnx_to_fp16 import onnx_to_fp16
+
+    check_model_name(out, source)
+    begun = time.perf_counter()
+    report = onnx_to_fp16(source, out, read_frames(frames or shipped_clip(), COMPARED))
+    _tell(report, time.perf_counter() - begun)
 
 
 def _export_onnx(
     checkpoint: Path, out: Path, size: str | None, precision: str, dynamic_batch: bool, given: Calibration
 ) -> None:
-    if checkpoint.suffix == ".onnx":
-        raise BadInput(f"{checkpoint}: is ONNX already; for an engine give --format engine")
     require("torch", "export")
     require("onnx", "export")
     import time
 
     from shls.export.refiner_to_onnx import export_refiner, is_refiner
     from shls.export.to_onnx import export_onnx
-    from shls.runtime.contract import Contract
 
+    check_model_name(out, checkpoint)
     begun = time.perf_counter()
     if is_refiner(checkpoint):
         _refuse_others("a refiner, whose crops have one size", {"--size": size})
@@ -122,7 +146,14 @@ def _export_onnx(
         _refuse_others("an embedding, which takes one frame", {"--dynamic-batch": dynamic_batch})
         width, height = _parse_size(size or DEFAULT_SIZE)
         compared = given.frames if given.frames and precision != "int8" else shipped_clip()
-        report = export_onnx(checkpoint, out, height, width, read_frames(compared, 4), precision, given.quantize)
+        report = export_onnx(checkpoint, out, height, width, read_frames(compared, COMPARED), precision, given.quantize)
+    _tell(report, time.perf_counter() - begun)
+
+
+def _tell(report: ExportReport, seconds: float) -> None:
+    """What was made, on one screen."""
+    from shls.runtime.contract import Contract
+
     contract, near = report.contract, report.near
     if isinstance(contract, Contract):
         takes, each, what = f"{contract.width}x{contract.height}", "", "frames"
@@ -132,9 +163,9 @@ def _export_onnx(
         f"{report.path}\n"
         f"  network     {contract.network}, {contract.precision}, input {takes}, opset {contract.opset}\n"
         f"  size        {report.megabytes:.2f} MB, {report.macs / 1e9:.2f} GMAC{each}\n"
-        f"  to torch    largest difference {near.difference:.1e}, mean cosine {near.cosine:.6f}, "
+        f"  compared    to {near.to}: largest difference {near.difference:.1e}, mean cosine {near.cosine:.6f}, "
         f"over {near.over} {what}\n"
-        f"  took        {time.perf_counter() - begun:.0f} s"
+        f"  took        {seconds:.0f} s"
     )
 
 
@@ -151,6 +182,7 @@ def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
     def tell(phase: str, done: int, steps: int) -> None:
         typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=done == steps)
 
+    check_model_name(out, onnx, ".engine")
     sidecar = to_engine(onnx, out, progress=tell)
     machine = sidecar.machine
     typer.echo(

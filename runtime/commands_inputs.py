@@ -31,7 +31,7 @@ def calibration_inputs(
     Raises
     ------
     BadInput
-        If there are no frames, or mask or embedding are given for an embedding.
+        If there are no frames, a refiner's are black, or mask or embedding are given for an embedding.
     ContractMismatch
         If refiner and embedding do not belong together.
     """
@@ -54,9 +54,11 @@ def calibration_inputs(
 
 def _given_clip(frames: str, mask: Path) -> Iterator[Marked]:
     from shls.calib.crops import Marked
+    from shls.calib.samples import check_contrast
     from shls.runtime.masks import read_mask
 
     images = read_frames(frames, CLIP_LIMIT)
+    check_contrast(images)
     yield Marked(images, read_mask(mask, images[0].shape[:2]))
 
 
@@ -72,7 +74,9 @@ def _stills_clips(stills: str, contract: Contract, seed: int) -> Iterator[Marked
         raise BadInput(
             f"{stills}: a refiner learns ranges from a folder of stills, or from a clip: give its --mask, too"
         )
-    images = sample_frames(stills, CLIPS * (OBJECTS + 1), seed).images
+    samples = sample_frames(stills, CLIPS * (OBJECTS + 1), seed)
+    samples.check()
+    images = samples.images
     rng = np.random.default_rng(seed)
     size = ClipSize(CLIP_FRAMES, contract.height, contract.width)
     for _ in range(CLIPS):

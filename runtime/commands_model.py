@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Embedding, Threads, read_frames, shipped_clip
+from shls.runtime.commands_common import Embedding, Threads, read_frames, require, shipped_clip
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,7 +38,12 @@ def verify(
 ) -> None:
     """Compare two embeddings, or two refiners, on the same frames; exit code 1 if they differ more than they may."""
     from shls.export import verify as verification
+    from shls.runtime.files import check_writable
 
+    if any(verification.is_checkpoint(path) for path in (a, b)):
+        require("torch", "export")
+    if pictures:
+        check_writable(verification.picture_path(pictures, 0))
     if replay and (on or mask):
         raise BadInput("--replay has frames and mask of its own; leave --on and --mask out")
     images, labels = verification.load_inputs(replay) if replay else _clip(on, mask, count)

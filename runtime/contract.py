@@ -151,6 +151,11 @@ class Contract:
     role: str = EMBEDDING
 
     @property
+    def inputs(self) -> dict[str, tuple[int, int, int]]:
+        """Shape of what is read of one frame, by name."""
+        return {self.input: (3, self.height, self.width)}
+
+    @property
     def channels(self) -> int:
         """C, of the map."""
         return self.dim if self.head is None else len(self.head.bias)

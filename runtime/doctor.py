@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shls.runtime import installed
 from shls.runtime.devices import ROOT, jetpack_of, jetson_model, l4t_release, power_mode, read_sysfs
+from shls.runtime.errors import ShlsError
 from shls.runtime.findings import Finding, Status
 from shls.runtime.nvml import Nvml, open_nvml
 from shls.runtime.powercap import hidden
@@ -122,6 +123,8 @@ def _guarded(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
     """Run a check; what it raises is itself a finding."""
     try:
         yield from check()
+    except ShlsError as error:  # says what to do
+        yield Finding(name, "problem", str(error))
     except ImportError as error:
         package = DISTRIBUTIONS.get(error.name or "", error.name or name.lower())
         fix = f"`pip install --force-reinstall {package}`"

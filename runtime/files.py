@@ -14,10 +14,7 @@ ADVICE = "choose another place"
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file as `replace_file` does, and make its folder where there is none."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error, ADVICE) from error
+    _make_folder_of(path)
     replace_file(path, data)
 
 
@@ -35,13 +32,24 @@ def replace_file(path: Path, data: bytes, advice: str = ADVICE) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise BadInput, before the work, if a file cannot be written there; what lies there stays as it is."""
+    """Raise BadInput, before the work, if a file cannot be written there; what lies there stays as it is.
+
+    Its folder is made where there is none.
+    """
     if path.is_dir():
         raise BadInput(f"{path}: is a folder; expected the name of a file")
+    _make_folder_of(path)
     probe = path.with_name(f".{path.name}.part")
     try:
         probe.write_bytes(b"")
         probe.unlink()
+    except OSError as error:
+        raise _unwritable(path, error, ADVICE) from error
+
+
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(path, error, ADVICE) from error
 

@@ -2,21 +2,22 @@
 
 An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries of a key (1) and a value (2); its
 operator sets are field 8, each of a domain (1, none for ONNX's own) and a version (2).
-Its graph is field 7, and the way from there to the name of an input's first axis is below.
+Its graph is field 7; the way from there to names and shapes of inputs and outputs is below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from shls.runtime.contract import AnyContract, Contract, RefinerContract, any_contract, contract_text
 from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
 OPERATORS, DOMAIN, OPSET = 8, 1, 2
-GRAPH, INPUT, TYPE, TENSOR, SHAPE, DIMENSION, NAMED = 7, 11, 2, 1, 2, 1, 2  # each within the one before
+GRAPH, INPUTS, OUTPUTS, NAME = 7, 11, 12, 1
+TYPE, TENSOR, SHAPE, DIMENSION, LENGTH = 2, 1, 2, 1, 1  # of an input or output; each within the one before
 VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 
 Kind = TypeVar("Kind", bound=AnyContract)
@@ -30,52 +31,81 @@ def read_contract(path: Path) -> Contract:
     BadInput
         If it cannot be read, or is truncated or no ONNX at all.
     ContractMismatch
-        If it carries no contract of this version, or a refiner's, or is of another opset than its contract says.
+        If it carries no contract of this version, or a refiner's, or if opset, inputs or outputs are not those of its
+        contract.
     """
-    metadata, opset = _metadata(path)
-    return _checked(Contract.from_metadata(metadata, path), opset, path)
+    parts = _parts(path)
+    return _checked(Contract.from_metadata(parts.metadata, path), parts, path)
 
 
 def read_refiner_contract(path: Path) -> RefinerContract:
     """Read what an ONNX file of a refiner promises; raises as `read_contract` does."""
-    metadata, opset = _metadata(path)
-    return _checked(RefinerContract.from_metadata(metadata, path), opset, path)
+    parts = _parts(path)
+    return _checked(RefinerContract.from_metadata(parts.metadata, path), parts, path)
 
 
 def read_any_contract(path: Path) -> AnyContract:
     """Read what an ONNX file of either network promises; raises as `read_contract` does."""
-    metadata, opset = _metadata(path)
-    return _checked(any_contract(contract_text(metadata, path)), opset, path)
+    parts = _parts(path)
+    return _checked(any_contract(contract_text(parts.metadata, path)), parts, path)
 
 
 def has_open_batch(path: Path) -> bool:
-    """Tell whether the first axis of a model's first input may have any length; of a file that `read_contract` took."""
-    value = path.read_bytes()
-    for number in (GRAPH, INPUT, TYPE, TENSOR, SHAPE, DIMENSION):
-        value = next((inner for field, inner in _fields(value) if field == number), b"")
-    return any(field == NAMED for field, _ in _fields(value))
+    """Tell whether the first axis of a model's inputs may have any length; raises BadInput as `read_contract` does."""
+    return any(shape[0] is None for shape in _parts(path).inputs.values())
 
 
-def _checked(contract: Kind, opset: int | None, path: Path) -> Kind:
-    if opset != contract.opset:
+def _checked(contract: Kind, parts: _Parts, path: Path) -> Kind:
+    if parts.opset != contract.opset:
         raise ContractMismatch(
-            f"{path}: is of opset {opset}, its contract says {contract.opset}; something changed it: export it again"
+            f"{path}: is of opset {parts.opset}, its contract says {contract.opset}; something changed it: "
+            "export it again"
         )
+    for has, told, what in (
+        ({name: shape[1:] for name, shape in parts.inputs.items()}, contract.inputs, "inputs"),
+        (parts.outputs, [contract.output], "outputs"),
+    ):
+        if has != told:
+            raise ContractMismatch(
+                f"{path}: has {what} {has}, its contract says {told}; something changed it: export it again"
+            )
     return contract
 
 
-def _metadata(path: Path) -> tuple[dict[str, str], int | None]:
-    """The file's metadata, and the opset of its operators."""
+class _Parts(NamedTuple):
+    """What is read of a file: names and shapes of the inputs, None for a length that is open; names of the outputs."""
+
+    metadata: dict[str, str]
+    opset: int | None
+    inputs: dict[str, tuple[int | None, ...]]
+    outputs: list[str]
+
+
+def _parts(path: Path) -> _Parts:
     try:
         parts = list(_fields(path.read_bytes()))
         entries = [dict(_fields(value)) for field, value in parts if field == METADATA]
         metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
         operators = [dict(_fields(value)) for field, value in parts if field == OPERATORS]
-        return metadata, next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
+        opset = next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
+        graph = [part for field, value in parts if field == GRAPH for part in _fields(value)]
+        inputs = {_name(value): _shape(value) for field, value in graph if field == INPUTS}
+        return _Parts(metadata, opset, inputs, [_name(value) for field, value in graph if field == OUTPUTS])
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
+
+
+def _name(tensor: bytes) -> str:
+    return str(dict(_fields(tensor))[NAME].decode())
+
+
+def _shape(tensor: bytes) -> tuple[int | None, ...]:
+    value = tensor
+    for number in (TYPE, TENSOR, SHAPE):
+        value = next((inner for field, inner in _fields(value) if field == number), b"")
+    return tuple(dict(_fields(axis)).get(LENGTH) for field, axis in _fields(value) if field == DIMENSION)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shls.runtime.contract import Contract
 from shls.runtime.cpu import has_vnni, is_x86
-from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
+from shls.runtime.errors import BadInput, DeviceUnavailable, MissingDependency
 from shls.runtime.onnx_metadata import read_contract
 
 try:
@@ -33,7 +32,6 @@ class OrtSession:
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
         self.contract = read_contract(model)
         self._session = create_session(model, threads, device)
-        _check_input(model, self._session, self.contract)
         self.backend = backend_of(self._session)
         self.on_gpu = self._session.get_providers()[0] != "CPUExecutionProvider"
 
@@ -100,13 +98,6 @@ def _providers(device: str) -> list[str]:
             "install one for the GPU, `pip install 'shls[gpu]'`, or use --device cpu"
         )
     return [PROVIDERS[device]]
-
-
-def _check_input(model: Path, session: onnxruntime.InferenceSession, contract: Contract) -> None:
-    expected = [1, 3, contract.height, contract.width]
-    actual = {i.name: i.shape for i in session.get_inputs()}.get(contract.input)
-    if actual != expected:
-        raise ContractMismatch(f"{model}: input {contract.input} has shape {actual}, its contract says {expected}")
 
 
 def backend_of(session: onnxruntime.InferenceSession) -> str:

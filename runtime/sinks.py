@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,7 +59,7 @@ class VideoSink(Sink):
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() != ".mp4":
             raise BadInput(f"{path}: the overlay video is written as mp4; expected a name that ends in .mp4")
-        _make_file(path)
+        _check_file(path)
         self._path = path
         self._fps = Fraction(fps).limit_denominator(1001)  # 30000/1001 and its like stay exact
         self._container: Any = None  # opened with the first frame, which tells the size
@@ -142,12 +143,14 @@ class JsonLinesSink(Sink):
     """
 
     def __init__(self, path: Path) -> None:
-        _make_file(path)
+        _check_file(path)
         self._path = path
-        self._file = path.open("wb", buffering=0)
+        self._file: FileIO | None = None  # opened with the first frame
 
     def write(self, frame: Frame, mask: Mask) -> None:
         data = json.dumps(line_of(frame, mask), separators=(",", ":")).encode() + b"\n"
+        if self._file is None:
+            self._file = self._path.open("wb", buffering=0)
         whole = self._file.tell()
         try:
             if self._file.write(data) < len(data):
@@ -158,7 +161,8 @@ class JsonLinesSink(Sink):
             raise _unwritten(self._path, error, "the lines before are complete") from error
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class SinkGroup(Sink):
@@ -192,7 +196,7 @@ def open_sinks(
     source_uri : what the frames are read from, as `open_source` takes it
     out : overlay video, a name that ends in .mp4
     masks : folder for one PNG per frame
-    json : file of JSON lines
+    json : file of JSON lines; it and the video replace earlier ones when the first frame comes
     fps : frames a second of the video
     protect : other files and folders that were read, such as the first mask
 
@@ -268,11 +272,14 @@ def _make_folder(folder: Path) -> None:
         raise _unwritten(folder, error, "expected a folder, or a name for a new one") from error
 
 
-def _make_file(path: Path) -> None:
-    """Create or empty the file now: what cannot be written must fail before the work, not after it."""
+def _check_file(path: Path) -> None:
+    """Raise BadInput, before the work, if a file cannot be written; an earlier result stays until there is a frame."""
     _make_folder(path.parent)
+    known = path.exists()
     try:
-        path.write_bytes(b"")
+        path.open("ab").close()
+        if not known:
+            path.unlink()
     except OSError as error:
         raise _unwritten(path, error, "expected the name of a file that may be written") from error
 

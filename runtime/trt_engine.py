@@ -35,9 +35,7 @@ def shapes_of(contract: AnyContract) -> Shapes:
     """What a contract says of the tensors."""
     if isinstance(contract, Contract):
         cells = contract.height // contract.stride, contract.width // contract.stride
-        return Shapes(
-            {contract.input: (3, contract.height, contract.width)}, {contract.output: (contract.channels, *cells)}
-        )
+        return Shapes(contract.inputs, {contract.output: (contract.channels, *cells)})
     return Shapes(contract.inputs, {contract.output: (contract.size, contract.size)})
 
 

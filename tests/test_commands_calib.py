@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -65,3 +66,39 @@ def test_sensitivity(small_model: Path, frames_folder: Path, tmp_path: Path) -> 
     refused = shls(*arguments, "--max-drop", 0.005)
     assert isinstance(refused.exception, BadInput)
     assert "--root FOLDER and --set FILE" in str(refused.exception)
+    refused = shls(*arguments, "--chart", tmp_path / "chart.jpg")
+    assert "expected a name that ends in .png" in str(refused.exception)
+    refused = shls(*arguments, "--max-drop", 0.005, "--root", tmp_path, "--set", tmp_path / "none.txt")
+    assert isinstance(refused.exception, BadInput)
+    assert "none.txt" in str(refused.exception)
+
+
+def test_places_are_refused_before_the_work(small_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out, words in (
+        (tmp_path / "int8.bin", "expected a name that ends in .onnx"),
+        (tmp_path / "file" / "int8.onnx", "cannot be written"),
+        (small_model, "is what the model is made of"),
+    ):
+        before = small_model.read_bytes()
+        refused = shls("calibrate", small_model, "--frames", tmp_path / "not looked at yet", "--out", out)
+        assert isinstance(refused.exception, BadInput)
+        assert words in str(refused.exception)
+        assert small_model.read_bytes() == before
+    given = ["--frames", tmp_path / "not looked at yet", "--ranges", tmp_path / "file" / "ranges.json"]
+    refused = shls("calibrate", small_model, *given, "--out", tmp_path / "int8.onnx")
+    assert "ranges.json: cannot be written" in str(refused.exception)
+
+
+def test_black_frames_teach_no_refiner(small_refiner: Path, small_model: Path, tmp_path: Path) -> None:
+    for at in range(3):
+        cv2.imwrite(str(tmp_path / f"{at}.png"), np.zeros((80, 120, 3), np.uint8))
+    mask = np.zeros((80, 120), np.uint8)
+    mask[20:60, 30:80] = 1
+    cv2.imwrite(str(tmp_path / "mask.PNG"), mask)
+    for given in ([], ["--mask", tmp_path / "mask.PNG"]):
+        frames = tmp_path / "%d.png" if given else tmp_path
+        arguments = ["--frames", frames, *given, "--embedding", small_model, "--out", tmp_path / "int8.onnx"]
+        refused = shls("calibrate", small_refiner, *arguments)
+        assert isinstance(refused.exception, BadInput), refused.output
+        assert "black or blank frames teach no ranges" in str(refused.exception)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from shls.runtime import cli, doctor, installed
 from shls.runtime.doctor import check_cameras, check_device, check_memory, examine
+from shls.runtime.errors import MissingDependency
 from shls.runtime.findings import Finding, Status
 
 
@@ -141,3 +142,12 @@ def test_command(status: Status, code: int, tmp_path: Path, monkeypatch: pytest.
     assert json.loads((tmp_path / "found.json").read_text()) == [
         {"name": "thing", "status": status, "text": "is so", "fix": "mend it"}
     ]
+
+
+def test_an_error_of_ours_says_itself_what_to_do() -> None:
+    def refused() -> Iterator[Finding]:
+        raise MissingDependency("onnxruntime is not installed; run `pip install 'shls[cpu]'`")
+        yield
+
+    (finding,) = doctor._guarded("model", refused)
+    assert (finding.text, finding.fix) == ("onnxruntime is not installed; run `pip install 'shls[cpu]'`", "")

@@ -49,8 +49,9 @@ def fake(integrated: bool = False, weak: bool = False, refiner: bool = False) ->
 
 
 def write_onnx(path: Path, precision: str = "fp32", contract: AnyContract = CONTRACT) -> Path:
-    """A file with a contract and no network but its inputs: the stand-in does not look at it."""
+    """A file with a contract and no network but its inputs and output: the stand-in does not look at it."""
     model = onnx.ModelProto(ir_version=10, opset_import=[onnx.helper.make_opsetid("", 18)])
+    model.graph.output.append(onnx.helper.make_tensor_value_info(contract.output, onnx.TensorProto.FLOAT, None))
     for name, shape in shapes_of(contract).inputs.items():
         batch = 1 if contract is CONTRACT else "objects"
         model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *shape]))

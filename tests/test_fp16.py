@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
+from typer.testing import CliRunner
 
 from shls.calib.half import halved_model
 from shls.export.model_file import read_model
 from shls.export.to_fp16 import to_fp16
+from shls.runtime.cli import app
 from shls.runtime.errors import BadInput
 from shls.runtime.preprocess import to_input
 from shls.runtime.session import open_session
@@ -70,3 +73,36 @@ def test_fp16_again_is_refused(half: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is fp16 already"):
         to_fp16(half, tmp_path / "again.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def shls(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_takes_either_network_as_onnx(small_model: Path, small_refiner: Path, tmp_path: Path) -> None:
+    for at, model in enumerate((small_model, small_refiner)):
+        out = tmp_path / f"{at}.onnx"
+        told = shls("export", model, "--precision", "fp16", "--out", out)
+        assert told.exit_code == 0, told.output
+        assert f"compared    to {model.name}: largest difference" in told.output
+        assert "mean cosine 1.00" in told.output or "mean cosine 0.9999" in told.output
+        to_fp16(model, tmp_path / "same.onnx")
+        assert out.read_bytes() == (tmp_path / "same.onnx").read_bytes()
+
+
+def test_what_the_command_does_not_do_with_onnx(small_model: Path, half: Path, tmp_path: Path) -> None:
+    before = small_model.read_bytes()
+    out = tmp_path / "new.onnx"
+    for arguments, words in (
+        ([small_model, "--out", out], "is ONNX already; give --precision fp16, or --format engine"),
+        ([small_model, "--precision", "int8", "--frames", "x", "--out", out], "`shls calibrate"),
+        ([small_model, "--precision", "fp16", "--size", "64x64", "--out", out], "--size has no meaning for an ONNX"),
+        ([small_model, "--precision", "fp16", "--out", small_model], "would be overwritten"),
+        ([half, "--precision", "fp16", "--out", out], "is fp16 already"),
+        ([tmp_path / "none.onnx", "--precision", "fp16", "--out", out], "cannot be read"),
+    ):
+        refused = shls("export", *arguments)
+        assert isinstance(refused.exception, BadInput), refused.output
+        assert words in str(refused.exception)
+    assert small_model.read_bytes() == before
+    assert not out.exists()

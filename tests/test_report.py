@@ -65,7 +65,7 @@ def test_where_it_may_be_written(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"ends in \.html"):
         check_report_path(tmp_path / "report.pdf")
     with pytest.raises(BadInput, match="cannot be written"):
-        check_report_path(tmp_path / "absent" / "report.html")
+        check_report_path(tmp_path / "report.html" / "report.html")
 
 
 def test_a_look_whether_it_can_be_written_changes_nothing(tmp_path: Path) -> None:

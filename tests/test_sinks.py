@@ -244,6 +244,23 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         JsonLinesSink(tmp_path / "folder.mp4")
 
 
+def test_an_earlier_result_stays_until_there_is_a_frame(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "in.png"), np.zeros((48, 64, 3), np.uint8))
+    earlier = [tmp_path / "o.mp4", tmp_path / "o.jsonl"]
+    for path in earlier:
+        path.write_bytes(b"of yesterday")
+    with open_sinks(str(tmp_path / "in.png"), out=earlier[0], json=earlier[1]):
+        pass  # the first mask is wrong, say, or the camera gives nothing
+    assert [path.read_bytes() for path in earlier] == [b"of yesterday"] * 2
+    with open_sinks(str(tmp_path / "in.png"), out=tmp_path / "new.mp4", json=tmp_path / "new.jsonl"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.png", "o.jsonl", "o.mp4"]
+    with open_sinks(str(tmp_path / "in.png"), out=earlier[0], json=earlier[1]) as sink:
+        sink.write(*result(0))
+    assert len(list(open_source(str(earlier[0])))) == 1
+    assert json.loads(earlier[1].read_text())["frame"] == 0
+
+
 def test_full_disk_leaves_a_playable_video(tmp_path: Path) -> None:
     path = tmp_path / "o.mp4"
     sink = VideoSink(path, 25)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 import torch
 
 from shls.export import to_onnx
+from shls.export.model_file import read_model
 from shls.export.to_onnx import ExportFailed, export_onnx
 from shls.runtime.contract import METADATA_KEY, Contract
 from shls.runtime.errors import BadInput, ContractMismatch
@@ -96,11 +100,33 @@ def test_a_wrong_export_is_refused(checkpoint: Path, tmp_path: Path, monkeypatch
 def test_sizes_that_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="multiples of 16"):
         export_onnx(checkpoint, tmp_path / "model.onnx", 33, 48, FRAMES)
+    with pytest.raises(BadInput, match="at most 4096 pixels a side"):
+        export_onnx(checkpoint, tmp_path / "model.onnx", 48, 99999968, FRAMES)
+
+
+def test_a_killed_export_leaves_the_model_of_before(checkpoint: Path, tmp_path: Path) -> None:
+    """And what it leaves of its own, the next export takes away."""
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"of before")
+    process = multiprocessing.get_context("spawn").Process(target=killed_export, args=(checkpoint, out))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert out.read_bytes() == b"of before"
+    assert len(list(tmp_path.iterdir())) == 2
+    export_onnx(checkpoint, out, 32, 48, FRAMES)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def killed_export(checkpoint: Path, out: Path) -> None:
+    """Runs in a process of its own, and ends with it when the file is written but not compared yet."""
+    to_onnx._compare = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    export_onnx(checkpoint, out, 32, 48, FRAMES)
 
 
 def test_no_place_to_write(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"file: not writable .*choose another --out"):
+    with pytest.raises(BadInput, match=r"model\.onnx: cannot be written .*choose another place"):
         export_onnx(checkpoint, tmp_path / "file" / "model.onnx", 32, 32, FRAMES)
 
 
@@ -124,11 +150,14 @@ def test_models_that_are_not_ours(model: Path, tmp_path: Path) -> None:
         ("{", "not JSON"),
         (json.dumps(values | {"version": 99}), "contract version 99, this runtime reads 1"),
         (json.dumps({k: v for k, v in values.items() if k != "height"}), "incomplete"),
-        (json.dumps(values | {"height": 96}), "its contract says"),
+        (json.dumps(values | {"height": 96}), r"has inputs .*, its contract says .*\(3, 96, 64\)"),
+        (json.dumps(values | {"output": "masks"}), r"has outputs \['features'\], its contract says \['masks'\]"),
     ]
     for contract, message in cases:
         with pytest.raises(ContractMismatch, match=message):
             open_session(rewrite(model, tmp_path / "other.onnx", contract))
+        with pytest.raises(ContractMismatch, match=message):
+            read_model(tmp_path / "other.onnx")
 
 
 def test_another_opset_is_refused(model: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from shls.export import verify
 from shls.export.to_fp16 import to_fp16
 from shls.runtime.cli import app
-from shls.runtime.errors import BadInput, ShapeMismatch, ShlsError
+from shls.runtime.errors import BadInput, MissingDependency, ShapeMismatch, ShlsError
 from shls.runtime.masks import write_mask
 from shls.runtime.session import Session, open_session
 
@@ -150,6 +150,19 @@ def test_the_command(small_model: Path, half: Path, clip: list[np.ndarray], mask
 
 def shls(*arguments: object) -> Any:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_what_is_missing_is_said_before_the_work(
+    small_model: Path, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    refused = shls("verify", small_model, small_model, "--pictures", tmp_path / "file", "--on", "not looked at yet")
+    assert isinstance(refused.exception, BadInput)
+    assert "cannot be written" in str(refused.exception)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    refused = shls("verify", small_model, small_checkpoint, "--on", "not looked at yet")
+    assert isinstance(refused.exception, MissingDependency)
+    assert "pip install 'shls[export]'" in str(refused.exception)
 
 
 def test_refiners_on_crops_and_masks(
