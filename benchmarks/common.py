@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from itertools import islice
@@ -86,8 +85,3 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """Write (H, W, 3) uint8 RGB, whole."""
     options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     replace_file(path, cv2.imencode(path.suffix, picture[..., ::-1], options)[1].tobytes())
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write figures, whole."""
-    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -24,8 +24,9 @@ import cv2
 import numba
 import numpy as np
 
-from common import add_clip, at_least, new_file, plainly, read_clip, write_json
+from common import add_clip, at_least, new_file, plainly, read_clip
 from shls.runtime.contract import Contract
+from shls.runtime.files import write_json
 from shls.runtime.isec import isec
 from shls.runtime.masks import overlay
 from shls.runtime.memory import Memory

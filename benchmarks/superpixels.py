@@ -34,9 +34,10 @@ import numba
 import numpy as np
 from skimage.segmentation import slic as skimage_slic
 
-from common import at_least, new_file, plainly, write_json
+from common import at_least, new_file, plainly
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
+from shls.runtime.files import write_json
 from shls.runtime.image_files import read_image, source_files
 from shls.runtime.isec import isec
 from shls.runtime.superpixels import SuperpixelTracker

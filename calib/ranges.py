@@ -16,7 +16,7 @@ from shls.calib.samples import Inputs
 from shls.calib.thresholds import BINS, THRESHOLDS
 from shls.runtime.contract import AnyContract
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.files import sha256_of, write_whole
+from shls.runtime.files import sha256_of, write_json
 
 METHODS = ("minmax", *THRESHOLDS)
 
@@ -97,7 +97,7 @@ def kept_ranges(
 
 def save_ranges(ranges: Ranges, path: Path) -> None:
     """Write ranges as JSON, whole."""
-    write_whole(path, (json.dumps(asdict(ranges), indent=2) + "\n").encode())
+    write_json(path, asdict(ranges))
 
 
 def load_ranges(path: Path, expected: Key) -> Ranges:

@@ -20,6 +20,7 @@ from shls.runtime.commands_common import (
 from shls.runtime.commands_inputs import calibration_inputs
 from shls.runtime.errors import BadInput
 
+FloatModel = Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")]
 Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
 Method = Annotated[Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")]
 Frames = Annotated[str, typer.Option(help="What to calibrate on: folder, .tar shards, video or pattern.")]
@@ -33,7 +34,7 @@ COMPARED = 4
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")],
+    model: FloatModel,
     frames: Frames,
     out: Annotated[Path, typer.Option(help="INT8 ONNX file to write.")],
     target: Target = "tensorrt",
@@ -75,7 +76,7 @@ def calibrate(
 
 
 def sensitivity(
-    model: Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")],
+    model: FloatModel,
     frames: Frames,
     target: Target = "tensorrt",
     method: Method = CALIBRATION_METHOD,

@@ -26,6 +26,8 @@ Device = Annotated[
     typer.Option(help="What onnxruntime runs on; a device that is named never falls back to the CPU."),
 ]
 
+StillsFolder = Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")]
+
 CALIBRATION_FRAMES = 32
 CALIBRATION_METHOD: Literal["percentile"] = "percentile"
 """What INT8 is calibrated on, unless something else is asked for."""
@@ -44,14 +46,6 @@ def require(package: str, extra: str) -> None:
 
     if find_spec(package) is None:
         raise MissingDependency(f"{package} is not installed; run `pip install 'shls[{extra}]'`")
-
-
-def write_json(path: Path, content: object) -> None:
-    import json
-
-    from shls.runtime.files import replace_file
-
-    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def check_model_name(out: Path, source: Path, suffix: str = ".onnx") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from shls.runtime.commands_common import Device, Model, Threads, write_json
+from shls.runtime.commands_common import Device, Model, Threads
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def doctor(json: Annotated[Path | None, typer.Option(help="Write the findings here.")] = None) -> None:
     """Look at what this machine has and lacks, with the fix for each lack; exit code 1 on a problem."""
     from shls.runtime.doctor import examine
-    from shls.runtime.files import check_writable
+    from shls.runtime.files import check_writable, write_json
 
     if json:
         check_writable(json)
@@ -62,7 +62,7 @@ def profile(
             raise BadInput("--compare measures nothing; leave the other arguments out")
         typer.echo(profile_text.compare(*map(profile_text.read_profile, compare)))
         return
-    from shls.runtime.files import check_writable
+    from shls.runtime.files import check_writable, write_json
     from shls.runtime.layer_times import layer_times
     from shls.runtime.report import check_report_path, write_report
     from shls.runtime.segmenter import open_segmenter
@@ -128,7 +128,7 @@ def bench(
     from dataclasses import asdict
 
     from shls.runtime import bench as benches
-    from shls.runtime.files import check_writable
+    from shls.runtime.files import check_writable, write_json
 
     if json:
         check_writable(json)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shls.runtime.commands_common import require
+from shls.runtime.commands_common import StillsFolder, require
 
 SHOWN = 5  # messages of stills that cannot be read
 FUSED, NETWORK = "fused", "network"  # folders below that of the refined masks
@@ -18,7 +18,7 @@ EMBEDDING = "embedding"  # file that holds the digest of the embedding, if there
 
 
 def pseudo(
-    data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
+    data: StillsFolder,
     out: Annotated[Path, typer.Option(help="Folder of the masks; an interrupted run in it is resumed.")],
     embedding: Annotated[
         Path | None, typer.Option(help="ONNX model of `shls train`, which needs no masks: what is alike to it, too.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads, write_json
+from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -147,11 +147,14 @@ def evaluate(
 
     from shls.runtime.evaluation import Result, result_key
     from shls.runtime.evaluation import evaluate as evaluate_set
+    from shls.runtime.files import check_writable, write_json
     from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
 
     def tell(result: Result, done: int, total: int) -> None:
         typer.echo(f"{done}/{total} {result.name}", err=True)
 
+    if json:
+        check_writable(json)
     path = model or SHIPPED_MODEL
     threads = 1 if jobs > 1 else 0
     opened = partial(open_segmenter, path, threads=threads, device=device, refiner=refiner, refined=refined)

@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from shls.runtime.commands_common import require
+from shls.runtime.commands_common import StillsFolder, require
+
+RunFolder = Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")]
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
-    out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    data: StillsFolder,
+    out: RunFolder,
     masks: Annotated[
         Path | None, typer.Option(help="nt-xent: what `shls pseudo` made of the stills; without, blobs are cut out.")
     ] = None,
@@ -63,9 +65,9 @@ def train(
 
 
 def train_refiner(
-    data: Annotated[Path, typer.Argument(help="Folder of images or of .tar shards.")],
+    data: StillsFolder,
     embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`.")],
-    out: Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")],
+    out: RunFolder,
     masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 2000,
     batch: Annotated[int, typer.Option(help="Frames per step.", min=1)] = 8,

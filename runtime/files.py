@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,11 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file as `replace_file` does, and make its folder where there is none."""
     _make_folder_of(path)
     replace_file(path, data)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write what JSON can hold, for people too, as `write_whole` does."""
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def replace_file(path: Path, data: bytes, advice: str = ADVICE) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shls.runtime.contract import AnyContract, any_contract
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.files import sha256_of, write_whole
+from shls.runtime.files import sha256_of, write_json
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def sidecar_path(engine: Path) -> Path:
 
 def write_sidecar(sidecar: Sidecar, engine: Path) -> None:
     """Write the description beside an engine, whole."""
-    write_whole(sidecar_path(engine), (json.dumps(asdict(sidecar), indent=2) + "\n").encode())
+    write_json(sidecar_path(engine), asdict(sidecar))
 
 
 def read_sidecar(engine: Path) -> Sidecar:

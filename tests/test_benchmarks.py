@@ -50,9 +50,9 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
     ("name", "words", "told"),
     [
         ("ablation", ["none", "--out", "out", *DAVIS], "none: no such folder or file"),
-        ("clips", ["none/clips.jpg"], "none/clips.jpg: cannot be written"),
+        ("clips", ["here.csv/clips.jpg"], "here.csv/clips.jpg: cannot be written"),
         ("core", ["--source", "none.mp4"], "none.mp4: no such file or folder"),
-        ("core", ["--json", "none/core.json"], "none/core.json: cannot be written"),
+        ("core", ["--json", "here.csv/core.json"], "here.csv/core.json: cannot be written"),
         ("core", ["--counts", "0"], "'0' came; expected a whole number from 1 on"),
         ("curve", ["none.csv", "curve.png"], "none.csv: cannot be read as a log"),
         ("curve", ["here.csv", "curve.png"], "here.csv: not the log of an embedding"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,3 +110,30 @@ def test_contradictions(source: str, options: list[str], words: str) -> None:
     marked = [] if "objects" in words else ["--point", "1,1"]
     with pytest.raises(BadInput, match=words):
         raise run(source, *marked, *options).exception or AssertionError("it ran")
+
+
+@pytest.fixture
+def davis(clip: Path, tmp_path: Path) -> list[str]:
+    """Options for a set of one sequence, the clip, in which nothing moves."""
+    for folder in ("JPEGImages", "Annotations"):
+        (tmp_path / "DAVIS" / folder / "480p" / "one").mkdir(parents=True)
+    for file in clip.iterdir():
+        shutil.copy(file, tmp_path / "DAVIS/JPEGImages/480p/one")
+        shutil.copy(tmp_path / "mask.png", tmp_path / "DAVIS/Annotations/480p/one" / file.name)
+    (tmp_path / "set.txt").write_text("one\n")
+    return ["--root", str(tmp_path / "DAVIS"), "--set", str(tmp_path / "set.txt")]
+
+
+def test_scores_are_printed_and_written(davis: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["eval", *davis, "--json", str(tmp_path / "scores.json")])
+    assert done.exit_code == 0, done.exception
+    assert "1/1 one" in done.stderr
+    assert "1.000  1.000  1.000" in done.stdout
+    assert json.loads((tmp_path / "scores.json").read_text())["mean"] == {"J": 1.0, "F": 1.0, "J&F": 1.0}
+
+
+def test_where_scores_cannot_be_written_is_said_first(davis: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["eval", *davis, "--json", str(tmp_path / "set.txt" / "scores.json")])
+    assert isinstance(done.exception, BadInput)
+    assert "scores.json: cannot be written" in str(done.exception)
+    assert "1/1" not in done.stderr
