@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
 from shls.runtime import cuda as cuda_module
 from shls.runtime.cuda import SIGNATURES, TO_DEVICE, TO_HOST, Cuda, load_cudart
 from shls.runtime.errors import DeviceUnavailable, MissingDependency
+from tests.fake_gpu import FakeCudart
 
 
-@pytest.fixture
-def cudart(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.syspath_prepend(Path(__file__).parent)
-    from fake_gpu import FakeCudart
-
-    return FakeCudart
-
-
-def test_what_the_device_is(cudart: Callable[..., Any]) -> None:
-    gpu = Cuda(cudart())
+def test_what_the_device_is() -> None:
+    gpu = Cuda(FakeCudart())
     assert (gpu.name, gpu.compute_capability, gpu.integrated) == ("Orin", "8.7", False)
-    assert Cuda(cudart(integrated=True)).integrated
+    assert Cuda(FakeCudart(integrated=True)).integrated
 
 
-def test_there_and_back(cudart: Callable[..., Any]) -> None:
-    library = cudart()
+def test_there_and_back() -> None:
+    library = FakeCudart()
     gpu = Cuda(library)
     stream = gpu.stream()
     source, source_at = gpu.host_array((2, 3), np.dtype(np.float32))
@@ -46,17 +35,17 @@ def test_there_and_back(cudart: Callable[..., Any]) -> None:
     assert library.memory == {}
 
 
-def test_a_failure_names_the_call_and_the_reason(cudart: Callable[..., Any]) -> None:
-    library = cudart()
+def test_a_failure_names_the_call_and_the_reason() -> None:
+    library = FakeCudart()
     gpu = Cuda(library)
     library.fails["cudaStreamSynchronize"] = 700
     with pytest.raises(DeviceUnavailable, match=r"cudaStreamSynchronize failed: an illegal memory.*error 700"):
         gpu.synchronize(1)
 
 
-def test_no_device(cudart: Callable[..., Any]) -> None:
+def test_no_device() -> None:
     with pytest.raises(DeviceUnavailable, match="CUDA finds 0"):
-        Cuda(cudart(devices=0))
+        Cuda(FakeCudart(devices=0))
 
 
 def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,79 +1,28 @@
-"""Engines: building, description, loading, running; against stand-ins for TensorRT and CUDA."""
+"""Engines: description, loading, running; against stand-ins for TensorRT and CUDA."""
 
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
 import pytest
-from typer.testing import CliRunner
 
 from shls.export.to_engine import (
-    contract_for_tensorrt,
-    timing_cache_name,
     to_engine,
-    trtexec_line,
-    workspace_mb,
 )
-from shls.runtime.cli import app
-from shls.runtime.contract import METADATA_KEY, AnyContract, Contract, RefinerContract
 from shls.runtime.crops import CHANNELS, Crops
-from shls.runtime.cuda import Cuda
-from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, ExportFailed, MissingDependency
+from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
 from shls.runtime.refiner import open_refiner
 from shls.runtime.session import open_session
 from shls.runtime.sidecar import Machine, read_sidecar, sidecar_path
-from shls.runtime.trt_engine import shapes_of
 from shls.runtime.trt_session import TrtRefiner, TrtSession
-
-CONTRACT = Contract("shls-edge", 64, 96, 8, "c" * 64)
-REFINER = RefinerContract("shls-edge-refiner", 32, CHANNELS, 8, "r" * 64, CONTRACT.checkpoint_sha256)
-
-
-class Fakes(NamedTuple):
-    trt: Any
-    cudart: Any
-    cuda: Cuda
-
-
-def fake(integrated: bool = False, weak: bool = False, refiner: bool = False) -> Fakes:
-    from fake_gpu import FakeCudart, FakeTensorrt
-
-    cudart = FakeCudart(integrated=integrated)
-    return Fakes(FakeTensorrt(cudart, weak, refiner), cudart, Cuda(cudart))
-
-
-def write_onnx(path: Path, precision: str = "fp32", contract: AnyContract = CONTRACT) -> Path:
-    """A file with a contract and no network but its inputs and output: the stand-in does not look at it."""
-    model = onnx.ModelProto(ir_version=10, opset_import=[onnx.helper.make_opsetid("", 18)])
-    model.graph.output.append(onnx.helper.make_tensor_value_info(contract.output, onnx.TensorProto.FLOAT, None))
-    for name, shape in shapes_of(contract).inputs.items():
-        batch = 1 if contract is CONTRACT else "objects"
-        model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, *shape]))
-    onnx.helper.set_model_props(model, {METADATA_KEY: replace(contract, precision=precision).to_json()})
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def _path_to_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent)
+from tests.fake_engines import CONTRACT, REFINER, build, fake, write_onnx
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_onnx(tmp_path / "net.onnx")
-
-
-def build(model: Path, fakes: Fakes) -> Path:
-    out = model.with_suffix(".engine")
-    to_engine(model, out, trt=fakes.trt, cuda=fakes.cuda)
-    return out
 
 
 @pytest.mark.parametrize("integrated", [False, True])
@@ -121,16 +70,6 @@ def test_a_refiner_takes_any_number_of_objects(refiner: Path, integrated: bool) 
     assert fakes.cudart.calls.count("cudaGraphLaunch") == 6
     session.close()
     assert fakes.cudart.memory == {}
-
-
-def test_the_builder_is_told_how_many_objects_come(model: Path, refiner: Path) -> None:
-    fakes = fake(refiner=True)
-    build(refiner, fakes)
-    assert fakes.trt.profile["crops"] == ((1, 11, 32, 32), (2, 11, 32, 32), (8, 11, 32, 32))
-    assert fakes.trt.profile["features"] == ((1, 8, 8, 8), (2, 8, 8, 8), (8, 8, 8, 8))
-    fixed = fake()
-    build(model, fixed)
-    assert fixed.trt.profile == {}
 
 
 def test_engines_of_the_other_network_are_refused(model: Path, refiner: Path) -> None:
@@ -207,69 +146,6 @@ def test_an_engine_of_other_shapes_is_refused(model: Path) -> None:
         TrtSession(engine, fakes.trt, fakes.cuda)
 
 
-def test_strongly_typed_alone_where_that_works(model: Path) -> None:
-    for weak in (False, True):
-        fakes = fake(weak=weak)
-        build(model, fakes)
-        assert [line for line in fakes.trt.log if "MB" not in line] == ["network typed=True"]
-
-
-@pytest.mark.parametrize(("precision", "flags"), [("fp16", ["FP16"]), ("int8-tensorrt", ["FP16", "INT8"])])
-def test_weak_typing_where_a_version_10_needs_it(tmp_path: Path, precision: str, flags: list[str]) -> None:
-    fakes = fake(weak=True)
-    fakes.trt.builds[True] = False
-    build(write_onnx(tmp_path / "net.onnx", precision), fakes)
-    said = [line for line in fakes.trt.log if "MB" not in line]
-    assert said == ["network typed=True", "network typed=False", *flags]
-
-
-def test_what_tensorrt_refuses_leaves_nothing(model: Path) -> None:
-    fakes = fake()
-    fakes.trt.builds[True] = False
-    with pytest.raises(ExportFailed, match=r"cannot build it.*no implementation for node_conv2d") as caught:
-        build(model, fakes)
-    assert "not to be repeated" not in str(caught.value)
-    fakes.trt.parses = False
-    with pytest.raises(ExportFailed, match=r"parser refuses it \(In node 3: unsupported type\)"):
-        build(model, fakes)
-    assert [file.name for file in model.parent.iterdir()] == ["net.onnx"]
-
-
-def test_timings_are_kept_and_those_of_others_replaced(model: Path) -> None:
-    fakes = fake()
-    build(model, fakes)
-    cache = model.with_name("Orin-8.7-trt11.4.1.timing")
-    assert cache.read_bytes() == b"timings"
-    cache.write_bytes(b"other")
-    fakes.trt.timings = b"new timings"
-    build(model, fakes)
-    assert cache.read_bytes() == b"new timings"
-    assert timing_cache_name(Machine("RTX 4090/D", "8.9", "11.0")) == "RTX_4090_D-8.9-trt11.0.timing"
-
-
-def test_progress_is_told(model: Path) -> None:
-    fakes, told = fake(), []
-    to_engine(
-        model,
-        model.with_suffix(".engine"),
-        trt=fakes.trt,
-        cuda=fakes.cuda,
-        progress=lambda *step: told.append(step),
-    )
-    assert told == [("Building", 1, 2), ("Building", 2, 2)]
-
-
-def test_models_that_are_not_for_tensorrt(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="calibrate --target tensorrt"):
-        contract_for_tensorrt(write_onnx(tmp_path / "cpu.onnx", "int8-cpu"))
-    (tmp_path / "no.onnx").write_bytes(b"\x3a\xff")
-    with pytest.raises(BadInput, match="not a whole ONNX file"):
-        contract_for_tensorrt(tmp_path / "no.onnx")
-    onnx.save(onnx.ModelProto(ir_version=10), tmp_path / "strange.onnx")
-    with pytest.raises(ContractMismatch, match="carries no shls contract"):
-        contract_for_tensorrt(tmp_path / "strange.onnx")
-
-
 def test_without_tensorrt_one_line_says_how_to_get_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     engine = build(model, fake())
@@ -281,45 +157,3 @@ def test_without_tensorrt_one_line_says_how_to_get_it(model: Path, monkeypatch: 
 def test_an_engine_does_not_run_on_the_cpu(model: Path) -> None:
     with pytest.raises(BadInput, match="leave --device cpu out"):
         open_session(build(model, fake()), device="cpu")
-
-
-def shls(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def test_the_command_refuses_what_does_not_fit(model: Path) -> None:
-    engine, other = model.with_suffix(".engine"), model.with_name("other.onnx")
-    for arguments, out, message in (
-        ([model, "--format", "engine", "--size", "96x64"], engine, "--size has no meaning for --format engine"),
-        ([model, "--format", "engine", "--target", "cpu"], engine, "--target has no meaning for --format engine"),
-        ([model, "--via", "trtexec"], other, "--via has no meaning for --format onnx"),
-        ([model, "--target", "cpu"], other, "--target has no meaning for --precision fp32"),
-        ([model, "--precision", "int8"], other, "give --frames FOLDER or VIDEO"),
-        ([model], other, "is ONNX already"),
-        ([model.parent, "--format", "engine"], engine, "an engine is built from ONNX"),
-        ([model.parent], engine, r"--format onnx writes NAME.onnx"),
-    ):
-        error = shls("export", *arguments, "--out", out).exception
-        assert isinstance(error, BadInput)
-        assert message in str(error)
-        assert not out.exists()
-    line = shls("export", model, "--format", "engine", "--out", engine, "--via", "trtexec")
-    assert line.output.startswith("trtexec --onnx=")
-
-
-def test_trtexec(tmp_path: Path) -> None:
-    model = write_onnx(tmp_path / "a b.onnx")
-    words = shlex.split(trtexec_line(model, Path("x.engine")))
-    assert words[:3] == ["trtexec", f"--onnx={model}", "--saveEngine=x.engine"]
-    assert "--stronglyTyped" in words
-    assert not [word for word in words if "Shapes" in word]
-    assert 64 <= workspace_mb() <= 1024
-
-
-def test_trtexec_of_any_number_of_objects(refiner: Path) -> None:
-    words = shlex.split(trtexec_line(refiner, Path("x.engine")))
-    assert words[-3:] == [
-        "--minShapes=crops:1x11x32x32,features:1x8x8x8",
-        "--optShapes=crops:2x11x32x32,features:2x8x8x8",
-        "--maxShapes=crops:8x11x32x32,features:8x8x8x8",
-    ]
