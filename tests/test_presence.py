@@ -105,12 +105,12 @@ def test_what_leaves_is_lost_and_what_comes_back_is_found(
 
 def test_a_lamp_is_no_cut(segmenter: VideoSegmenter, rabbit: list[Shot]) -> None:
     """Superpixels must start afresh, but where the object was is still known."""
-    clip = [*rabbit[:3], *((255 - (255 - image) // 3, mask) for image, mask in rabbit[3:6])]
+    clip = [*rabbit[:3], *((255 - (255 - image) // 2, mask) for image, mask in rabbit[3:6])]
     segmenter.start(*clip[0])
     for t, (image, truth) in enumerate(clip[1:], 1):
         labels = segmenter.step(image).labels
         assert segmenter._sight._superpixels.warm == (t != 3)
-        assert jaccard(labels > 0, truth > 0) > 0.7, t
+        assert jaccard(labels > 0, truth > 0) > 0.93, t
 
 
 def tiles(columns: int, side: int = 4) -> Superpixels:
@@ -193,9 +193,17 @@ def test_a_lost_object_is_looked_for_where_the_memory_does_not_expect_it(presenc
     assert judged(presence, {50: RED, 51: RED, 52: RED}, set(), set())[0] == {50, 51, 52}
 
 
-def test_a_remnant_must_look_like_the_mark_while_the_whole_may_change(presence: Presence) -> None:
-    before = {1, 2, 3, 4, 5}
-    assert judged(presence, {}, before, before)[0] == before
+def test_the_whole_may_change_but_not_at_once(presence: Presence) -> None:
+    whole = {1, 2, 3, 4, 5}
+    for share in (0.8, 0.7, 0.6):
+        turned = (share * RED + (1 - share) * GREEN) / np.hypot(share, 1 - share)
+        for _ in range(10):
+            assert judged(presence, dict.fromkeys(whole, turned), whole, whole)[0] == whole
+    assert judged(presence, {}, whole, whole)[0] == set(), "something else that is in its place"
+    assert judged(presence, dict.fromkeys(whole, RED), whole, set())[0] == whole
+
+
+def test_a_remnant_must_look_like_the_mark(presence: Presence) -> None:
     superpixels = tiles(COLUMNS)
     shares = np.zeros((3 * COLUMNS, 2), np.float32)
     shares[:30] = 0, 1  # half of the frame is marked
