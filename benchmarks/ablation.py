@@ -1,6 +1,6 @@
 """What each part of the embedding's recipe is worth: short trainings, J&F of each; for the rest see `variants.py`.
 
-python benchmarks/ablation.py STILLS --masks MASKS --out runs/ablation --root DAVIS --set SEQUENCES.txt --steps 600
+    python benchmarks/ablation.py STILLS --masks MASKS --out runs/ablation --root DAVIS --set SEQUENCES.txt --steps 600
 
 Trainings and scores are kept in the folder: what was interrupted goes on, what is there is not computed again.
 Refinement is by colour in all rows, so that the embedding is what is compared.
@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from common import at_least, plainly
+from common import at_least, described, plainly
 from shls.export.to_onnx import export_onnx
 from shls.runtime.evaluation import Report, evaluate, result_key
 from shls.runtime.segmenter import open_segmenter
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("stills", type=Path)
     parser.add_argument(
         "--masks", type=Path, help="folder of `shls pseudo`; without it the variants that need it are left out"

@@ -8,7 +8,6 @@ without masks they are found first, as `shls pseudo --no-refine` does.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from common import new_picture, plainly, write_picture
+from common import described, new_picture, plainly, write_picture
 from shls.runtime.masks import overlay
 from shls.runtime.shipped import ASSETS
 from shls.runtime.sources import open_source
@@ -33,7 +32,7 @@ SHRUNK = (256, 144)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("out", type=new_picture)
     parser.add_argument("--stills", type=Path)
     parser.add_argument("--masks", type=Path)

@@ -29,6 +29,11 @@ def plainly(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
+def described(text: str | None) -> argparse.ArgumentParser:
+    """A parser whose help begins with a benchmark's own docstring, as it is."""
+    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """Make an option's type: a whole number, not below the least that makes sense."""
 

@@ -10,7 +10,6 @@ With --profile the time of each stage is split instead into compiled code and th
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import itertools
 import pstats
@@ -24,7 +23,7 @@ import cv2
 import numba
 import numpy as np
 
-from common import add_clip, at_least, new_file, plainly, read_clip
+from common import add_clip, at_least, described, new_file, plainly, read_clip
 from shls.runtime.contract import Contract
 from shls.runtime.files import write_json
 from shls.runtime.isec import isec
@@ -51,7 +50,7 @@ class Stage:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--json", type=new_file)
     add_clip(parser)
     parser.add_argument("--rounds", type=at_least(1), default=20)

@@ -5,14 +5,13 @@ python benchmarks/curve.py docs/train-log.csv docs/loss.png
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from common import new_picture, plainly, write_picture
+from common import described, new_picture, plainly, write_picture
 from shls.runtime.errors import BadInput
 
 SIZE = (900, 360)  # width, height
@@ -21,7 +20,7 @@ LOSS, ACCURACY, INK, GRID = (180, 90, 20), (40, 110, 30), (60, 60, 60), (225, 22
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("log", type=Path, help="log.csv of a training of an embedding")
     parser.add_argument("picture", type=new_picture)
     options = parser.parse_args()

@@ -7,11 +7,10 @@ Prints the resident memory every 100 frames and its growth after the first 100; 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from pathlib import Path
 
-from common import add_clip, at_least, plainly, read_clip
+from common import add_clip, at_least, described, plainly, read_clip
 from shls.runtime.segmenter import open_segmenter
 
 ALLOWED_MB = 5.0
@@ -19,7 +18,7 @@ ALLOWED_MB = 5.0
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     add_clip(parser)
     parser.add_argument("--frames", type=at_least(100), default=2000)
     args = parser.parse_args()

@@ -11,7 +11,6 @@ Pictures of a data set are under its terms: the sheet is for looking, not for th
 
 from __future__ import annotations
 
-import argparse
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from common import at_least, new_picture, plainly, write_picture
+from common import at_least, described, new_picture, plainly, write_picture
 from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image, source_files
@@ -42,7 +41,7 @@ class Frame(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("masks", type=Path, help="folder of `shls eval --out`")
     parser.add_argument("sheet", type=new_picture)
     parser.add_argument("--root", type=Path, required=True)

@@ -10,7 +10,6 @@ at least a third of it after that, in how many of them it was found (IoU above 0
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from common import at_least, plainly
+from common import at_least, described, plainly
 from shls.runtime.davis import SequenceFiles, find_sequences
 from shls.runtime.errors import BadInput
 from shls.runtime.masks import read_mask
@@ -42,7 +41,7 @@ Splice = Callable[[list[Shot], list[Shot]], list[Shot]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--set", type=Path, required=True, dest="names")
     parser.add_argument("--frames", type=at_least(4), default=40, help="of each sequence, at most")

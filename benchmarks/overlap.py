@@ -10,7 +10,6 @@ a GPU is free, which is what overlap is for.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import above_zero, add_clip, at_least, plainly, read_clip
+from common import above_zero, add_clip, at_least, described, plainly, read_clip
 from shls.runtime.masks import read_mask
 from shls.runtime.pipeline import follow
 from shls.runtime.preprocess import to_input
@@ -43,7 +42,7 @@ class Waiting:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     add_clip(parser)
     parser.add_argument("--frames", type=at_least(2), default=40)
     parser.add_argument("--gpu-ms", type=above_zero, default=10.0)

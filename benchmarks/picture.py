@@ -9,13 +9,12 @@ somewhere else.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 
 import cv2
 import numpy as np
 
-from common import above_zero, at_least, new_picture, plainly, write_picture
+from common import above_zero, at_least, described, new_picture, plainly, write_picture
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput
 from shls.runtime.isec import isec
@@ -46,7 +45,7 @@ def named(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("picture", type=new_picture)
     parser.add_argument("--source", default=str(SHIPPED_MODEL.parent / "bunny.mp4"))
     parser.add_argument("--frames", type=at_least(0), nargs="+", default=[10, 40])

@@ -1,6 +1,6 @@
 """What each precision costs and gives: file size, time of the embedding against fp32 in the same run, J&F.
 
-python benchmarks/precision.py --root DAVIS --set SEQUENCES.txt [shls-edge.onnx shls-edge.fp16.onnx ...]
+    python benchmarks/precision.py --root DAVIS --set SEQUENCES.txt [shls-edge.onnx shls-edge.fp16.onnx ...]
 
 J&F is that of the pair: each embedding with the refiner of its precision, as `shls bench` pairs them. By default the
 shipped ones; one must be fp32.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import at_least, plainly
+from common import at_least, described, plainly
 from shls.runtime.bench import REFERENCE, Pair, find_models, pair_up
 from shls.runtime.davis import find_sequences
 from shls.runtime.errors import BadInput
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("models", type=Path, nargs="*", help="ONNX files, or folders of them")
     parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="text file that lists the sequences")

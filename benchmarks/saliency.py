@@ -12,7 +12,6 @@ worth: mean IoU of the images in four parts, from the least to the most confiden
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections import defaultdict
@@ -26,7 +25,7 @@ import cv2
 import numba
 import numpy as np
 
-from common import plainly
+from common import described, plainly
 from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image
 from shls.runtime.session import open_session
@@ -123,7 +122,7 @@ def refiners(run: Path, describe: Describe | None) -> Finders:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder with images/ and masks/")
     parser.add_argument("--network", type=Path, help="folder of the trained network")
     parser.add_argument("--embedding", type=Path, help="ONNX model")

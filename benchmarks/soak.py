@@ -10,7 +10,6 @@ Needs GStreamer's RTSP server (see tests/live_servers.py).
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import above_zero, plainly
+from common import above_zero, described, plainly
 from shls.runtime.errors import MissingDependency
 from shls.runtime.masks import read_mask
 from shls.runtime.metrics import jaccard
@@ -104,7 +103,7 @@ def serve(port: int, launch: str, seconds: float, ready: threading.Event, over: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--seconds", type=above_zero, default=1800)
     parser.add_argument("--rate", type=above_zero, default=10, help="frames a second of the stream")
     args = parser.parse_args()

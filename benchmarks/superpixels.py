@@ -1,6 +1,6 @@
 """Quality and time of superpixels, side by side with scikit-image and OpenCV.
 
-    python benchmarks/superpixels.py --root DAVIS_FOLDER --set FILE [--frames K] [--json FILE]
+    python benchmarks/superpixels.py --root DAVIS_FOLDER --set FILE [--frames K] [--counts N ...] [--json FILE]
 
 Per method, at each wanted number N, over K frames of each sequence (means unless said otherwise):
 
@@ -20,7 +20,6 @@ opencv-python.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import time
@@ -34,7 +33,7 @@ import numba
 import numpy as np
 from skimage.segmentation import slic as skimage_slic
 
-from common import at_least, new_file, plainly
+from common import at_least, described, new_file, plainly
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.files import write_json
@@ -213,7 +212,7 @@ def backward_flows(clip: Clip) -> list[np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--root", type=Path, required=True, help="folder in the layout of DAVIS")
     parser.add_argument("--set", type=Path, required=True, help="file with one sequence name a line")
     parser.add_argument("--frames", type=at_least(2), default=4, help="consecutive frames of each sequence, at least 2")

@@ -7,7 +7,6 @@ Nothing is trained here: the networks are the same in every row.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import at_least, plainly
+from common import at_least, described, plainly
 from shls.runtime.contract import Contract
 from shls.runtime.evaluation import Report, evaluate
 from shls.runtime.memory import Memory
@@ -88,7 +87,7 @@ VARIANTS: dict[str, tuple[type[VideoSegmenter], bool, Change]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = described(__doc__)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--set", type=Path, required=True, dest="names")
     parser.add_argument("--jobs", type=at_least(1), default=2)

@@ -1,6 +1,6 @@
 """Whether everything that `shls run` needs on a board comes as a wheel, so that nothing is compiled there.
 
-python benchmarks/wheels.py [--extra cpu]
+    python benchmarks/wheels.py [--extra cpu]
 
 Asks the package index what pip would install on aarch64 for the Pythons of JetPack 6 (3.10) and 7 (3.12), with the
 versions of constraints.txt as the Dockerfiles have them; installs nothing. Ends with 1 if a package has no wheel.
@@ -8,7 +8,6 @@ versions of constraints.txt as the Dockerfiles have them; installs nothing. Ends
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from common import plainly
+from common import described, plainly
 from shls.runtime.errors import BadInput, MissingDependency
 
 PYTHONS = ("3.10", "3.12")
@@ -26,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = described(__doc__)
     parser.add_argument("--extra", default="cpu", help="of pyproject.toml, besides the dependencies")
     wanted = requirements(parser.parse_args().extra)
     missing = [python for python in PYTHONS if not resolves(python, wanted)]
