@@ -48,6 +48,12 @@ def require(package: str, extra: str) -> None:
         raise MissingDependency(f"{package} is not installed; run `pip install 'shls[{extra}]'`")
 
 
+def check_refiner(refiner: Path | None, refined: bool) -> None:
+    """Raise BadInput for a refiner that is given and not wanted."""
+    if refiner is not None and not refined:
+        raise BadInput("--refiner together with --unrefined; expected one or the other")
+
+
 def check_model_name(out: Path, source: Path, suffix: str = ".onnx") -> None:
     """Raise BadInput, before minutes of work, if a model cannot be written there, or would replace what it is made of.
 

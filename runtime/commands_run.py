@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads
+from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads, check_refiner
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def run(
 ) -> None:
     """Follow the marked objects through a video or a camera's picture; Ctrl-C finishes all files."""
     prompt = _parse(mask, box, point)
+    check_refiner(refiner, refined)
     from shls.runtime.segmenter import open_segmenter
 
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
@@ -108,6 +109,7 @@ def serve(
 ) -> None:
     """Follow the marked objects, and show them live on a page: / the page, /video MJPEG, /objects JSON."""
     prompt = _parse(mask, box, point)
+    check_refiner(refiner, refined)
     from shls.runtime.segmenter import open_segmenter
     from shls.runtime.web import WebSink
 
@@ -153,6 +155,7 @@ def evaluate(
     def tell(result: Result, done: int, total: int) -> None:
         typer.echo(f"{done}/{total} {result.name}", err=True)
 
+    check_refiner(refiner, refined)
     if json:
         check_writable(json)
     path = model or SHIPPED_MODEL

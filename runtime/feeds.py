@@ -21,8 +21,11 @@ from shls.runtime.uris import CameraUri, StreamUri, scheme_of
 OPEN_TIMEOUT = 10.0
 """Seconds in which a server must answer and say what it sends."""
 READ_TIMEOUT = 5.0
-"""Seconds between two frames of a stream."""
+"""Seconds between two packets of a stream."""
+PICTURE_TIMEOUT = 12.0
+"""Seconds of packets without a picture; some cameras' key frames, before which there is none, are ten seconds apart."""
 SILENT = "did not send anything in time; is the camera on, and the address right?"
+UNREADABLE = f"sent nothing for {PICTURE_TIMEOUT:.0f} s that gives a picture; is its codec known, and does all arrive?"
 USUAL_FPS = 30.0
 FLIP_CODES = {"180": -1, "horizontal": 1, "vertical": 0}
 """As `cv2.flip` calls them."""
@@ -38,11 +41,12 @@ class Feed(NamedTuple):
     """What a connection gives.
 
     fps : frames a second as announced
-    images : (H, W, 3) uint8 RGB each; raises FeedError when it breaks; closing it closes the connection
+    images : (H, W, 3) uint8 RGB each, None where something came that gave no image, so that whoever reads may stop;
+        raises FeedError when it breaks; closing it closes the connection
     """
 
     fps: float
-    images: Generator[np.ndarray, None, None]
+    images: Generator[np.ndarray | None, None, None]
 
 
 def open_stream(uri: StreamUri) -> Feed:
@@ -67,11 +71,14 @@ def open_stream(uri: StreamUri) -> Feed:
     return Feed(min(fps, uri.fps or fps), _shaped(_decode(container, stream), uri))
 
 
-def _shaped(pictures: Generator[Any, None, None], uri: StreamUri) -> Generator[np.ndarray, None, None]:
+def _shaped(pictures: Generator[Any, None, None], uri: StreamUri) -> Generator[np.ndarray | None, None, None]:
     """Take pictures at the rate that is asked for, and turn them into images as asked for."""
     due = 0.0
     with closing(pictures):
         for picture in pictures:
+            if picture is None:
+                yield None
+                continue
             if uri.fps:
                 now = time.monotonic()
                 if now < due:
@@ -83,20 +90,28 @@ def _shaped(pictures: Generator[Any, None, None], uri: StreamUri) -> Generator[n
 
 
 def _decode(container: Any, stream: Any) -> Generator[Any, None, None]:
+    """Give whole pictures, and None for each packet that holds none."""
+    last = time.monotonic()
     with container:
         try:
             for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    continue
-                try:
-                    pictures = packet.decode()
-                except av.FFmpegError:  # joined between two key frames, or half a picture
-                    continue
-                for picture in pictures:
-                    if not picture.is_corrupt:
-                        yield picture
+                pictures = _whole_pictures(packet)
+                yield from pictures or [None]
+                if pictures:
+                    last = time.monotonic()
+                elif time.monotonic() - last > PICTURE_TIMEOUT:
+                    raise FeedError(UNREADABLE)
         except (av.FFmpegError, OSError) as error:
             raise FeedError(_reason(error)) from None
+
+
+def _whole_pictures(packet: Any) -> list[Any]:
+    if packet.is_corrupt:
+        return []
+    try:
+        return [picture for picture in packet.decode() if not picture.is_corrupt]
+    except av.FFmpegError:  # joined between two key frames, or half a picture
+        return []
 
 
 def _reason(error: Exception) -> str:
@@ -111,8 +126,8 @@ def _reason(error: Exception) -> str:
         return "refuses the connection; is the server running, and the port right?"
     if isinstance(error, av.InvalidDataError):
         return "sends no video that FFmpeg reads; expected RTSP, or MJPEG over HTTP"
-    if getattr(error, "errno", None) == errno.EIO:  # what FFmpeg says where a name is unknown, among others
-        return "cannot be reached; is the host's name right, and the network up?"
+    if getattr(error, "errno", None) == errno.EIO:  # what FFmpeg says where a name is unknown, or a web page comes
+        return "cannot be reached, or sends no video; are host and path right, and the network up?"
     return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
@@ -132,6 +147,7 @@ def _open_v4l2(camera: CameraUri) -> Any:
         raise FeedError(f"no such camera; {here}")
     if not os.access(device, os.R_OK | os.W_OK):
         raise FeedError("may not be opened; run `sudo usermod -aG video $USER` and log in again")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # what follows is said in one line, by us
     capture = cv2.VideoCapture(camera.device, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise FeedError("cannot be opened; is it a camera, and does no other program use it?")

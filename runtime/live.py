@@ -122,8 +122,8 @@ class LiveSource(Source):
             if self._index > before:
                 lost, pause = now, PAUSES[0]
             if self._index == 0 or now - lost > PATIENCE:
-                since = "" if self._index == 0 else f", for {PATIENCE:.0f} s now"
-                self._fail(BadInput(f"{self._shown}: {reason}{since}"))
+                since = "" if self._index == 0 else f"lost, {PATIENCE:.0f} s ago; now it "
+                self._fail(BadInput(f"{self._shown}: {since}{reason}"))
                 return
             self.breaks += self._index > before
             self._stopped.wait(pause)
@@ -136,12 +136,13 @@ class LiveSource(Source):
             self.fps = feed.fps
             with closing(feed.images) as images:
                 for image in images:
-                    self._publish(image)
+                    if image is not None:
+                        self._publish(image)
                     if self._stopped.is_set():
                         break
         except FeedError as error:
             return str(error)
-        return "the stream ended"
+        return "ends its stream"
 
     def _publish(self, image: np.ndarray) -> None:
         now = time.perf_counter()

@@ -195,7 +195,7 @@ def warnings_of(found: Profile) -> list[str]:
     """List what a reader of the figures should know."""
     warnings = []
     if found["frames"] < FEW:
-        warnings.append(f"{found['frames']} frames are few: percentiles mean little; take {FEW} or more")
+        warnings.append(f"few frames were measured, {found['frames']}: percentiles mean little; take {FEW} or more")
     if found["variation"] > UNSTEADY:
         warnings.append(
             f"frame times vary by {found['variation']:.0%} of their mean: stop other programs, fix the "

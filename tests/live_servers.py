@@ -28,11 +28,19 @@ def free_port() -> int:
 class MjpegServer:
     """Sends 100 frames a second, each of its number's grey and black on the left, until it is stopped.
 
-    `stall_at` is the number of the frame at which a connection falls silent, without being closed.
+    `stall_at` is the number of the frame at which a connection falls silent, without being closed, `spoilt_from` that
+    from which on every picture is a half, as every third one is with `half`.
     """
 
-    def __init__(self, port: int, size: tuple[int, int] = (48, 64), half: bool = False, stall_at: int = 10_000) -> None:
-        self.size, self.half, self.stopped = size, half, threading.Event()
+    def __init__(
+        self,
+        port: int,
+        size: tuple[int, int] = (48, 64),
+        half: bool = False,
+        stall_at: int = 10_000,
+        spoilt_from: int = 10_000,
+    ) -> None:
+        self.size, self.half, self.spoilt_from, self.stopped = size, half, spoilt_from, threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -62,7 +70,7 @@ class MjpegServer:
         image = np.full((*self.size, 3), at % 200, np.uint8)
         image[:, : self.size[1] // 2] = 0
         data = cv2.imencode(".jpg", image)[1].tobytes()
-        if self.half and at % 3 == 1:
+        if at >= self.spoilt_from or (self.half and at % 3 == 1):
             data = data[: len(data) // 2]
         return b"--part\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(data), data)
 

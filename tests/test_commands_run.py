@@ -104,6 +104,7 @@ def test_results_that_are_too_late(clip: Path, tmp_path: Path) -> None:
         ("http://me:secret@127.0.0.1/", ["--loop"], r"http://\.\.\.@127\.0\.0\.1/: is live"),
         ("clip.mp4", ["--max-age", "1"], "they are recorded"),
         ("clip.mp4", [], "no objects marked"),
+        ("clip.mp4", ["--unrefined", "--refiner", "r.onnx"], "--refiner together with --unrefined"),
     ],
 )
 def test_contradictions(source: str, options: list[str], words: str) -> None:

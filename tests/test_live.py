@@ -96,6 +96,32 @@ def test_mjpeg_that_falls_silent_is_opened_again(monkeypatch: pytest.MonkeyPatch
         wait_for_break(source)
 
 
+def test_pictures_that_cannot_be_read_are_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "PICTURE_TIMEOUT", 0.5)
+    port = free_port()
+    with mjpeg(port, spoilt_from=20), open_live(f"http://127.0.0.1:{port}/video") as source:
+        wait_for_break(source)
+    port = free_port()
+    with (
+        mjpeg(port, spoilt_from=0),
+        pytest.raises(BadInput, match=r"nothing for .* that gives a picture; is its codec"),
+    ):
+        open_live(f"http://127.0.0.1:{port}/video")
+
+
+def test_a_reader_of_spoilt_pictures_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with mjpeg(port, spoilt_from=20):
+        source = open_live(f"http://127.0.0.1:{port}/video")
+        for _ in until(10):
+            if source._index >= 15:
+                break
+        time.sleep(0.5)  # now all that comes is spoilt
+        monkeypatch.setattr(live, "FIRST_FRAME", 2.0)  # less than PICTURE_TIMEOUT
+        source.close()
+        assert not source._thread.is_alive()
+
+
 @pytest.mark.parametrize(("path", "words"), [("closed", "refuses user or password"), ("other", "has no such stream")])
 def test_a_server_that_refuses_and_no_password_is_shown(path: str, words: str) -> None:
     port = free_port()
@@ -187,7 +213,8 @@ def test_it_gives_up_when_its_patience_ends(monkeypatch: pytest.MonkeyPatch) -> 
             raise FeedError("was unplugged")
         return feed
 
-    with LiveSource("camera", "camera", connect) as source, pytest.raises(BadInput, match="was unplugged"):
+    lost = pytest.raises(BadInput, match="camera: lost, 0 s ago; now it was unplugged")
+    with LiveSource("camera", "camera", connect) as source, lost:
         list(zip(source, until(10), strict=False))
 
 
