@@ -10,6 +10,7 @@ import torch
 from shls.runtime.contract import Contract
 from shls.runtime.crops import Crops
 from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.folding import embedding_digest, fold_batch_norm, weights_digest
 from shls_train.network import Embedding
 from shls_train.refiner import RefinerNetwork, contract_of
 
@@ -31,7 +32,7 @@ class TorchSession:
             height=height,
             width=width,
             dim=self._network.dim,
-            checkpoint_sha256="",
+            checkpoint_sha256=embedding_digest(self._network),
             stride=self._network.stride,
             memory=self._network.memory,
             head=self._network.fold_head(),
@@ -56,6 +57,7 @@ class TorchRefiner:
             self._network,
             str(loaded.meta["network"]),
             loaded.meta["config"]["crop"],
+            checkpoint_sha256=weights_digest(fold_batch_norm(self._network)),
             embedding_sha256=loaded.meta["inputs"]["embedding"],
         )
         self.backend = f"torch {torch.__version__}"

@@ -199,9 +199,9 @@ def save_inputs(path: Path, images: Sequence[np.ndarray], mask: np.ndarray | Non
 def load_inputs(path: Path) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Read what `save_inputs` kept; raises BadInput if it did not."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as kept:  # numpy reads other things, too
             images, mask = kept["images"], kept["mask"]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: cannot be replayed ({error}); expected a file of --save-inputs") from error
     return list(images), mask if mask.size else None
 

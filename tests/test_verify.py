@@ -73,6 +73,7 @@ def test_a_model_does_what_it_does(small_model: Path, clip: list[np.ndarray], ma
 def test_a_checkpoint_and_its_export(small_checkpoint: Path, small_model: Path, clip: list[np.ndarray]) -> None:
     a, b = verify.open_either(small_checkpoint, small_model)
     assert (a.contract.width, a.contract.height) == (96, 64)
+    assert a.contract.checkpoint_sha256 == b.contract.checkpoint_sha256, "of the same weights"
     verdict = verify.compare(a, b, clip, None, STRICT)
     assert verdict.broken() == []
     assert 0 < max(frame.largest for frame in verdict.frames) < 1e-4
@@ -123,8 +124,11 @@ def test_inputs_are_kept_and_replayed(tmp_path: Path, clip: list[np.ndarray], ma
     verify.save_inputs(path, clip, None)
     assert verify.load_inputs(path)[1] is None
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(BadInput, match="cannot be replayed"):
-        verify.load_inputs(path)
+    cv2.imwrite(str(tmp_path / "picture.png"), clip[0])
+    for wrong in (path, tmp_path / "picture.png", tmp_path / "none.npz"):
+        with pytest.raises(BadInput, match="cannot be replayed") as caught:
+            verify.load_inputs(wrong)
+        assert "pickle" not in str(caught.value), "numpy would have it loaded unsafely"
 
 
 def test_the_command(small_model: Path, half: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path) -> None:
@@ -174,6 +178,7 @@ def test_refiners_on_crops_and_masks(
     given = ["--on", frames_folder, "--mask", tmp_path / "mask.png", "--embedding", small_model]
     same = shls("verify", small_refiner_checkpoint, small_refiner, *given, "--pictures", tmp_path / "worst")
     assert same.exit_code == 0, same.output
+    assert "different weights" not in same.output
     assert "cosine of crops          1.000000 mean" in same.output
     assert "cosine of logits         1.000000 mean" in same.output
     assert "IoU of masks" in same.output
