@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from shls.runtime.commands_common import Device, Model, Threads
+from shls.runtime.commands_common import Device, Model, Refined, Refiner, Threads, check_refiner
 from shls.runtime.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def profile(
         bool, typer.Option("--sequential", help="One stage after the other, so that they sum up.")
     ] = False,
     model: Model = None,
+    refiner: Refiner = None,
+    refined: Refined = True,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
@@ -58,7 +60,8 @@ def profile(
     from shls.runtime import profile_text
 
     if compare:
-        if any((source, duration, frames, json, report, sequential, model, threads, device != "auto")):
+        others = (source, duration, frames, json, report, sequential, model, refiner, not refined, threads)
+        if any(others) or device != "auto":
             raise BadInput("--compare measures nothing; leave the other arguments out")
         typer.echo(profile_text.compare(*map(profile_text.read_profile, compare)))
         return
@@ -68,13 +71,14 @@ def profile(
     from shls.runtime.segmenter import open_segmenter
     from shls.runtime.shipped import shipped_model
 
+    check_refiner(refiner, refined)
     if report:
         check_report_path(report)
     if json:
         check_writable(json)
     limits = Limits(duration, frames)
     path = model or shipped_model(device)
-    segmenter = open_segmenter(path, threads, False if sequential else None, device)
+    segmenter = open_segmenter(path, threads, False if sequential else None, device, refiner, refined)
     found = _measure(source, limits, segmenter, threads, overlap=not sequential)
     if "CPU" in segmenter.session.backend:  # a GPU works on while its profiler's clock has stopped
         found["layers"] = layer_times(path, segmenter.session.contract, threads)

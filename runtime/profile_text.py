@@ -36,6 +36,7 @@ def table(found: Profile) -> str:
     lines = [
         f"{setup['network']} {setup['precision']} {_size(setup['network_size'])} on {setup['backend']}, "
         f"{setup['threads']} threads",
+        f"refiner: {setup['refiner'] or 'none, colours decide pixels'}",
         f"{setup['source']} {_size(setup['frame_size'])}, {found['frames']} frames "
         f"in {found['seconds']:.1f} s, stages {'overlapped' if setup['overlap'] else 'one after the other'}",
         f"warm-up {found['warm_up_s']:.1f} s, not in the times",
@@ -69,13 +70,17 @@ def compare(first: Profile, second: Profile) -> str:
     Raises
     ------
     BadInput
-        If they measured different work: another source, frame size, number of objects, or overlap.
+        If they measured different work: another source, frame size, number of objects, or overlap; or one of them
+        without a refiner.
     """
     differ = [key for key in SAME if first["setup"][key] != second["setup"][key]]
+    if (first["setup"]["refiner"] is None) != (second["setup"]["refiner"] is None):
+        differ.append("refiner")
     if differ:
-        values = "; ".join(f"{key} {first['setup'][key]} and {second['setup'][key]}" for key in differ)
+        pairs = ((key, first["setup"][key], second["setup"][key]) for key in differ)
+        values = "; ".join(f"{key} {one} and {other}" for key, one, other in pairs).replace("None", "none")
         raise BadInput(f"the profiles are not comparable: {values}; measure both on the same, and compare again")
-    shown = ("network", "precision", "network_size", "backend", "threads")
+    shown = ("network", "precision", "network_size", "backend", "refiner", "threads")
     rows = [(key, str(first["setup"][key]), str(second["setup"][key]), "") for key in shown]
     rows.append(("processor", first["machine"]["processor"], second["machine"]["processor"], ""))
     for stage in first["stages"]:

@@ -2,10 +2,10 @@
 
 The profile is a dictionary that goes to JSON as it is (`shls profile --json`), times in milliseconds:
 
-schema : 2
+schema : 3
 setup : what was run. `source`, `frame_size` and `network_size` [width, height], `objects`, `overlap`,
-    `network`, `precision`, `checkpoint_sha256`, `backend` (what really ran), `threads`, `includes` (what a
-    latency is made of)
+    `network`, `precision`, `checkpoint_sha256`, `backend` (what really ran), `refiner` (in words, null without one),
+    `threads`, `includes` (what a latency is made of)
 machine : `name`, `processor`, `cores`, `system`, `versions` of the packages
 warm_up_s, frames, seconds, fps : of the run; marked frame and warm-up are not in the times below
 stages : name -> `count`, `min`, `mean`, `p50`, `p90`, `p95`, `p99`, `max`, `std`. `segment` is one frame from
@@ -53,7 +53,7 @@ from shls.runtime.sources import Source
 from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.synthetic import centre_mask, noise
 
-SCHEMA = 2
+SCHEMA = 3
 MINUTE = 60.0
 UNSTEADY = 0.1
 """Coefficient of variation above which a profile is called unsteady."""
@@ -220,9 +220,17 @@ def _setup(source: Source, segmenter: VideoSegmenter, threads: int, overlap: boo
         "precision": contract.precision,
         "checkpoint_sha256": contract.checkpoint_sha256,
         "backend": segmenter.session.backend,
+        "refiner": _refiner_of(segmenter),
         "threads": threads or os.cpu_count(),
         "includes": f"{_network_includes(segmenter.session)}. {SEGMENT_INCLUDES}",
     }
+
+
+def _refiner_of(segmenter: VideoSegmenter) -> str | None:
+    if segmenter.refiner is None:
+        return None
+    contract = segmenter.refiner.contract
+    return f"{contract.network} {contract.precision} on {segmenter.refiner.backend}"
 
 
 def _machine() -> dict[str, Any]:

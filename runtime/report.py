@@ -50,7 +50,8 @@ def to_html(found: Profile) -> str:
     setup, machine = found["setup"], found["machine"]
     facts = (
         f"{setup['network']} {setup['precision']} {_size(setup['network_size'])} on {setup['backend']}, "
-        f"{setup['threads']} threads, {machine['processor']}, {machine['cores']} cores. {setup['source']} "
+        f"{setup['threads']} threads, refiner: {setup['refiner'] or 'none'}; "
+        f"{machine['processor']}, {machine['cores']} cores. {setup['source']} "
         f"{_size(setup['frame_size'])}, {found['frames']} frames, peak memory {memory(found)}, "
         f"warm-up {found['warm_up_s']:.1f} s (not in the times)."
     )

@@ -18,7 +18,7 @@ from shls.runtime.profile_text import compare, read_profile, table
 def made_up(milliseconds: float = 10.0) -> dict[str, Any]:
     row = {"count": 40} | dict.fromkeys(("min", "mean", "p50", "p90", "p95", "p99", "max"), milliseconds)
     return {
-        "schema": 2,
+        "schema": 3,
         "setup": {
             "source": "clip",
             "frame_size": [64, 48],
@@ -28,6 +28,7 @@ def made_up(milliseconds: float = 10.0) -> dict[str, Any]:
             "network": "net",
             "precision": "fp32",
             "backend": "engine 1",
+            "refiner": "net-refiner fp32 on engine 2",
             "threads": 2,
             "includes": "all of <it>",
         },
@@ -59,6 +60,7 @@ def with_power(found: dict[str, Any], watts: float) -> dict[str, Any]:
 def test_table() -> None:
     lines = table(made_up()).splitlines()
     assert lines[0] == "net fp32 32x16 on engine 1, 2 threads"
+    assert lines[1] == "refiner: net-refiner fp32 on engine 2"
     assert next(line for line in lines if line.startswith("network")).split() == ["network"] + ["10.00"] * 7 + ["0.10"]
     assert "100.00 frames per second, peak memory 200 MB" in lines
     assert (
@@ -92,7 +94,8 @@ def test_side_by_side() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("frame_size", [1, 1]), ("objects", 2), ("source", "other"), ("overlap", False)]
+    ("key", "value"),
+    [("frame_size", [1, 1]), ("objects", 2), ("source", "other"), ("overlap", False), ("refiner", None)],
 )
 def test_other_work_is_not_compared(key: str, value: object) -> None:
     other = copy.deepcopy(made_up())
@@ -103,7 +106,7 @@ def test_other_work_is_not_compared(key: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "schema 2"), ('{"schema": 9}', "schema 2")],
+    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "schema 3"), ('{"schema": 9}', "schema 3")],
 )
 def test_what_is_no_profile(content: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
@@ -120,6 +123,6 @@ def test_command_compares_files(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["profile", "--compare", *map(str, paths)])
     assert result.exit_code == 0
     assert "x 2.00" in result.stdout
-    for other in (["clip.mp4"], ["--sequential"], ["--threads", "1"], ["--device", "cpu"]):
+    for other in (["clip.mp4"], ["--sequential"], ["--threads", "1"], ["--device", "cpu"], ["--unrefined"]):
         clash = CliRunner().invoke(cli.app, ["profile", *other, "--compare", *map(str, paths)])
         assert isinstance(clash.exception, BadInput), other

@@ -41,6 +41,8 @@ class Plays:
         self.stopwatch = Stopwatch()
         contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
         self.session = SimpleNamespace(contract=contract, backend="played backend", on_gpu=False)
+        refines = SimpleNamespace(network="played-refiner", precision="fp16")
+        self.refiner = SimpleNamespace(contract=refines, backend="another")
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:  # noqa: ARG002
         self.step(image)
@@ -173,6 +175,7 @@ def test_the_setup_says_what_ran() -> None:
     assert setup["backend"] == "played backend"
     assert (setup["frame_size"], setup["network_size"], setup["threads"]) == ([32, 24], [32, 16], 3)
     assert setup["source"] == "synthetic"
+    assert setup["refiner"] == "played-refiner fp16 on another"
 
 
 def test_it_is_json() -> None:
