@@ -59,6 +59,6 @@ def keep_float(
             if trial.score >= least:
                 return
     raise BadInput(
-        f"with {len(trial.kept)} of {len(names)} convolutions float the score is {trial.score:.4f}, below "
-        f"{least:.4f}; calibrate on other frames or by another method, or use fp16"
+        f"with {len(trial.kept)} of {len(names)} convolutions float the score is {trial.score:.6f}, below "
+        f"{least:.6f}; calibrate on other frames or by another method, or use fp16"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -179,16 +180,29 @@ def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
         typer.echo(trtexec_line(onnx, out))
         return
 
-    def tell(phase: str, done: int, steps: int) -> None:
-        typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=done == steps)
-
     check_model_name(out, onnx, ".engine")
-    sidecar = to_engine(onnx, out, progress=tell)
+    try:
+        sidecar = to_engine(onnx, out, progress=_tell_progress)
+    finally:
+        _clear_progress()
     machine = sidecar.machine
     typer.echo(
         f"{out}: {sidecar.contract.precision}, {out.stat().st_size / 1e6:.1f} MB, for {machine.gpu} "
         f"(compute capability {machine.compute_capability}) with TensorRT {machine.tensorrt}"
     )
+
+
+def _tell_progress(phase: str, done: int, steps: int) -> None:
+    """One line that changes; where that cannot be, one for each phase that is done."""
+    if sys.stderr.isatty():
+        typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=False)
+    elif done == steps:
+        typer.echo(f"{phase}: done", err=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        typer.echo("\r\033[K", err=True, nl=False)
 
 
 def _refuse_others(chosen: str, given: dict[str, object]) -> None:

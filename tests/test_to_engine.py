@@ -130,6 +130,20 @@ def test_the_command_refuses_what_does_not_fit(model: Path) -> None:
     assert line.output.startswith("trtexec --onnx=")
 
 
+def test_the_command_builds_and_says_for_which_machine(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes, out = fake(), model.with_suffix(".engine")
+    monkeypatch.setattr("shls.export.to_engine.load_tensorrt", lambda: fakes.trt)
+    monkeypatch.setattr("shls.export.to_engine.Cuda", lambda: fakes.cuda)
+    told = shls("export", model, "--format", "engine", "--out", out)
+    assert told.exit_code == 0, told.exception
+    assert told.stderr == "Building: done\n", "no terminal, no line that changes"
+    assert told.stdout.startswith(f"{out}: fp32, ")
+    assert fakes.cuda.name in told.stdout
+    refused = shls("export", model, "--format", "engine", "--out", model / "file.engine")
+    assert isinstance(refused.exception, BadInput)
+    assert "cannot be written" in str(refused.exception)
+
+
 def test_trtexec(tmp_path: Path) -> None:
     model = write_onnx(tmp_path / "a b.onnx")
     words = shlex.split(trtexec_line(model, Path("x.engine")))
