@@ -18,6 +18,8 @@ from shls.runtime.shipped import ASSETS
 from shls.runtime.sources import open_source
 
 JPEG_QUALITY = 85
+RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)
+STRENGTH = 0.55  # of these colours
 
 
 def plainly(main: Callable[[], None]) -> None:
@@ -84,6 +86,31 @@ def read_clip(options: argparse.Namespace, most: int | None = None) -> tuple[lis
     if len(images) < 2:
         raise BadInput(f"{options.source}: one frame; expected a clip of two or more")
     return images, read_mask(options.mask, (images[0].shape[0], images[0].shape[1]))
+
+
+def judged_picture(image: np.ndarray, found: np.ndarray, truth: np.ndarray, text: str, width: int) -> np.ndarray:
+    """Draw what is right (green), missed (blue) and wrong (red) of a mask, and a text in the corner.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    found, truth : (H, W), objects' ids, 0 for the background
+    width : of the picture, pixels; its shape is the image's
+    """
+    blend = image.astype(np.float32)
+    for where, colour in (
+        ((found == truth) & (truth > 0), RIGHT),
+        ((found == 0) & (truth > 0), MISSED),
+        ((found > 0) & (found != truth), WRONG),
+    ):
+        blend[where] += STRENGTH * (np.array(colour, np.float32) - blend[where])
+    size = width, round(width * image.shape[0] / image.shape[1])
+    drawn = np.ascontiguousarray(cv2.resize(blend, size, interpolation=cv2.INTER_AREA).astype(np.uint8))
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (long, high), below = cv2.getTextSize(text, font, 0.5, 1)
+    cv2.rectangle(drawn, (0, 0), (long + 8, high + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(drawn, text, (4, high + 4), font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    return drawn
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

@@ -15,17 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from common import at_least, described, new_picture, plainly, write_picture
+from common import at_least, described, judged_picture, new_picture, plainly, write_picture
 from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image, source_files
 from shls.runtime.metrics import jaccard, object_ids
 
-RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)
-STRENGTH = 0.55
 WIDTH = 427
 """Of a picture, pixels."""
 
@@ -85,20 +82,9 @@ def stretches(frames: list[Frame], count: int) -> list[list[Frame]]:
 
 def picture(frame: Frame, name: str) -> np.ndarray:
     """What is right and wrong, over the frame, (h, WIDTH, 3) uint8."""
-    image = read_image(frame.image).astype(np.float32)
-    for where, colour in (
-        ((frame.found == frame.truth) & (frame.truth > 0), RIGHT),
-        ((frame.found == 0) & (frame.truth > 0), MISSED),
-        ((frame.found > 0) & (frame.found != frame.truth), WRONG),
-    ):
-        image[where] += STRENGTH * (np.array(colour, np.float32) - image[where])
-    small = cv2.resize(image, (WIDTH, round(WIDTH * image.shape[0] / image.shape[1])), interpolation=cv2.INTER_AREA)
-    drawn = np.ascontiguousarray(small.astype(np.uint8))
-    text, font = f"{name} {frame.number}  J {frame.j:.2f}", cv2.FONT_HERSHEY_SIMPLEX
-    (width, height), below = cv2.getTextSize(text, font, 0.5, 1)
-    cv2.rectangle(drawn, (0, 0), (width + 8, height + below + 8), (0, 0, 0), cv2.FILLED)
-    cv2.putText(drawn, text, (4, height + 4), font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    return drawn
+    return judged_picture(
+        read_image(frame.image), frame.found, frame.truth, f"{name} {frame.number}  J {frame.j:.2f}", WIDTH
+    )
 
 
 if __name__ == "__main__":

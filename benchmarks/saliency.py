@@ -1,6 +1,6 @@
 """Pseudo-masks against human masks of the salient object: each cue alone, fused, and refined.
 
-    python benchmarks/saliency.py --root ECSSD [--network masks/network] [--embedding edge.onnx]
+    python benchmarks/saliency.py --root ECSSD [--network masks/network] [--embedding edge.onnx] [--sheet WORST.jpg]
 
 ECSSD is a folder with images/NAME.jpg and masks/NAME.png (white is the object); the network is what `shls pseudo STILLS
 --out masks/` trained on the stills, "network alone" is its map before it joins the cues. With an embedding, "likeness"
@@ -8,6 +8,8 @@ is the cue that ranks by it, and masks are fused and refined without and with it
 256 thresholds, precision and recall averaged over the images at each), mean absolute error, mean intersection over
 union at the fixed threshold 0.5, median milliseconds per image on one thread. The last lines say what the confidence is
 worth: mean IoU of the images in four parts, from the least to the most confident, and its rank correlation with IoU.
+The sheet shows the masks of the last row's way that come out badly, 24 of the worse half, evenly: green is right, blue
+is missed, red is wrong. Pictures of a data set are under its terms: it is for looking, not for this repository.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import cv2
 import numba
 import numpy as np
 
-from common import described, plainly
+from common import described, judged_picture, new_picture, plainly, write_picture
 from shls.runtime.errors import BadInput
 from shls.runtime.image_files import read_image
 from shls.runtime.session import open_session
@@ -34,6 +36,7 @@ from shls_train.saliency_fusion import Describe, Saliency, describer, distances,
 from shls_train.saliency_graph import build_graph, to_lab
 
 BETA2 = 0.3
+TILE = 240  # pixels of the sheet's pictures
 
 Finders = dict[str, Callable[[np.ndarray], Saliency]]
 Trusted = dict[str, list[float]]
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder with images/ and masks/")
     parser.add_argument("--network", type=Path, help="folder of the trained network")
     parser.add_argument("--embedding", type=Path, help="ONNX model")
+    parser.add_argument("--sheet", type=new_picture, help="picture of masks that come out badly")
     options = parser.parse_args()
     numba.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -141,8 +145,7 @@ def main() -> None:
     scores: Scores = defaultdict(Score)
     trusted: Trusted = defaultdict(list)
     for file in files:
-        image = read_image(file)
-        truth = read_image(options.root / "masks" / f"{file.stem}.png")[..., 0] > 127
+        image, truth = read_pair(options.root, file)
         measure_cues(image, truth, describe, scores)
         measure_masks(image, truth, finders, scores, trusted)
     print(f"{len(files)} images, one thread")
@@ -154,6 +157,27 @@ def main() -> None:
         worth, iou = np.array(confidences), np.array(scores[name].iou)
         parts = " ".join(f"{iou[part].mean():.3f}" for part in np.array_split(np.argsort(worth), 4))
         print(f"confidence of {name}: IoU {parts}, rank correlation {rank_correlation(worth, iou):.2f}")
+    if options.sheet:
+        name, find = list(finders.items())[-1]
+        write_picture(options.sheet, sheet(options.root, files, find, scores[name].iou))
+
+
+def read_pair(root: Path, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """An image, (H, W, 3) uint8, and what is its object, (H, W) bool."""
+    return read_image(file), read_image(root / "masks" / f"{file.stem}.png")[..., 0] > 127
+
+
+def sheet(root: Path, files: list[Path], find: Callable[[np.ndarray], Saliency], iou: list[float]) -> np.ndarray:
+    """Four rows of six pictures, from the worst on."""
+    order = np.argsort(iou)
+    pictures = []
+    for at in order[np.linspace(0, len(iou) // 2, 24).astype(int)]:
+        image, truth = read_pair(root, files[at])
+        picture = judged_picture(image, find(image).mask > 127, truth, f"{files[at].stem}  IoU {iou[at]:.2f}", TILE)
+        tile = np.zeros((TILE, TILE, 3), np.uint8)
+        tile[: len(picture)] = picture[:TILE]
+        pictures.append(tile)
+    return np.vstack([np.hstack(pictures[i : i + 6]) for i in range(0, 24, 6)])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ weights.
 
 Tried in short runs and dropped, none was better: learning from all stills, weighted by confidence; fewer epochs on the
 fused masks before the average takes over; pasting confident objects into other stills; a guided filter (He et al.,
-2010) on the network's map in place of the superpixels.
+2010) on the network's map in place of the superpixels; windows of the stills in place of whole ones (much worse: what
+stands out is a matter of the whole picture).
 """
 
 from __future__ import annotations
