@@ -28,4 +28,8 @@ def to_input(image: np.ndarray, contract: Contract) -> np.ndarray:
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     scale = 1 / np.asarray(contract.std, np.float32)
     shift = -np.asarray(contract.mean, np.float32) * scale
-    return np.ascontiguousarray((image * scale + shift).transpose(2, 0, 1)[None])
+    planes = np.empty((1, 3, contract.height, contract.width), np.float32)
+    for channel, out in enumerate(planes[0]):
+        np.multiply(cv2.extractChannel(image, channel), scale[channel], out=out)
+        out += shift[channel]
+    return planes
