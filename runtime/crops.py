@@ -14,6 +14,7 @@ from numba import njit, prange
 
 from shls.runtime.boxes import find_boxes
 from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD
+from shls.runtime.preprocess import normalise
 from shls.runtime.types import Superpixels
 
 CHANNELS = 11
@@ -85,7 +86,7 @@ def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | N
     h, w = scene.planes.shape[:2]
     scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])
     for colours, box in zip(images, boxes, strict=True):
-        colours[:PRIOR] = _colours(scene.image, box, scale, size)
+        normalise(_colours(scene.image, box, scale, size), PIXEL_MEAN, PIXEL_STD, colours[:PRIOR])
     _fill(
         images, objects, boxes, scale, scene.superpixels.labels, scene.probabilities, scene.attention, scene.planes,
         scene.last, PRIOR, np.float32(PRIOR_SCALE),
@@ -130,14 +131,12 @@ def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray)
 
 
 def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -> np.ndarray:
-    """(3, S, S) float32."""
+    """(S, S, 3) uint8."""
     left, right = np.rint(box[[0, 2]] * scale[0]).astype(int)
     top, bottom = np.rint(box[[1, 3]] * scale[1]).astype(int)
     part = image[top:bottom, left:right]
     shrinks = part.shape[0] * part.shape[1] > size * size
-    part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    normal = (part - np.array(PIXEL_MEAN, np.float32)) / np.array(PIXEL_STD, np.float32)
-    return normal.transpose(2, 0, 1)
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 @njit(cache=True, nogil=True)

@@ -37,10 +37,12 @@ class MotionTracker:
 
     def step(self, image: np.ndarray) -> None:
         """Take the next frame, (H, W, 3) uint8 RGB."""
-        size = (image.shape[1] // REDUCTION, image.shape[0] // REDUCTION)
-        if min(size) < LEAST_SIDE:
+        height, width = (REDUCTION * (side // REDUCTION) for side in image.shape[:2])
+        if min(height, width) < LEAST_SIDE * REDUCTION:
             return
-        grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2GRAY)
+        for half in (2, 4):  # OpenCV halves in a fifth of the time that it takes for a quarter
+            grey = cv2.resize(grey, (width // half, height // half), interpolation=cv2.INTER_AREA)
         if self._previous is not None:
             flow = self._dis.calc(grey, self._previous, None)  # (H/4, W/4, 2): from this frame to the one before
             self._flows.appendleft(cv2.GaussianBlur(flow, (0, 0), 2) * REDUCTION)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -26,10 +28,16 @@ def to_input(image: np.ndarray, contract: Contract) -> np.ndarray:
     if image.shape[1::-1] != size:
         shrinks = image.shape[0] > contract.height
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    scale = 1 / np.asarray(contract.std, np.float32)
-    shift = -np.asarray(contract.mean, np.float32) * scale
     planes = np.empty((1, 3, contract.height, contract.width), np.float32)
-    for channel, out in enumerate(planes[0]):
-        np.multiply(cv2.extractChannel(image, channel), scale[channel], out=out)
-        out += shift[channel]
+    normalise(image, contract.mean, contract.std, planes[0])
     return planes
+
+
+def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float], out: np.ndarray) -> None:
+    """Write ``(pixel - mean) / std`` of an (H, W, 3) uint8 image to out, (3, H, W) float32.
+
+    Plane by plane, since arithmetic on interleaved pixels takes seven times as long.
+    """
+    for channel, (middle, spread, plane) in enumerate(zip(mean, std, out, strict=True)):
+        np.multiply(cv2.extractChannel(image, channel), np.float32(1 / spread), out=plane)
+        plane -= np.float32(middle / spread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from shls.runtime.contract import Contract, RefinerContract
@@ -264,7 +265,9 @@ def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
 
 def _renumbered(mask: Mask, ids: np.ndarray) -> Mask:
     """From consecutive numbers to the user's object ids."""
-    return Mask(ids[mask.labels], {int(ids[k]): score for k, score in mask.scores.items()})
+    table = np.zeros(256, np.uint8)
+    table[: len(ids)] = ids
+    return Mask(cv2.LUT(mask.labels, table), {int(ids[k]): score for k, score in mask.scores.items()})
 
 
 def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
