@@ -55,7 +55,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
         ("core", ["--json", "here.csv/core.json"], "here.csv/core.json: cannot be written"),
         ("core", ["--counts", "0"], "'0' came; expected a whole number from 1 on"),
         ("curve", ["none.csv", "curve.png"], "none.csv: cannot be read as a log"),
-        ("curve", ["here.csv", "curve.png"], "here.csv: not the log of an embedding"),
+        ("curve", ["here.csv", "curve.png"], "here.csv: not the log of a training"),
         ("curve", ["here.csv", "curve.gif"], "curve.gif: not the name of a picture"),
         ("endurance", ["--frames", "99"], "expected a whole number from 100 on"),
         ("failures", ["masks", "sheet.jpg", *DAVIS], "none.txt: cannot be read as a list of sequences"),
