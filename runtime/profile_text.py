@@ -14,6 +14,9 @@ SAME = ("source", "frame_size", "objects", "overlap")
 """What two profiles must share for their ratio to mean something."""
 SHOWN_LAYERS = 8
 
+COMPARED = {"setup", "machine", "stages", "fps", "peak_rss_mb", "peak_device_mb", "device"}
+"""What is laid side by side."""
+
 
 def read_profile(path: Path) -> Profile:
     """Read what `shls profile --json` wrote; raises BadInput if it is missing or another thing."""
@@ -27,6 +30,8 @@ def read_profile(path: Path) -> Profile:
         raise BadInput(f"{path}: not JSON ({error}); expected a file of `shls profile --json`") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA:
         raise BadInput(f"{path}: not a profile of schema {SCHEMA}; write it again with `shls profile --json`")
+    if missing := COMPARED - found.keys():
+        raise BadInput(f"{path}: lacks {', '.join(sorted(missing))}; write it again with `shls profile --json`")
     return found
 
 

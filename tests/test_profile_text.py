@@ -106,7 +106,13 @@ def test_other_work_is_not_compared(key: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), ("{", "not JSON"), ("[]", "schema 3"), ('{"schema": 9}', "schema 3")],
+    [
+        (None, "cannot be read"),
+        ("{", "not JSON"),
+        ("[]", "schema 3"),
+        ('{"schema": 9}', "schema 3"),
+        ('{"schema": 3, "setup": {}, "stages": {}}', "lacks device, fps, machine"),
+    ],
 )
 def test_what_is_no_profile(content: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
