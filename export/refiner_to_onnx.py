@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from shls.export.to_onnx import Closeness, ExportReport, write_compared
-from shls.export.trace import OPSET, trace
-from shls.runtime.contract import AnyContract, RefinerContract
+from shls.export.trace import trace
+from shls.runtime.contract import ONNX_OPSET, AnyContract, RefinerContract
 from shls.runtime.cosines import cell_cosines
 from shls_train.checkpoint import REFINERS, load_checkpoint, restore_network
 from shls_train.folding import fold_batch_norm, weights_digest
@@ -54,7 +54,7 @@ def export_refiner(
     digests = weights_digest(network), loaded.meta["inputs"]["embedding"]
     contract = replace(
         contract_of(network, *sizes, *digests),
-        opset=OPSET,
+        opset=ONNX_OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
     examples = random_crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number

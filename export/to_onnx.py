@@ -18,8 +18,8 @@ from torch import nn
 
 from shls.export.model_file import write_model
 from shls.export.to_fp16 import to_fp16
-from shls.export.trace import OPSET, trace
-from shls.runtime.contract import AnyContract, Contract
+from shls.export.trace import trace
+from shls.runtime.contract import ONNX_OPSET, AnyContract, Contract
 from shls.runtime.cosines import cell_cosines
 from shls.runtime.errors import BadInput, ExportFailed
 from shls.runtime.files import check_writable
@@ -117,7 +117,7 @@ def export_onnx(
         memory=network.memory,
         head=head,
         checkpoint_sha256=weights_digest(network),
-        opset=OPSET,
+        opset=ONNX_OPSET,
         tools={"torch": torch.__version__, "onnx": onnx.__version__},
     )
     model = trace(network, (torch.zeros(1, 3, height, width),), [contract.input], contract.output)

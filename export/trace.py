@@ -10,9 +10,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from shls.runtime.contract import ONNX_OPSET
 from shls.runtime.errors import ExportFailed
-
-OPSET = 18
 
 
 def trace(
@@ -46,7 +45,7 @@ def trace(
             examples,
             input_names=inputs,
             output_names=[output],
-            opset_version=OPSET,
+            opset_version=ONNX_OPSET,
             dynamo=True,
             dynamic_shapes=shapes,
             optimize=True,
@@ -56,9 +55,9 @@ def trace(
     model = program.model_proto
     _drop_traces(model)
     written = {entry.domain: entry.version for entry in model.opset_import}
-    if written.get("") != OPSET:
+    if written.get("") != ONNX_OPSET:
         raise ExportFailed(
-            f"torch wrote opset {written.get('')}, expected {OPSET}; use the torch version of the README"
+            f"torch wrote opset {written.get('')}, expected {ONNX_OPSET}; use the torch version of the README"
         )
     return model
 

@@ -15,6 +15,8 @@ METADATA_KEY = "shls.contract"
 EMBEDDING, REFINER = "embedding", "refiner"
 """Roles of a network: one describes frames, the other decides pixels."""
 
+ONNX_OPSET = 18
+"""Of every graph that is written and read."""
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
 
@@ -94,7 +96,7 @@ class RefinerContract:
     features: str = "features"  # (V, D, S / stride, S / stride) float32; 3 D with the past
     output: str = "logits"  # (V, S, S) float32
     precision: str = "fp32"
-    opset: int = 18
+    opset: int = ONNX_OPSET
     tools: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
     role: str = REFINER
@@ -142,7 +144,7 @@ class Contract:
     mean: tuple[float, float, float] = PIXEL_MEAN  # of pixels 0..255, per colour
     std: tuple[float, float, float] = PIXEL_STD
     precision: str = "fp32"
-    opset: int = 18
+    opset: int = ONNX_OPSET
     tools: dict[str, str] = field(default_factory=dict)  # name -> version, what wrote the file
     superpixels: SuperpixelSettings = SuperpixelSettings()
     memory: MemorySettings = MemorySettings()

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from shls.runtime.contract import AnyContract, Contract, RefinerContract, any_contract, contract_text
+from shls.runtime.contract import (
+    ONNX_OPSET,
+    AnyContract,
+    Contract,
+    RefinerContract,
+    any_contract,
+    contract_text,
+)
 from shls.runtime.errors import BadInput, ContractMismatch
 
 METADATA, KEY, VALUE = 14, 1, 2
@@ -56,9 +63,9 @@ def has_open_batch(path: Path) -> bool:
 
 
 def _checked(contract: Kind, parts: _Parts, path: Path) -> Kind:
-    if parts.opset != contract.opset:
+    if not parts.opset == contract.opset == ONNX_OPSET:
         raise ContractMismatch(
-            f"{path}: is of opset {parts.opset}, its contract says {contract.opset}; something changed it: "
+            f"{path}: is of opset {parts.opset}, its contract says {contract.opset}; expected {ONNX_OPSET}: "
             "export it again"
         )
     for has, told, what in (

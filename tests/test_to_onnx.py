@@ -166,6 +166,11 @@ def test_another_opset_is_refused(model: Path, tmp_path: Path) -> None:
     onnx.save(written, tmp_path / "old.onnx")
     with pytest.raises(ContractMismatch, match="is of opset 17, its contract says 18"):
         open_session(tmp_path / "old.onnx")
+    (entry,) = [entry for entry in written.metadata_props if '"opset": 18' in entry.value]
+    entry.value = entry.value.replace('"opset": 18', '"opset": 17')
+    onnx.save(written, tmp_path / "old.onnx")
+    with pytest.raises(ContractMismatch, match="its contract says 17; expected 18"):
+        open_session(tmp_path / "old.onnx")
 
 
 def test_what_onnxruntime_refuses_is_said(model: Path, tmp_path: Path) -> None:
