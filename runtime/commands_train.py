@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from shls.runtime.commands_common import StillsFolder, require
+
+if TYPE_CHECKING:
+    from shls_train.network import Embedding
 
 RunFolder = Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")]
 
@@ -66,7 +69,7 @@ def train(
 
 def train_refiner(
     data: StillsFolder,
-    embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`.")],
+    embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`, or fp32 ONNX file.")],
     out: RunFolder,
     masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 2000,
@@ -99,7 +102,20 @@ def train_refiner(
         seed=seed,
     )
     found = PseudoMasks(masks) if masks else None
-    _with_bar(steps, lambda tell: train_network(data, embedding, out, config, tell, found))
+    network = _embedding(embedding)
+    _with_bar(steps, lambda tell: train_network(data, network, out, config, tell, found))
+
+
+def _embedding(path: Path) -> Embedding:
+    if path.suffix == ".onnx":
+        require("onnx", "export")
+        from shls.export.from_onnx import read_embedding
+
+        return read_embedding(path)
+    from shls_train.checkpoint import load_network
+    from shls_train.network import Embedding
+
+    return load_network(path, Embedding)
 
 
 def _with_bar(steps: int, train: Callable[[Callable[[Any], None]], Path]) -> None:

@@ -149,16 +149,18 @@ def _paint(
     sums = np.zeros((chunks, total, 3), np.int64)
     for chunk in prange(chunks):
         top, bottom = chunk * count // chunks, (chunk + 1) * count // chunks
+        work = np.empty((2, labels.shape[1] + 1), np.int32)
         for j in range(top, bottom):
             y = (j + 1) * every - 1
             _paint_row(labels[y], runs, j, y, out, sums[chunk])
             if every == 2 and j > top:  # between two rows that are still in the cache
-                _choose(planes, labels, y - 1, count, out, sums[chunk])
+                _choose(planes, labels, y - 1, count, out, sums[chunk], work)
     if every == 2:
+        work = np.empty((2, labels.shape[1] + 1), np.int32)
         for chunk in range(chunks):
-            _choose(planes, labels, chunk * count // chunks * 2, count, out, sums[0])
+            _choose(planes, labels, chunk * count // chunks * 2, count, out, sums[0], work)
         if len(out) > 2 * count:
-            _choose(planes, labels, 2 * count, count, out, sums[0])
+            _choose(planes, labels, 2 * count, count, out, sums[0], work)
     centres, areas = np.empty((total, 2), np.float32), np.empty(total, np.int32)
     for k in range(total):
         n, x, y = 0, 0, 0
@@ -183,12 +185,14 @@ def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sum
 
 
 @njit(cache=True, nogil=True)
-def _choose(planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.ndarray, sums: np.ndarray) -> None:
+def _choose(
+    planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.ndarray, sums: np.ndarray, work: np.ndarray
+) -> None:
     """Label row y, pixel by pixel like the row above or below, whichever is nearer in colour; `count` have labels."""
     height, padded = labels.shape
     up, down = max(1, y - 1), min(y + 1, 2 * count - 1)
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
-    row = np.empty(padded, np.int32)
+    row = work[0]
     for x in range(0, padded, LANES):
         _like_nearer(
             at_planes + y * padded + x,
@@ -200,13 +204,12 @@ def _choose(planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.
             row.ctypes.data + 4 * x,
         )
     out[y] = row[: out.shape[1]]
-    _count(out[y], y, sums)
+    _count(row[: out.shape[1]], y, sums, work[1])
 
 
 @njit(cache=True, nogil=True)
-def _count(row: np.ndarray, y: int, sums: np.ndarray) -> None:
-    """Add the stretches of row y to the sums."""
-    starts = np.empty(len(row) + 1, np.int32)
+def _count(row: np.ndarray, y: int, sums: np.ndarray, starts: np.ndarray) -> None:
+    """Add the stretches of row y to the sums; `starts` is work space of one more than its pixels."""
     n = np.uint64(1)
     for x in range(1, len(row)):
         starts[n] = x

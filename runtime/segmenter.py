@@ -29,7 +29,8 @@ MAX_OBJECTS = 254
 
 LEARNED = 0.25
 """Weight of refined pixels' odds beside those that the memory read, in what it learns. As much of both, or their mean,
-follows fast things better, but what leaks over an outline comes back with the next frame, and grows."""
+follows fast things better, but what leaks over an outline comes back with the next frame, and grows. Pixels tell
+objects from the background; told to tell objects apart, too, they made the memory confuse those that are alike."""
 
 UNLIKELY = np.float32(1e-4)
 """Least probability that counts in odds."""
@@ -226,8 +227,7 @@ class VideoSegmenter:
         if self.refiner is None:
             return read
         refined = average(planes, seen.superpixels, read)
-        both = np.maximum(read, UNLIKELY) * np.maximum(refined, UNLIKELY) ** np.float32(LEARNED)
-        return both / both.sum(axis=1, keepdims=True)
+        return _learned(read, refined[:, :1])
 
     def _started(self) -> Memories:
         if self._memories is None:
@@ -246,6 +246,18 @@ class VideoSegmenter:
     def _mark(self, seen: Seen, mask: np.ndarray, ids: np.ndarray) -> None:
         """Keep what the objects that are marked in a frame look like."""
         self._presence.mark(seen.features, seen.superpixels, _shares(seen, mask, ids), ids)
+
+
+def _learned(read: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Join what the memory read, (N, K + 1), with the background's probability, (N, 1), as pixels have it.
+
+    Which of the objects it is, stays as read.
+    """
+    nothing, pixels = (np.clip(p, UNLIKELY, 1 - UNLIKELY) for p in (read[:, :1], background))
+    odds = nothing / (1 - nothing) * (pixels / (1 - pixels)) ** np.float32(LEARNED)
+    objects = np.maximum(read[:, 1:], UNLIKELY)
+    objects /= objects.sum(axis=1, keepdims=True) * (1 + odds)
+    return np.hstack([odds / (1 + odds), objects])
 
 
 def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:

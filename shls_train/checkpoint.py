@@ -125,6 +125,11 @@ def restore_network(checkpoint: Checkpoint, kind: type[Kind]) -> Kind:
     return network.eval()
 
 
+def load_network(path: Path, kind: type[Kind]) -> Kind:
+    """The network of a checkpoint file, or of the newest one in a training folder; see `restore_network`."""
+    return restore_network(load_checkpoint(path), kind)
+
+
 def network_name(network: nn.Module) -> str:
     """The name of a network's kind."""
     return next(name for name, kind in NETWORKS.items() if type(network) is kind)

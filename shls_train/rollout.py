@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from shls.runtime.contract import Contract, RefinerContract
 from shls.runtime.crops import Crops
+from shls.runtime.metrics import jaccard
 from shls.runtime.refiner import Refiner
 from shls.runtime.segmenter import VideoSegmenter
+
+FOLLOWED = 0.5
 
 
 class Sample(NamedTuple):
@@ -85,6 +88,16 @@ def roll_out(
         segmenter.step(image)
         if refiner.crops is not None:
             yield Sample(refiner.crops, columns[_on_grid(label, refiner.crops.planes.shape)])
+
+
+def followed(sample: Sample) -> Sample:
+    """The objects whose mask, as it came in, has an IoU of at least `FOLLOWED` with the truth: there may be none."""
+    crops, found = sample.crops, sample.crops.planes.argmax(2)
+    kept = np.array([jaccard(found == k, sample.truth == k) >= FOLLOWED for k in crops.objects], bool)
+    some = crops._replace(
+        objects=crops.objects[kept], boxes=crops.boxes[kept], images=crops.images[kept], features=crops.features[kept]
+    )
+    return Sample(some, sample.truth)
 
 
 def mirrored(sample: Sample) -> Sample:

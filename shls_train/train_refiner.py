@@ -17,7 +17,7 @@ from shls.runtime.contract import Contract, SuperpixelSettings
 from shls.runtime.crops import PRIOR, PRIOR_SCALE, Crops
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
-from shls_train.checkpoint import REFINER_OF, REFINERS, load_checkpoint, restore_network
+from shls_train.checkpoint import REFINER_OF, REFINERS, network_name
 from shls_train.clips import Clip, ClipSize
 from shls_train.config import RefinerConfig
 from shls_train.distributed import gather, joined, processes, rank, share, training_device
@@ -62,7 +62,7 @@ class Batch(NamedTuple):
 
 def train_refiner(
     data: Path,
-    embedding: Path,
+    embedding: Embedding,
     out: Path,
     config: RefinerConfig,
     report: Callable[[Progress], None],
@@ -73,15 +73,14 @@ def train_refiner(
     Parameters
     ----------
     data : stills
-    embedding : checkpoint or training folder of the first stage
+    embedding : what the first stage made, in evaluation mode; it stays as it is
     masks : of the things on the stills; without one, a blob is cut out. A still that cannot be read has none, and
         the next one takes its place
 
     Raises
     ------
     BadInput
-        If stills or embedding cannot be read, if masks are of other stills, or if `out` holds a run with another
-        recipe.
+        If stills cannot be read, if masks are of other stills, or if `out` holds a run with another recipe.
     TrainingFailed
         If the loss stops being finite; the last checkpoint stays.
     """
@@ -93,13 +92,12 @@ def train_refiner(
 class RefinerTask:
     """See `shls_train.loop.Task`; raises BadInput where recipe and embedding do not fit."""
 
-    def __init__(self, scenes: SceneStream, embedding: Path, config: RefinerConfig) -> None:
+    def __init__(self, scenes: SceneStream, embedding: Embedding, config: RefinerConfig) -> None:
         self._config, self._scenes = config, scenes
         self._device = training_device()
-        loaded = load_checkpoint(embedding)
-        self._embedding = restore_network(loaded, Embedding).to(self._device)
+        self._embedding = embedding.to(self._device)
         self.inputs = scenes.inputs | {"embedding": embedding_digest(self._embedding)}
-        name = str(loaded.meta["network"])
+        name = network_name(embedding)
         self._contract = Contract(
             name,
             config.height,

@@ -33,11 +33,13 @@ REFINER_SCRIPT = """
 import contextlib, sys
 from pathlib import Path
 from shls_train import train_refiner
+from shls_train.checkpoint import load_network
 from shls_train.config import RefinerConfig
+from shls_train.network import Embedding
 train_refiner.mixed_precision = lambda _: contextlib.nullcontext()
 config = RefinerConfig(steps=3, batch=3, clips=2, frames=3, height=64, width=96, crop=32, superpixels=60, lr=1e-4)
 train_refiner.VALIDATION_CLIPS = 1
-train_refiner.train_refiner(Path(sys.argv[1]), Path(sys.argv[3]), Path(sys.argv[2]), config,
+train_refiner.train_refiner(Path(sys.argv[1]), load_network(Path(sys.argv[3]), Embedding), Path(sys.argv[2]), config,
                             lambda at: print(at.step), None)
 """
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shls.runtime.errors import BadInput
 from shls_train import checkpoint, loop
-from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
+from shls_train.checkpoint import load_checkpoint, load_network, newest_checkpoint, restore_network
 from shls_train.config import Schedule
 from shls_train.loop import Losses, TrainingFailed, fit
 from shls_train.network import EdgeNet
@@ -67,7 +67,7 @@ def test_any_task_learns_and_is_logged(tmp_path: Path) -> None:
     told: list[Progress] = []
     path = fit(SlopeTask(), tmp_path / "deep" / "run", RECIPE, told.append)
     assert told[-1].loss < told[0].loss
-    assert restore_network(load_checkpoint(path), Slope).slope.item() > 0
+    assert load_network(path, Slope).slope.item() > 0
     rows = (tmp_path / "deep" / "run" / "log.csv").read_text().splitlines()
     assert rows[0] == "step,loss,slope,lr,images_per_second"
     assert rows[1] == f"1,{told[0].loss:.5f},0.00000,1.000e-01,{told[0].images_per_second:.2f}"

@@ -20,7 +20,7 @@ from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.session import open_session
 from shls.runtime.superfeatures import superfeatures
 from shls.runtime.superpixels import slic
-from shls_train.checkpoint import load_checkpoint, restore_network, save_checkpoint
+from shls_train.checkpoint import load_network, save_checkpoint
 from shls_train.pooling import describe
 from shls_train.r18 import R18Net
 
@@ -69,7 +69,7 @@ def test_backbone_has_the_published_size_and_shapes(model: Path) -> None:
 
 def test_superfeatures_are_the_published_arithmetic(checkpoint: Path) -> None:
     """Means of features with area, row and column appended, Linear, scalar normalisation, ReLU, fusion."""
-    network = restore_network(load_checkpoint(checkpoint), R18Net)
+    network = load_network(checkpoint, R18Net)
     image = torch.randn(1, 3, 64, 96)
     labels = torch.from_numpy(slic(picture(1), Contract("", 1, 1, 1, "").superpixels).labels.astype(np.int64))
     number = int(labels.max()) + 1
@@ -123,7 +123,7 @@ def test_the_runtime_computes_what_training_does(checkpoint: Path, model: Path) 
     features = session.run(tensor)
     assert features.shape == (64, 32, 48)
     actual = superfeatures(features, superpixels, session.contract.head)
-    network = restore_network(load_checkpoint(checkpoint), R18Net)
+    network = load_network(checkpoint, R18Net)
     labels = torch.from_numpy(superpixels.labels.astype(np.int64))[None]
     with torch.inference_mode():
         expected = network.superfeatures(network(torch.from_numpy(tensor)), labels, len(superpixels.areas))[0]
@@ -132,7 +132,7 @@ def test_the_runtime_computes_what_training_does(checkpoint: Path, model: Path) 
 
 
 def test_folding_the_head_changes_nothing(checkpoint: Path) -> None:
-    network = restore_network(load_checkpoint(checkpoint), R18Net)
+    network = load_network(checkpoint, R18Net)
     labels = torch.randint(0, 9, (1, 64, 96))
     image = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():

@@ -22,7 +22,7 @@ from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.ort_refiner import OrtRefiner
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.session import open_session
-from shls_train.checkpoint import save_checkpoint
+from shls_train.checkpoint import load_network, save_checkpoint
 from shls_train.config import RefinerConfig
 from shls_train.r18 import R18Net
 from shls_train.r18_segmenter import ATTENTION, LAST, R18Segmenter, mix
@@ -48,7 +48,7 @@ def embedding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(stills: Path, embedding: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder after two steps."""
     out = tmp_path_factory.mktemp("segmenter")
-    train_refiner(stills, embedding, out, CONFIG, lambda _: None, None)
+    train_refiner(stills, load_network(embedding, R18Net), out, CONFIG, lambda _: None, None)
     return out
 
 
@@ -131,7 +131,7 @@ def test_objects_do_not_look_at_each_other(network: R18Segmenter) -> None:
 def test_it_learns_on_what_the_runtime_gives(stills: Path, embedding: Path, tmp_path: Path) -> None:
     losses: list[float] = []
     config = RefinerConfig(steps=12, batch=2, frames=3, height=HEIGHT, width=WIDTH, crop=SIZE, superpixels=60)
-    train_refiner(stills, embedding, tmp_path, config, lambda at: losses.append(at.loss), None)
+    train_refiner(stills, load_network(embedding, R18Net), tmp_path, config, lambda at: losses.append(at.loss), None)
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
 
@@ -183,4 +183,4 @@ def test_it_follows_with_its_embedding_only(
 def test_sides_that_do_not_fit(stills: Path, embedding: Path, tmp_path: Path, name: str, side: int) -> None:
     config = RefinerConfig(**{"steps": 1, "height": HEIGHT, "width": WIDTH, name: side})
     with pytest.raises(BadInput, match=f"--{name} {side}: this network needs a multiple of 4"):
-        train_refiner(stills, embedding, tmp_path / "run", config, lambda _: None, None)
+        train_refiner(stills, load_network(embedding, R18Net), tmp_path / "run", config, lambda _: None, None)

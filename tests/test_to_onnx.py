@@ -20,7 +20,7 @@ from shls.runtime.contract import METADATA_KEY, Contract
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.preprocess import to_input
 from shls.runtime.session import open_session
-from shls_train.checkpoint import load_checkpoint, restore_network, save_checkpoint
+from shls_train.checkpoint import load_network, save_checkpoint
 from shls_train.folding import fold_batch_norm
 from shls_train.network import EdgeNet
 from shls_train.train import normalise
@@ -65,7 +65,7 @@ def test_only_what_builders_like(model: Path) -> None:
 
 def test_the_session_computes_what_torch_does(checkpoint: Path, model: Path) -> None:
     session = open_session(model, threads=1)
-    network = restore_network(load_checkpoint(checkpoint), EdgeNet)
+    network = load_network(checkpoint, EdgeNet)
     tensor = to_input(FRAMES[0], session.contract)
     with torch.inference_mode():
         expected = network(torch.from_numpy(tensor))[0].numpy()
@@ -82,7 +82,7 @@ def test_training_and_runtime_normalise_alike(model: Path) -> None:
 
 
 def test_folding_changes_nothing(checkpoint: Path) -> None:
-    network = restore_network(load_checkpoint(checkpoint), EdgeNet)
+    network = load_network(checkpoint, EdgeNet)
     folded = fold_batch_norm(network)
     x = torch.randn(1, 3, 32, 32)
     with torch.inference_mode():

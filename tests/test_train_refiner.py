@@ -17,10 +17,11 @@ from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.ort_refiner import OrtRefiner
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.session import open_session
-from shls_train.checkpoint import load_checkpoint, restore_network
+from shls_train.checkpoint import load_checkpoint, load_network
 from shls_train.clips import ClipSize
 from shls_train.config import RefinerConfig
 from shls_train.loop import CHECKPOINT_EVERY
+from shls_train.network import Embedding
 from shls_train.refiner import EdgeRefiner
 from shls_train.rollout import Sample, mirrored
 from shls_train.scene_stream import SceneStream
@@ -33,13 +34,17 @@ CONFIG = RefinerConfig(steps=2, batch=2, clips=1, frames=3, height=64, width=96,
 def run(stills: Path, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder after two steps."""
     out = tmp_path_factory.mktemp("refiner")
-    train_refiner(stills, small_checkpoint, out, CONFIG, lambda _: None, None)
+    train_refiner(stills, embedding_of(small_checkpoint), out, CONFIG, lambda _: None, None)
     return out
+
+
+def embedding_of(checkpoint: Path) -> Embedding:
+    return load_network(checkpoint, Embedding)  # type: ignore[type-abstract]
 
 
 def task_of(stills: Path, embedding: Path) -> RefinerTask:
     size = ClipSize(CONFIG.frames, CONFIG.height, CONFIG.width)
-    return RefinerTask(SceneStream(stills, None, size), embedding, CONFIG)
+    return RefinerTask(SceneStream(stills, None, size), embedding_of(embedding), CONFIG)
 
 
 def crops_of(count: int) -> Crops:
@@ -105,7 +110,8 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(
 ) -> None:
     monkeypatch.setattr("shls_train.loop.CHECKPOINT_EVERY", 1)
     monkeypatch.setattr("shls_train.train_refiner.ROUND", 1)
-    whole = load_checkpoint(train_refiner(stills, small_checkpoint, tmp_path / "whole", CONFIG, lambda _: None, None))
+    embedding = embedding_of(small_checkpoint)
+    whole = load_checkpoint(train_refiner(stills, embedding, tmp_path / "whole", CONFIG, lambda _: None, None))
 
     def stop(_: object) -> None:
         if list(out.glob("*.json")):
@@ -113,8 +119,8 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(
 
     out = tmp_path / "resumed"
     with pytest.raises(KeyboardInterrupt):
-        train_refiner(stills, small_checkpoint, out, CONFIG, stop, None)
-    resumed = load_checkpoint(train_refiner(stills, small_checkpoint, out, CONFIG, lambda _: None, None))
+        train_refiner(stills, embedding, out, CONFIG, stop, None)
+    resumed = load_checkpoint(train_refiner(stills, embedding, out, CONFIG, lambda _: None, None))
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, resumed.tensors[name]), name
 
@@ -142,13 +148,13 @@ def test_validation_compares_with_the_memory_alone(stills: Path, small_checkpoin
 def test_a_corrupt_still_does_not_end_the_run(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
     for still in stills.glob("*.png"):
         (tmp_path / still.name).write_bytes(still.read_bytes() if int(still.stem) % 3 else b"no image")
-    last = train_refiner(tmp_path, small_checkpoint, tmp_path / "run", CONFIG, lambda _: None, None)
+    last = train_refiner(tmp_path, embedding_of(small_checkpoint), tmp_path / "run", CONFIG, lambda _: None, None)
     assert last.name == "step-000002.safetensors"
 
 
-def test_an_embedding_of_another_kind(stills: Path, run: Path, tmp_path: Path) -> None:
+def test_an_embedding_of_another_kind(run: Path) -> None:
     with pytest.raises(BadInput, match="network shls-edge-refiner; expected shls-edge, shls-r18"):
-        train_refiner(stills, run, tmp_path, CONFIG, lambda _: None, None)
+        embedding_of(run)
 
 
 @pytest.mark.parametrize("visible", [0, 2])
@@ -175,7 +181,7 @@ def test_the_exported_refiner_computes_the_same(run: Path, tmp_path: Path, dynam
     report = export_refiner(run, tmp_path / "refiner.onnx", dynamic)
     assert report.near.difference <= 1e-4
     refiner, crops = OrtRefiner(tmp_path / "refiner.onnx", 1, "cpu"), crops_of(3)
-    network = restore_network(load_checkpoint(run), EdgeRefiner)
+    network = load_network(run, EdgeRefiner)
     with torch.inference_mode():
         expected = network(torch.from_numpy(crops.images), torch.from_numpy(crops.features)).numpy()
     np.testing.assert_allclose(refiner.run(crops), expected, atol=1e-3)
