@@ -2,7 +2,8 @@
 
     python benchmarks/variants.py --root DAVIS --set single.txt [--only refined 'N = 1000']
 
-Nothing is trained here: the networks are the same in every row.
+Nothing is trained here: the networks are the same in every row. Each is measured on the sequences as they are and
+mirrored, left for right: what is better in one of the two only is chance.
 """
 
 from __future__ import annotations
@@ -16,11 +17,31 @@ import numpy as np
 
 from common import at_least, described, plainly
 from shls.runtime.contract import Contract
-from shls.runtime.evaluation import Report, evaluate
+from shls.runtime.evaluation import evaluate
 from shls.runtime.memory import Memory
+from shls.runtime.metrics import Score
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
+from shls.runtime.types import Mask
 
 Change = Callable[[Contract], Contract]
+
+
+class Mirrored:
+    """Shows a segmenter everything left for right; see `shls.runtime.evaluation.Segmenter`."""
+
+    def __init__(self, segmenter: VideoSegmenter) -> None:
+        self._segmenter = segmenter
+
+    def start(self, image: np.ndarray, mask: np.ndarray) -> None:
+        self._segmenter.start(mirrored(image), mirrored(mask))
+
+    def step(self, image: np.ndarray) -> Mask:
+        found = self._segmenter.step(mirrored(image))
+        return Mask(mirrored(found.labels), found.scores)
+
+
+def mirrored(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image[:, ::-1])
 
 
 class Forgetful(VideoSegmenter):
@@ -93,10 +114,19 @@ def main() -> None:
     parser.add_argument("--jobs", type=at_least(1), default=2)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args()
-    print(f"{'variant':40}      J      F    J&F")
+    print(f"{'variant':40}      J      F    J&F  mirrored   both")
     for name in options.only:
-        report = evaluate(options.root, options.names, partial(open_variant, name), jobs=options.jobs)
-        print(f"{name:40}  {row(report)}", flush=True)
+        plain, turned = (
+            evaluate(options.root, options.names, partial(opened, name), jobs=options.jobs).mean()
+            for opened in (open_variant, open_mirrored)
+        )
+        both = (j_and_f(plain) + j_and_f(turned)) / 2
+        cells = f"{plain.j:.3f}  {plain.f:.3f}  {j_and_f(plain):.3f}  {j_and_f(turned):8.3f}  {both:.3f}"
+        print(f"{name:40}  {cells}", flush=True)
+
+
+def open_mirrored(name: str) -> Mirrored:
+    return Mirrored(open_variant(name))
 
 
 def open_variant(name: str) -> VideoSegmenter:
@@ -106,9 +136,8 @@ def open_variant(name: str) -> VideoSegmenter:
     return kind(opened.session, opened.refiner)
 
 
-def row(report: Report) -> str:
-    mean = report.mean()
-    return f"{mean.j:.3f}  {mean.f:.3f}  {(mean.j + mean.f) / 2:.3f}"
+def j_and_f(score: Score) -> float:
+    return (score.j + score.f) / 2
 
 
 if __name__ == "__main__":

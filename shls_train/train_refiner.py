@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shls.runtime.contract import Contract, SuperpixelSettings
-from shls.runtime.crops import PRIOR, PRIOR_SCALE, Crops
+from shls.runtime.crops import PRIOR, PRIOR_SCALE, Crops, put_back
 from shls.runtime.errors import BadInput
 from shls.runtime.metrics import jaccard
 from shls_train.checkpoint import REFINER_OF, REFINERS, network_name
@@ -26,7 +26,7 @@ from shls_train.loop import Losses, fit, mixed_precision
 from shls_train.network import Embedding
 from shls_train.pseudo_masks import PseudoMasks
 from shls_train.refiner import RefinerNetwork, contract_of
-from shls_train.rollout import Sample, TorchRefiner, follow, mirrored, roll_out
+from shls_train.rollout import Sample, TorchRefiner, follow, followed, mirrored, roll_out
 from shls_train.run_log import Progress
 from shls_train.scene_stream import SceneStream
 from shls_train.train import normalise
@@ -126,7 +126,7 @@ class RefinerTask:
     def loss(self, batch: Batch) -> Losses:
         """Correct the network on some frames of its own roll-outs."""
         if batch.step % ROUND == 0:
-            self._seen = self._roll_out(batch.clips)
+            self._seen = self._samples(batch.clips, TorchRefiner(self.network, self._refiner_contract))
             self._all_seen = self._counts(len(self._seen), 0)[0]
         samples = self._pick(batch.step)
         self.network.train()
@@ -147,9 +147,15 @@ class RefinerTask:
         return Losses(_sum_of_losses(samples, logits) * weight, {"unrefined": unrefined.item()}, len(images))
 
     def validate(self) -> dict[str, float]:
-        """Mean J over held-out clips: of the memory alone, and refined."""
+        """Mean J over held-out clips: of the memory alone, and refined; and over frames, before and after the pixels.
+
+        The first two are of whole roll-outs, in which most of what differs is what was lost or swapped. The others
+        are of the same frames of the refined one, without what is lost: they tell what the pixels are worth.
+        """
         refiner = TorchRefiner(self.network, self._refiner_contract)
-        return {"J memory": self._plain, "J refined": self._held_out_jaccard(refiner)}
+        before, after = np.mean([_pixels(sample, refiner) for sample in self._samples(self._held_out, refiner)], axis=0)
+        refined = self._held_out_jaccard(refiner)
+        return {"J memory": self._plain, "J refined": refined, "J before": float(before), "J after": float(after)}
 
     @cached_property
     def _held_out(self) -> list[FeaturedClip]:
@@ -166,13 +172,11 @@ class RefinerTask:
         ]
         return float(np.mean(scores))
 
-    def _roll_out(self, clips: list[FeaturedClip]) -> list[Sample]:
-        refiner = TorchRefiner(self.network, self._refiner_contract)
-        return [
-            sample
-            for clip, features in clips
-            for sample in roll_out(clip.frames, clip.labels, features, self._contract, refiner)
-        ]
+    def _samples(self, clips: list[FeaturedClip], refiner: TorchRefiner) -> list[Sample]:
+        """Frames of roll-outs with what is followed in them, where something is."""
+        rolled = (roll_out(clip.frames, clip.labels, features, self._contract, refiner) for clip, features in clips)
+        kept = (followed(sample) for samples in rolled for sample in samples)
+        return [sample for sample in kept if len(sample.crops.objects)]
 
     def _pick(self, step: int) -> list[Sample]:
         """This process's part of some frames of the round, others at each step, half of them mirrored."""
@@ -262,6 +266,14 @@ def aggregate(crops: Crops, logits: Tensor) -> Tensor:
     odds = together / (1 - together)
     before = torch.stack([torch.from_numpy(crops.planes[..., 0]).to(logits.device), *planes[1:]])
     return torch.where(inside.to(logits.device), odds / odds.sum(0), before).clamp_min(1e-6)
+
+
+def _pixels(sample: Sample, refiner: TorchRefiner) -> tuple[float, float]:
+    """Mean J of a frame's objects on the grid, as they came in, and as the refiner has them."""
+    crops = sample.crops
+    both = crops.planes.argmax(2), put_back(crops, refiner.run(crops)).argmax(2)
+    before, after = (np.mean([jaccard(one == k, sample.truth == k) for k in crops.objects]) for one in both)
+    return float(before), float(after)
 
 
 def _clip_jaccard(found: np.ndarray, truth: np.ndarray) -> float:
