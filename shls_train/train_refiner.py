@@ -153,7 +153,8 @@ class RefinerTask:
         are of the same frames of the refined one, without what is lost: they tell what the pixels are worth.
         """
         refiner = TorchRefiner(self.network, self._refiner_contract)
-        before, after = np.mean([_pixels(sample, refiner) for sample in self._samples(self._held_out, refiner)], axis=0)
+        frames = [pixels_worth(sample, refiner) for sample in self._samples(self._held_out, refiner)]
+        before, after = np.mean(frames or [(0.0, 0.0)], axis=0)
         refined = self._held_out_jaccard(refiner)
         return {"J memory": self._plain, "J refined": refined, "J before": float(before), "J after": float(after)}
 
@@ -268,7 +269,7 @@ def aggregate(crops: Crops, logits: Tensor) -> Tensor:
     return torch.where(inside.to(logits.device), odds / odds.sum(0), before).clamp_min(1e-6)
 
 
-def _pixels(sample: Sample, refiner: TorchRefiner) -> tuple[float, float]:
+def pixels_worth(sample: Sample, refiner: TorchRefiner) -> tuple[float, float]:
     """Mean J of a frame's objects on the grid, as they came in, and as the refiner has them."""
     crops = sample.crops
     both = crops.planes.argmax(2), put_back(crops, refiner.run(crops)).argmax(2)

@@ -1,11 +1,16 @@
-"""The options of `shls train` are the fields of the recipe, one to one."""
+"""What the training commands take: the options are the fields of the recipe, one to one."""
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 
+from typer.testing import CliRunner
+
+from shls.runtime.cli import app
 from shls.runtime.commands_train import train, train_refiner
+from shls_train.checkpoint import load_checkpoint
 from shls_train.config import RefinerConfig, TrainConfig
 
 
@@ -16,3 +21,17 @@ def test_options_are_the_recipe() -> None:
     options = {name: p.default for name, p in inspect.signature(train_refiner).parameters.items()}
     del options["data"], options["embedding"], options["out"], options["masks"]
     assert options == {f.name: f.default for f in fields(RefinerConfig)}
+
+
+def test_the_embedding_may_be_onnx(stills: Path, small_checkpoint: Path, small_model: Path, tmp_path: Path) -> None:
+    """Its refiner belongs to the same weights as one that is trained with the checkpoint."""
+    told = []
+    for embedding in (small_model, small_checkpoint):
+        small = {"steps": 1, "batch": 1, "clips": 1, "frames": 2, "height": 64, "width": 96, "crop": 32}
+        out = tmp_path / embedding.stem
+        options = [part for name, value in small.items() for part in (f"--{name}", str(value))]
+        arguments = ["train-refiner", str(stills), "--embedding", str(embedding), "--out", str(out), *options]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        told.append(load_checkpoint(out).meta["inputs"])
+    assert told[0] == told[1]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,9 +24,9 @@ from shls_train.config import RefinerConfig
 from shls_train.loop import CHECKPOINT_EVERY
 from shls_train.network import Embedding
 from shls_train.refiner import EdgeRefiner
-from shls_train.rollout import Sample, mirrored
+from shls_train.rollout import FOLLOWED, Sample, followed, mirrored
 from shls_train.scene_stream import SceneStream
-from shls_train.train_refiner import ROUND, RefinerTask, aggregate, frame_loss, train_refiner
+from shls_train.train_refiner import ROUND, RefinerTask, aggregate, frame_loss, pixels_worth, train_refiner
 
 CONFIG = RefinerConfig(steps=2, batch=2, clips=1, frames=3, height=64, width=96, crop=32, superpixels=60)
 
@@ -139,10 +140,45 @@ def test_a_mirrored_sample_costs_the_same() -> None:
     np.testing.assert_array_equal(mirrored(other).crops.boxes, crops.boxes)
 
 
-def test_validation_compares_with_the_memory_alone(stills: Path, small_checkpoint: Path) -> None:
+def test_what_is_lost_is_not_learned_from() -> None:
+    crops = crops_of(2)
+    planes = np.zeros((40, 60, 3), np.float32)
+    planes[:20, :30, 1] = planes[20:, :, 2] = 1
+    planes[..., 0] = 1 - planes.sum(2)
+    truth = np.zeros((40, 60), np.int64)
+    truth[:20, :16] = 1  # 16 of 30 columns: just followed
+    truth[20:, :29] = 2  # 29 of 60: lost
+    kept = followed(Sample(crops._replace(planes=planes), truth))
+    assert kept.crops.objects.tolist() == [1]
+    np.testing.assert_array_equal(kept.crops.images, crops.images[:1])
+    np.testing.assert_array_equal(kept.crops.features, crops.features[:1])
+    np.testing.assert_array_equal(kept.crops.boxes, crops.boxes[:1])
+    np.testing.assert_array_equal(kept.truth, truth)
+
+
+def test_validation_tells_what_pixels_are_worth(stills: Path, small_checkpoint: Path) -> None:
     found = task_of(stills, small_checkpoint).validate()
-    assert set(found) == {"J memory", "J refined"}
+    assert set(found) == {"J memory", "J refined", "J before", "J after"}
     assert all(0 <= value <= 1 for value in found.values())
+    assert found["J before"] >= FOLLOWED
+
+
+def test_a_refiner_that_knows_the_truth() -> None:
+    crops = crops_of(1)
+    truth = np.zeros((40, 60), np.int64)
+    truth[10:30, 8:24] = 1
+    ((left, top, right, bottom),) = crops.boxes
+
+    class Knowing:
+        def run(self, crops: Crops) -> np.ndarray:
+            part = (truth[top:bottom, left:right] * 12.0 - 6).astype(np.float32)
+            return cv2.resize(part, crops.images.shape[2:], interpolation=cv2.INTER_LINEAR)[None]
+
+    crops.planes[...] = [0.9, 0.1]
+    crops.planes[10:30, 8:16] = [0.2, 0.8]
+    before, after = pixels_worth(Sample(crops, truth), Knowing())  # type: ignore[arg-type]
+    assert before == pytest.approx(0.5)
+    assert after > 0.9
 
 
 def test_a_corrupt_still_does_not_end_the_run(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
