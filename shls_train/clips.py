@@ -187,7 +187,7 @@ def _way(mask: np.ndarray, rng: Rng, size: ClipSize) -> Trajectory:
     """A thing is placed in the frame, turned, sized and moved; fast ones leave it and may come back."""
     x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
     middle = np.array([x + w / 2, y + h / 2])
-    side = size.height * np.exp(rng.uniform(np.log(0.12), np.log(1.2)))
+    side = size.height * np.exp(rng.uniform(np.log(0.2), np.log(1.2)))
     steps = _smooth(rng, size.frames, 2) * size.height * _tempo(rng, 0.05)
     centres = np.array([size.width, size.height]) * rng.uniform(0.2, 0.8, 2) + steps
     zooms = side / max(w, h, 1) * np.exp(_smooth(rng, size.frames, 1)[:, 0] * rng.uniform(0, 0.06))

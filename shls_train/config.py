@@ -63,19 +63,19 @@ class RefinerConfig(Schedule):
     Attributes
     ----------
     batch : frames per step
-    clips : rolled out before each round of steps, see `shls_train.train_refiner.ROUND`
+    clips : rolled out for each round of steps, see `shls_train.train_refiner.ROUND`
     frames : of a clip, the marked one included
     height, width : of a clip's frames, pixels
     crop : S, side of an object's crop, pixels
     superpixels : N, per frame
     """
 
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 8
-    clips: int = 12
-    frames: int = 10
-    height: int = 288
-    width: int = 512
+    clips: int = 60
+    frames: int = 8
+    height: int = 384
+    width: int = 688
     crop: int = 224
-    superpixels: int = 700
-    lr: float = 1e-3
+    superpixels: int = 1000
+    lr: float = 2e-3

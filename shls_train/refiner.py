@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from shls.runtime.contract import RefinerContract
@@ -108,6 +109,8 @@ class EdgeRefiner(RefinerNetwork):
         self.head = nn.Conv2d(fine, 1, 3, padding=1)
         start(self)
         nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            self.features4.weight *= dim**0.5  # its inputs are of unit length, not of unit variance
 
     def forward(self, crops: Tensor, features: Tensor) -> Tensor:
         """(K, C, S, S) and (K, D, S/4, S/4) -> (K, S, S) logits; see `shls.runtime.crops` for the channels."""

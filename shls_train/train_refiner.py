@@ -31,10 +31,11 @@ from shls_train.run_log import Progress
 from shls_train.scene_stream import SceneStream
 from shls_train.train import normalise
 
-ROUND = 40
+ROUND = 200
 """Steps that learn on the frames of the same clips, rolled out with the network as it was before them. A checkpoint
-falls on the end of a round. Tried and dropped: another two clips at each step, whose frames are all alike; to spoil
-what the memory says of some superpixels, as holes in things and leaks beside them: real ones were mended no better."""
+falls on the end of a round. Tried and dropped: rounds of 40 steps and 12 clips (batches are alike: after 2,000 steps no
+better than after 200 on many clips); to spoil what the memory says of some superpixels, as holes in things and leaks
+beside them: real ones were mended no better."""
 
 VALIDATION_CLIPS = 16
 
@@ -54,7 +55,7 @@ class FeaturedClip(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A step's number, and the clips that are rolled out before it: a round's at its first step, else none."""
+    """A step's number, and some of the next round's clips: each step draws its part of them."""
 
     step: int
     clips: list[FeaturedClip]
@@ -117,17 +118,19 @@ class RefinerTask:
         self.network = network.to(self._device)
         self._refiner_contract = contract_of(network, REFINER_OF[name], config.crop)
         self._clips = share(config.clips)
+        self._coming: list[FeaturedClip] = []
 
     def batch(self, step: int) -> Batch:
-        """Draw this process's clips of a round."""
-        seeds = [[self._config.seed, 1, step, i] for i in self._clips] if step % ROUND == 0 else []
-        return Batch(step, [self._draw(seed, held_out=False) for seed in seeds])
+        """Draw those of this process's clips of the next round, if there is one, whose turn it is."""
+        round_, at = divmod(step, ROUND)
+        due = [i for i in self._clips if i * ROUND // self._config.clips == at]
+        return Batch(step, [self._clip(round_ + 1, i) for i in due if (round_ + 1) * ROUND < self._config.steps])
 
     def loss(self, batch: Batch) -> Losses:
         """Correct the network on some frames of its own roll-outs."""
         if batch.step % ROUND == 0:
-            self._seen = self._samples(batch.clips, TorchRefiner(self.network, self._refiner_contract))
-            self._all_seen = self._counts(len(self._seen), 0)[0]
+            self._begin_round(batch.step // ROUND)
+        self._coming += batch.clips
         samples = self._pick(batch.step)
         self.network.train()
         shapes = self._refiner_contract.inputs.values()
@@ -172,6 +175,16 @@ class RefinerTask:
             for clip, features in self._held_out
         ]
         return float(np.mean(scores))
+
+    def _begin_round(self, number: int) -> None:
+        """Roll out its clips: those that came with the last one, or, in a run that begins or is resumed, drawn now."""
+        clips = self._coming or [self._clip(number, i) for i in self._clips]
+        self._coming = []
+        self._seen = self._samples(clips, TorchRefiner(self.network, self._refiner_contract))
+        self._all_seen = self._counts(len(self._seen), 0)[0]
+
+    def _clip(self, round_: int, i: int) -> FeaturedClip:
+        return self._draw([self._config.seed, 1, round_, i], held_out=False)
 
     def _samples(self, clips: list[FeaturedClip], refiner: TorchRefiner) -> list[Sample]:
         """Frames of roll-outs with what is followed in them, where something is."""
