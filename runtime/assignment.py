@@ -71,9 +71,19 @@ def _nearer(
     return types.void(p0, p1, p2, table, nearest, labels, c0, c1, c2, dy, name), generate
 
 
+def _total(builder: Any, vector: Any) -> Any:
+    """Sum of 16 lanes of 16 bits, 32 bits."""
+    order = ir.VectorType(ir.IntType(32), LANES)
+    vector = builder.zext(vector, order)
+    for step in (8, 4, 2, 1):
+        lanes = ir.Constant(order, [(i + step) % LANES for i in range(LANES)])
+        vector = builder.add(vector, builder.shuffle_vector(vector, ir.Constant(order, ir.Undefined), lanes))
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+
 @intrinsic
 def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: Any, name: Any, out: Any) -> Any:
-    """Sums over a label in a column of 16-pixel blocks: count, row, three colours; 16 lanes each, to out."""
+    """Sums over a label in a column of 16-pixel blocks, six int32 to out: count, column, row, three colours."""
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
@@ -90,9 +100,11 @@ def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: A
                 terms.append(builder.zext(builder.load(at, align=1), wide))
             for total, term in zip(sums, terms, strict=True):
                 builder.store(builder.add(builder.load(total), builder.and_(mask, term)), total)
-        for i, total in enumerate(sums):
-            at = builder.add(args[7], ir.Constant(args[7].type, 2 * LANES * i))
-            builder.store(builder.load(total), _at(builder, at, wide), align=2)
+        count, *others = (builder.load(total) for total in sums)
+        columns = builder.mul(count, ir.Constant(wide, list(range(LANES))))
+        for i, vector in enumerate((count, columns, *others)):
+            at = builder.add(args[7], ir.Constant(args[7].type, 4 * i))
+            builder.store(_total(builder, vector), _at(builder, at, ir.IntType(32)), align=4)
 
     return types.void(p0, p1, p2, labels, stride, rows, name, out), generate
 
@@ -186,7 +198,7 @@ def _sum(
     height, padded = labels.shape
     size = height * padded
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
-    lanes = np.empty((5, LANES), np.uint16)
+    of = np.empty(6, np.int32)
     for k in range(len(centres)):
         cx, cy = int(centres[k, 0]), int(centres[k, 1])
         y0, y1 = max(top, cy - reach), min(bottom, cy + reach + 1)
@@ -199,21 +211,12 @@ def _sum(
             for x in range(x0, x0 + window, LANES):
                 p0 = at_planes + y * padded + x
                 label = at_labels + 2 * (y * padded + x)
-                _gather(p0, p0 + size, p0 + 2 * size, label, step * padded, rows, np.uint16(k), lanes.ctypes.data)
-                n, xs, ys, c0, c1, c2 = 0, 0, 0, 0, 0, 0
-                for i in range(LANES):
-                    n += lanes[0, i]
-                    xs += lanes[0, i] * i
-                    ys += lanes[1, i]
-                    c0 += lanes[2, i]
-                    c1 += lanes[3, i]
-                    c2 += lanes[4, i]
-                sums[k, 0] += n
-                sums[k, 1] += n * x + xs
-                sums[k, 2] += n * y + ys * step
-                sums[k, 3] += c0
-                sums[k, 4] += c1
-                sums[k, 5] += c2
+                _gather(p0, p0 + size, p0 + 2 * size, label, step * padded, rows, np.uint16(k), of.ctypes.data)
+                sums[k, 0] += of[0]
+                sums[k, 1] += of[0] * x + of[1]
+                sums[k, 2] += of[0] * y + of[2] * step
+                for c in range(3, 6):
+                    sums[k, c] += of[c]
 
 
 @njit(cache=True, nogil=True)
