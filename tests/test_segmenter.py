@@ -10,7 +10,7 @@ import pytest
 
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.metrics import jaccard
-from shls.runtime.segmenter import VideoSegmenter, open_segmenter
+from shls.runtime.segmenter import LEARNED, VideoSegmenter, _learned, open_segmenter
 
 HEIGHT, WIDTH = 240, 432
 
@@ -202,3 +202,13 @@ def test_what_is_not_there_cannot_be_removed(segmenter: VideoSegmenter) -> None:
         segmenter.remove(5)
     with pytest.raises(ShapeMismatch, match="mask of 3x2 for a frame of 432x240"):
         segmenter.add(np.ones((2, 3), np.uint8))
+
+
+def test_pixels_teach_what_is_background_not_which_object_it_is() -> None:
+    read = np.array([[0.5, 0.3, 0.2], [0.2, 0.8, 0.0]], np.float32)
+    learned = _learned(read, np.array([[0.9], [0.2]], np.float32))
+    odds = np.array([1.0, 0.25]) * np.array([9.0, 0.25]) ** LEARNED
+    np.testing.assert_allclose(learned[:, 0], odds / (1 + odds), rtol=1e-5)
+    np.testing.assert_allclose(learned.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(learned[0, 1] / learned[0, 2], 1.5, rtol=1e-5)
+    assert learned[1, 2] < 1e-3
