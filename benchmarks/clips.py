@@ -21,6 +21,7 @@ from shls.runtime.shipped import ASSETS
 from shls.runtime.sources import open_source
 from shls.runtime.stills import Stills
 from shls_train.clips import Clip, ClipSize
+from shls_train.config import RefinerConfig
 from shls_train.pseudo_masks import PseudoMasks, write_masks
 from shls_train.saliency_fusion import find_object
 from shls_train.scenes import HELD_OUT, Scenes
@@ -42,7 +43,8 @@ def main() -> None:
         if options.masks is None:
             options.masks = Path(folder) / "masks"
             write_masks(stills, options.masks, find_object, lambda _: None)
-        scenes = Scenes(stills, PseudoMasks(options.masks), ClipSize())
+        recipe = RefinerConfig()
+        scenes = Scenes(stills, PseudoMasks(options.masks), ClipSize(recipe.frames, recipe.height, recipe.width))
         clips = [scenes.draw(np.random.default_rng(seed)) for seed in range(CLIPS)]
     write_picture(options.out, np.vstack([row(clip) for clip in clips]))
 
