@@ -74,12 +74,13 @@ def test_corresponding_pixels_show_the_same_place(seed: int) -> None:
     assert (difference < 12).mean() > 0.99
 
 
-def test_a_frame_corresponds_to_itself() -> None:
-    places, seen = draw(5).correspondence(2, 2)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_frame_corresponds_to_itself(seed: int) -> None:
+    """Within a pixel: bends are computed every few pixels, and interpolated between."""
+    places, seen = draw(seed).correspondence(2, 2)
     y, x = np.mgrid[:96, :160]
-    assert np.abs(places - np.stack([x, y], axis=2)).max() < 0.5
-    inner = seen[2:-2, 2:-2]  # at the frame's edge rounding may fall outside
-    assert inner.all()
+    assert np.abs(places - np.stack([x, y], axis=2)).max() < 1
+    assert seen[2:-2, 2:-2].mean() > 0.999, "at edges and outlines rounding may fall on something else"
 
 
 def test_what_is_covered_is_not_seen() -> None:

@@ -104,7 +104,8 @@ def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Pa
 
 
 def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
-    blind = "import os\nfrom shls_train import train_refiner\nif os.environ['RANK'] == '1':\n"
+    blind = "import os\nfrom shls_train import rollout, train_refiner\nrollout.FOLLOWED = 0.0\n"
+    blind += "if os.environ['RANK'] == '1':\n"
     blind += "    train_refiner.roll_out = lambda *_: []\n"
     log, weights = run_whole(2, tmp_path, blind + REFINER_SCRIPT, str(stills), str(tmp_path), str(small_checkpoint))
     assert all(float(row["loss"]) > 0 for row in log)
