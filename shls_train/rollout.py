@@ -16,6 +16,7 @@ from shls.runtime.refiner import Refiner
 from shls.runtime.segmenter import VideoSegmenter
 
 FOLLOWED = 0.5
+"""Least IoU with the truth at which an object is learned from: pixels cannot mend what is lost."""
 
 
 class Sample(NamedTuple):

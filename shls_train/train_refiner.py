@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +97,7 @@ class RefinerTask:
     def __init__(self, scenes: SceneStream, embedding: Embedding, config: RefinerConfig) -> None:
         self._config, self._scenes = config, scenes
         self._device = training_device()
-        self._embedding = embedding.to(self._device)
+        self._embedding = copy.deepcopy(embedding).to(self._device)  # its head will be folded
         self.inputs = scenes.inputs | {"embedding": embedding_digest(self._embedding)}
         name = network_name(embedding)
         self._contract = Contract(
