@@ -130,7 +130,9 @@ def test_objects_do_not_look_at_each_other(network: R18Segmenter) -> None:
 
 def test_it_learns_on_what_the_runtime_gives(stills: Path, embedding: Path, tmp_path: Path) -> None:
     losses: list[float] = []
-    config = RefinerConfig(steps=12, batch=2, frames=3, height=HEIGHT, width=WIDTH, crop=SIZE, superpixels=60)
+    config = RefinerConfig(
+        steps=12, batch=2, clips=12, frames=3, height=HEIGHT, width=WIDTH, crop=SIZE, superpixels=60, lr=1e-3
+    )
     train_refiner(stills, load_network(embedding, R18Net), tmp_path, config, lambda at: losses.append(at.loss), None)
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
 
