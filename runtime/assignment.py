@@ -248,8 +248,8 @@ def cluster(
         sums = np.zeros((chunks, len(centres), 6), np.int64)
         for chunk in prange(chunks):
             top, bottom = _band(height, chunk, chunks)
-            for y in range(top, bottom, BAND):
-                end = min(bottom, y + BAND)
+            for y in range(top, bottom, BAND * every):
+                end = min(bottom, y + BAND * every)
                 _assign(planes, labels, nearest, centres, table, window, reach, width, y, end, every)
             if r < rounds:
                 _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, every)
