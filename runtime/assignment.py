@@ -1,8 +1,7 @@
 """Assignment of pixels to centres and update of the centres, in SIMD and in bands of rows: the rounds of SLIC.
 
 Centres are (n, 5) int16: x, y and three colours; planes (3, H, P) uint8, labels (H, P) uint16, from superpixels.py.
-Every n-th row means rows 1, n + 1, 2 n + 1, ... for n above 1, which need two rows at least: a grid of half the
-resolution looks at the odd ones.
+Every n-th row means those of rows.py.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from shls.runtime.planes import LANES
+from shls.runtime.rows import row_of
 
 BAND = 32  # rows assigned together: of the window of a centre they stay in the first-level cache
 PIECE = 256  # rows summed at once: 16-bit lanes overflow above 512
@@ -147,7 +147,7 @@ def _assign(
     height, padded = labels.shape
     size, zero = height * padded, len(table) // 2
     at_planes, at_labels, at_nearest = planes.ctypes.data, labels.ctypes.data, nearest.ctypes.data
-    first = top + min(1, step - 1)
+    first = top + row_of(0, step)
     for y in range(first, bottom, step):
         nearest[y] = np.uint16(65535)
     for k in range(len(centres)):
@@ -155,7 +155,7 @@ def _assign(
         y0, y1 = max(top, cy - reach), min(bottom, cy + reach + 1)
         if y0 >= y1:
             continue
-        y0 += (top + min(1, step - 1) - y0) % step
+        y0 += (top + row_of(0, step) - y0) % step
         x0 = min(max(cx - window // 2, 0), padded - window)
         c0, c1, c2 = centres[k, 2], centres[k, 3], centres[k, 4]
         for y in range(y0, y1, step):
@@ -204,7 +204,7 @@ def _sum(
         y0, y1 = max(top, cy - reach), min(bottom, cy + reach + 1)
         if y0 >= y1:
             continue
-        y0 += (top + min(1, step - 1) - y0) % step
+        y0 += (top + row_of(0, step) - y0) % step
         x0 = min(max(cx - window // 2, 0), padded - window)
         for y in range(y0, y1, step * PIECE):
             rows = min(PIECE, (y1 - y + step - 1) // step)
@@ -262,7 +262,7 @@ def cluster(
         if last == 1:
             _close_down(nearest, labels, top, bottom)
         else:
-            _close_between(nearest, labels, top, bottom)
+            _close_between(nearest, labels, top, bottom, last)
 
 
 @njit(cache=True, nogil=True)
@@ -294,7 +294,7 @@ def measure(
 @njit(cache=True, nogil=True)
 def _close_across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: int, every: int) -> None:
     """Copy every so many rows to out; stretches of one or two pixels between two of one label take that label."""
-    for y in range(top + every - 1, bottom, every):
+    for y in range(top + row_of(0, every), bottom, every):
         row, to = labels[y, :width], out[y, :width]
         to[:] = row
         if width >= 5:
@@ -320,13 +320,13 @@ def _close_down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> N
 
 
 @njit(cache=True, nogil=True)
-def _close_between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
-    """The same from above to below where only every second row counts: there one row is a stretch of two."""
-    for y in range(top + 1, bottom, 2):
-        if y < 2 or y >= len(labels) - 2:
+def _close_between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, every: int) -> None:
+    """The same from above to below where only every so many-th row counts: there one row is a stretch."""
+    for y in range(top + 1, bottom, every):
+        if y < every or y >= len(labels) - every:
             out[y] = labels[y]
             continue
-        a, b, c = labels[y - 2], labels[y], labels[y + 2]
+        a, b, c = labels[y - every], labels[y], labels[y + every]
         to = out[y]
         for x in range(len(to)):
             to[x] = a[x] if a[x] == c[x] else b[x]

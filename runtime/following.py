@@ -126,7 +126,7 @@ def residual(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, dx: in
     """Mean L1 colour difference between every 8th pixel and the superpixel that was at (dx, dy) before it."""
     total, n = 0, 0
     height = labels.shape[0]
-    first = min(1, height - 1)  # the odd rows are those that are labelled in every frame
+    first = min(1, height - 1)  # of rows that count in every frame
     for y in range(dy + first + max(0, 7 - first - dy) // 8 * 8, min(height, height + dy), 8):
         for x in range(max(0, dx), min(width, width + dx), 8):
             for c in range(3):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from shls.runtime.rows import row_of
 from shls.runtime.runs import Runs
 
 
@@ -47,7 +48,7 @@ def nameless(planes: np.ndarray, runs: Runs, every: int) -> tuple[np.ndarray, np
         size = start[r + 1] - start[r]
         colours[orphan, 0] += size
         for c in range(3):
-            colours[orphan, 1 + c] += size * planes[c, (y + 1) * every - 1, (start[r] + start[r + 1]) // 2]
+            colours[orphan, 1 + c] += size * planes[c, row_of(y, every), (start[r] + start[r + 1]) // 2]
     for orphan in range(orphans):
         for c in range(3):
             colours[orphan, 1 + c] //= colours[orphan, 0]
@@ -78,7 +79,7 @@ def adopt(
                     other = min(r + 1, rows[y, 1] - 1) if v == y else touch[r, 1 if v > y else 0]
                     while other >= rows[v, 0] and start[other + 1] >= start[r] + (v != y):
                         if names[parent[other]] >= 0:
-                            k = labels[(v + 1) * every - 1, start[other]]
+                            k = labels[row_of(v, every), start[other]]
                             distance = 0
                             for c in range(3):
                                 distance += (own[orphan, 1 + c] - colours[k, c]) ** 2

@@ -4,21 +4,17 @@ Everything works on runs (runs.py). Where we differ from the published SLIC (Ach
 the neighbour whose colour is nearest, not the one met first, which cuts worse; and a large orphan becomes a
 superpixel of its own while fewer than wanted exist (orphans.py).
 
-Every second row is enough: what is connected there stays connected when each pixel between takes the label above or
-below it.
+Every second or fourth row is enough: what is connected there stays connected when each pixel between takes the label
+above or below it (rows.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, prange
 
 from shls.runtime import orphans
-from shls.runtime.planes import LANES
+from shls.runtime.rows import choose, count_rows, row_of
 from shls.runtime.runs import Runs, components, find
 from shls.runtime.types import Superpixels
 
@@ -48,46 +44,17 @@ def connect(
     count : most labels that may come out
     least : pixels that a part needs to stand alone, about, where not every row counts; the largest of all always does
     chunks : bands of rows that are worked on in parallel, at most H; the result does not depend on it
-    every : 1, or 2 where only every second row of labels counts, from the second; between them, colours decide
+    every : a power of 2, 1 where H is 1: only every so many-th row of labels counts, from the second for
+        all but 1; between them, colours decide
     """
     height = len(runs.rows)
     width = len(runs.start) // height - 1
-    runs = runs._replace(rows=runs.rows[: height // every])
+    runs = runs._replace(rows=runs.rows[: count_rows(height, every)])
     chunks = min(chunks, len(runs.rows))
     find(labels, runs, width, chunks, every)
     total = _name(components(labels, runs, chunks, every), runs.names, count, least / every)
     orphans.adopt(labels, colours, runs, *orphans.nameless(planes, runs, every), every)
     return Superpixels(*_paint(labels, planes, runs, total, width, chunks, every))
-
-
-@intrinsic
-def _like_nearer(_: Any, here: Any, rise: Any, fall: Any, size: Any, above: Any, below: Any, out: Any) -> Any:
-    """Labels (int32) of 16 pixels of three planes, each the one above or below, whose colour is nearer.
-
-    LLVM leaves the plain loop as it is: it would test too many arrays for overlap.
-    """
-    narrow, wide, full = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 16, 32))
-
-    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
-        def load(address: Any, kind: Any, align: int) -> Any:
-            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
-
-        def apart(offset: Any) -> Any:
-            total, plane = None, args[0]
-            for _ in range(3):
-                one, two = load(plane, narrow, 1), load(builder.add(plane, offset), narrow, 1)
-                more = builder.icmp_unsigned(">", one, two)
-                off = builder.sub(builder.select(more, one, two), builder.select(more, two, one))
-                off = builder.zext(off, wide)
-                total = off if total is None else builder.add(total, off)
-                plane = builder.add(plane, args[3])
-            return total
-
-        up = builder.icmp_unsigned("<=", apart(args[1]), apart(args[2]))
-        label = builder.select(up, load(args[4], wide, 2), load(args[5], wide, 2))
-        builder.store(builder.zext(label, full), builder.inttoptr(args[6], full.as_pointer()), align=4)
-
-    return types.void(here, rise, fall, size, above, below, out), generate
 
 
 @njit(cache=True, nogil=True)
@@ -143,24 +110,27 @@ def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int
 def _paint(
     labels: np.ndarray, planes: np.ndarray, runs: Runs, total: int, width: int, chunks: int, every: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write the names to labels, and out as int32; centres and areas of each."""
+    """Write the names to labels, in all rows, and out as int32; centres and areas of each."""
     count = len(runs.rows)
     out = np.empty((labels.shape[0], width), np.int32)
     sums = np.zeros((chunks, total, 3), np.int64)
     for chunk in prange(chunks):
         top, bottom = chunk * count // chunks, (chunk + 1) * count // chunks
-        work = np.empty((2, labels.shape[1] + 1), np.int32)
+        starts = np.empty(width + 1, np.int32)
         for j in range(top, bottom):
-            y = (j + 1) * every - 1
+            y = row_of(j, every)
             _paint_row(labels[y], runs, j, y, out, sums[chunk])
-            if every == 2 and j > top:  # between two rows that are still in the cache
-                _choose(planes, labels, y - 1, count, out, sums[chunk], work)
-    if every == 2:
-        work = np.empty((2, labels.shape[1] + 1), np.int32)
-        for chunk in range(chunks):
-            _choose(planes, labels, chunk * count // chunks * 2, count, out, sums[0], work)
-        if len(out) > 2 * count:
-            _choose(planes, labels, 2 * count, count, out, sums[0], work)
+            if j > top:  # between two rows that are still in the cache
+                _paint_between(planes, labels, y - every, y, out, sums[chunk], starts)
+    starts = np.empty(width + 1, np.int32)
+    for chunk in range(1, chunks):
+        seam = row_of(chunk * count // chunks, every)
+        _paint_between(planes, labels, seam - every, seam, out, sums[0], starts)
+    first, last = row_of(0, every), row_of(count - 1, every)
+    for y in range(first):
+        _paint_like(planes, labels, y, first, first, out, sums[0], starts)
+    for y in range(last + 1, len(out)):
+        _paint_like(planes, labels, y, last, last, out, sums[0], starts)
     centres, areas = np.empty((total, 2), np.float32), np.empty(total, np.int32)
     for k in range(total):
         n, x, y = 0, 0, 0
@@ -185,31 +155,39 @@ def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sum
 
 
 @njit(cache=True, nogil=True)
-def _choose(
-    planes: np.ndarray, labels: np.ndarray, y: int, count: int, out: np.ndarray, sums: np.ndarray, work: np.ndarray
+def _paint_between(
+    planes: np.ndarray, labels: np.ndarray, up: int, down: int, out: np.ndarray, sums: np.ndarray, starts: np.ndarray
 ) -> None:
-    """Label row y, pixel by pixel like the row above or below, whichever is nearer in colour; `count` have labels."""
-    height, padded = labels.shape
-    up, down = max(1, y - 1), min(y + 1, 2 * count - 1)
-    at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
-    row = work[0]
-    for x in range(0, padded, LANES):
-        _like_nearer(
-            at_planes + y * padded + x,
-            (up - y) * padded,
-            (down - y) * padded,
-            height * padded,
-            at_labels + 2 * (up * padded + x),
-            at_labels + 2 * (down * padded + x),
-            row.ctypes.data + 4 * x,
-        )
-    out[y] = row[: out.shape[1]]
-    _count(row[: out.shape[1]], y, sums, work[1])
+    """Paint the rows between two, the middle one first, then those between it and them."""
+    step = (down - up) // 2
+    while step > 0:
+        for y in range(up + step, down, 2 * step):
+            _paint_like(planes, labels, y, y - step, y + step, out, sums, starts)
+        step //= 2
+
+
+@njit(cache=True, nogil=True)
+def _paint_like(
+    planes: np.ndarray,
+    labels: np.ndarray,
+    y: int,
+    up: int,
+    down: int,
+    out: np.ndarray,
+    sums: np.ndarray,
+    starts: np.ndarray,
+) -> None:
+    """Paint row y like the rows `up` and `down`; `starts` is work space of one more than its pixels."""
+    choose(planes, labels, y, up, down)
+    row = labels[y, : out.shape[1]]
+    for x in range(len(row)):
+        out[y, x] = row[x]
+    _count(row, y, sums, starts)
 
 
 @njit(cache=True, nogil=True)
 def _count(row: np.ndarray, y: int, sums: np.ndarray, starts: np.ndarray) -> None:
-    """Add the stretches of row y to the sums; `starts` is work space of one more than its pixels."""
+    """Add the stretches of row y to the sums."""
     n = np.uint64(1)
     for x in range(1, len(row)):
         starts[n] = x

@@ -1,7 +1,7 @@
 """The stretches of equal labels in a row: found, united where they touch, and gathered into connected components.
 
-A frame of 854x480 has about 30,000 of them, so after one scan of the pixels little is left to do. With `every` = 2
-only every second row of the labels counts, from the second, as if those between were not there.
+A frame of 854x480 has about 30,000 of them, so after one scan of the pixels little is left to do. With `every` above 1
+only every so many-th row of the labels counts, from the second, as if those between were not there.
 
 Tried and dropped: a search by bisection for the runs that touch (remembering them while uniting halves the time of
 the orphans); a SIMD search for the stretches' ends (no faster: uniting them is what takes the time).
@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
+
+from shls.runtime.rows import row_of
 
 
 class Runs(NamedTuple):
@@ -53,7 +55,7 @@ def _unite(labels: np.ndarray, runs: Runs, j: int, every: int) -> None:
     start, parent, touch = runs.start, runs.parent, runs.touch
     up, up_end = runs.rows[j - 1, 0], runs.rows[j - 1, 1]
     here, here_end = runs.rows[j, 0], runs.rows[j, 1]
-    above, row = labels[j * every - 1], labels[(j + 1) * every - 1]
+    above, row = labels[row_of(j - 1, every)], labels[row_of(j, every)]
     while up < up_end and here < here_end:
         touch[up, 1], touch[here, 0] = here, up
         same = above[start[up]] == row[start[here]]
@@ -79,7 +81,7 @@ def find(labels: np.ndarray, runs: Runs, width: int, chunks: int, every: int) ->
         top, bottom = chunk * height // chunks, (chunk + 1) * height // chunks
         n = np.uint64(top * (width + 1))  # unsigned: numba adds no test for indices from the end
         for j in range(top, bottom):
-            row = labels[(j + 1) * every - 1, :width]
+            row = labels[row_of(j, every), :width]
             rows[j, 0] = n
             start[n] = 0
             n += np.uint64(1)
@@ -112,7 +114,7 @@ def components(labels: np.ndarray, runs: Runs, chunks: int, every: int) -> np.nd
             parent[r] = p
             if p == r:
                 names[p] = n
-                found[n, 0], found[n, 1], found[n, 2] = r, labels[(j + 1) * every - 1, start[r]], 0
+                found[n, 0], found[n, 1], found[n, 2] = r, labels[row_of(j, every), start[r]], 0
                 n += 1
             found[names[p], 2] += start[r + 1] - start[r]
     return found[:n]

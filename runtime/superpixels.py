@@ -8,8 +8,8 @@ What differs from the published SLIC (`benchmarks/superpixels.py` prints the qua
 - The early rounds look at every second row; the last assigns every row. Stretches of one or two pixels
   inside another superpixel are then closed (as good, half of the orphans). Connectivity: see regions.py.
 - The warm start moves the last centres with the camera (shift of a thumbnail), does one round on every
-  fourth row, then assigns and connects every second row, the odd ones, which a grid of half the resolution
-  looks at; a pixel between two rows takes the label above or below whose colour is nearer. Parts that shrink
+  fourth row, then assigns and connects the same rows; a pixel between two rows takes the label above or
+  below whose colour is nearer, first in the middle between them, then between it and them. Parts that shrink
   below a quarter of the mean area die; their labels go to the halves of those above 1.5 times. Without the
   round fast objects tear; without the splitting a quarter of the superpixels is lost within 50 frames.
 
@@ -105,7 +105,7 @@ class SuperpixelTracker:
             self._labels[:] = 0  # what no centre reaches keeps its label, which must be one of this start
             self._centres = self._seeds.copy()
             assignment.seed(self._planes, self._centres, width)
-        rounds, step, last = (1, 4, 2) if self.warm else (self.settings.iterations, 2, 1)
+        rounds, step, last = (1, 4, 4) if self.warm else (self.settings.iterations, 2, 1)
         if height == 1:
             step = last = 1
         frame = (self._planes, self._labels, self._nearest)
