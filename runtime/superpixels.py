@@ -16,10 +16,11 @@ What differs from the published SLIC (`benchmarks/superpixels.py` prints the qua
 Defaults: the ceiling of the IoU is flat from compactness 5 to 20; boundary recall falls, and the number of orphans, so
 the time, grows below 10. Two rounds are a little worse than four, eight are no better.
 
-A warm frame takes a little more than half of a cold one's time. What both need keeps it from less: of a warm frame at
-N = 1,000 on one thread, the assignment takes a fifth (the round, where each centre costs something however few rows
-it looks at, and half of the rows), connectivity two fifths (half of it writing and counting all rows), Python a fifth
-(`python benchmarks/core.py --profile`). All of it was made faster for cold frames, too.
+A warm frame takes less than half of a cold one's time. Of it, at N = 1,000 on one thread, writing and counting all rows
+takes a quarter, the assignment a fifth (where each centre costs something however few rows it looks at), the other
+steps of connectivity a fifth, colours an eighth; on two threads, to wake the other one up for seven kernels costs half
+a millisecond, which spinning (`shls.runtime`) would save. With every second row assigned in warm frames, as once, they
+took a third more, for 0.002 to 0.004 of the IoU's ceiling and no J&F.
 
 Tried and dropped: plain numba loops for the assignment (not vectorised); a median filter (as slow as all the rest for
 next to nothing); every fourth row in cold rounds (cuts worse); phase correlation for the camera's motion (misses half
