@@ -9,8 +9,9 @@ after the first.
 
 `settings.count` fixes the least area only: the number of regions follows the content.
 
-Tried and dropped: edges of luma alone, and joining in one step, express less; joining in four steps makes many more
-regions, and takes longer, for a little. `benchmarks/superpixels.py` prints how well the regions can express objects.
+Tried and dropped: edges of luma alone, of the planes at once (Canny's way with several channels), and joining in one
+step, express less; joining in four steps makes many more regions, and takes longer, for a little; the planes in threads
+of their own are no faster. `benchmarks/superpixels.py` prints how well the regions can express objects.
 """
 
 from __future__ import annotations
@@ -25,10 +26,8 @@ from shls.runtime.planes import LANES, checked_image, to_planes
 from shls.runtime.types import Superpixels
 
 SIGMAS = (1.0, 2.0)
-LOW, HIGH = (
-    30.0,
-    75.0,
-)  # Canny's thresholds for the unsmoothed image, on planes of 7 bits (luma counts double)
+LOW, HIGH = 30.0, 75.0  # Canny's thresholds for the unsmoothed image, on planes of 7 bits
+WEIGHTS = 2, 1, 1  # of the planes: luma counts double
 CROWDED = 0.35  # share of edge pixels within 9x9
 CORES = (4.0, 2.0, 1.0)  # distance from the nearest edge at which an area's core starts, in pixels
 LEAST = (0.05, 0.15)  # smallest region, step by step, as a share of the area of one of `count` superpixels
@@ -59,8 +58,8 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     planes = np.zeros((3, height, padded), np.uint8)
     to_planes(image, planes, chunks)
     labels = np.zeros((height, padded), np.uint16)
-    count = _grow(_cores(_edges(planes[:, :, :width])), labels)
     space = runs.allocate(height, width)
+    count = _grow(_cores(_edges(planes[:, :, :width]), space, chunks), labels)
     for share in LEAST:
         colours = _colours(planes, labels, count, width)
         least = share * height * width / settings.count
@@ -71,11 +70,11 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
 
 def _edges(planes: np.ndarray) -> np.ndarray:
     """(H, W) bool: edges at any scale; amid crowded edges only those of several scales."""
-    votes = np.zeros(planes.shape[1:], np.uint8)
+    votes, planes = np.zeros(planes.shape[1:], np.uint8), np.ascontiguousarray(planes)
     for sigma in SIGMAS:
         found = np.zeros_like(votes)
-        for weight, plane in zip((2, 1, 1), planes, strict=True):
-            smooth = cv2.GaussianBlur(np.ascontiguousarray(plane), (0, 0), sigma)
+        for weight, plane in zip(WEIGHTS, planes, strict=True):
+            smooth = cv2.GaussianBlur(plane, (0, 0), sigma)
             scale = 2.0 / (1.0 + sigma) / weight
             found |= cv2.Canny(smooth, LOW * scale, HIGH * scale)
         votes += found >> 7
@@ -83,13 +82,14 @@ def _edges(planes: np.ndarray) -> np.ndarray:
     return (votes > 1) | ((votes > 0) & (crowd < 255 * CROWDED))
 
 
-def _cores(edges: np.ndarray) -> np.ndarray:
+def _cores(edges: np.ndarray, space: runs.Runs, chunks: int) -> np.ndarray:
     """(H, W) uint8, 0 in the cores of areas, else 1: wide cores first, then areas without one."""
     distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 3)
     cores = (distance > CORES[0]).astype(np.uint8)
     for level in CORES[1:]:
-        count, parts = cv2.connectedComponents((distance > level).astype(np.uint8), connectivity=4)
-        _add_cores(parts, count, cores)
+        inside = (distance > level).astype(np.uint16)
+        runs.find(inside, space, inside.shape[1], chunks, 1)
+        _add_cores(inside, space, runs.components(inside, space, chunks, 1), cores)
     return 1 - cores
 
 
@@ -108,18 +108,20 @@ def _grow(outside: np.ndarray, labels: np.ndarray) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _add_cores(parts: np.ndarray, count: int, cores: np.ndarray) -> None:
-    """Add the parts (0 is none) that hold no core yet."""
-    has = np.zeros(count, np.bool_)
-    has[0] = True
-    for y in range(parts.shape[0]):
-        for x in range(parts.shape[1]):
-            if cores[y, x]:
-                has[parts[y, x]] = True
-    for y in range(parts.shape[0]):
-        for x in range(parts.shape[1]):
-            if not has[parts[y, x]]:
-                cores[y, x] = 1
+def _add_cores(inside: np.ndarray, space: runs.Runs, found: np.ndarray, cores: np.ndarray) -> None:
+    """Add the components, from `runs.components`, of what is inside that hold no core yet."""
+    start, parent, names = space.start, space.parent, space.names
+    free = np.empty(len(found), np.bool_)
+    for i in range(len(found)):
+        free[i] = found[i, 1] > 0
+    for y in range(len(inside)):
+        for r in range(space.rows[y, 0], space.rows[y, 1]):
+            if free[names[parent[r]]]:
+                free[names[parent[r]]] = not cores[y, start[r] : start[r + 1]].any()
+    for y in range(len(inside)):
+        for r in range(space.rows[y, 0], space.rows[y, 1]):
+            if free[names[parent[r]]]:
+                cores[y, start[r] : start[r + 1]] = 1
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
 from shls.runtime import isec as module
+from shls.runtime import runs
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.isec import isec
@@ -61,7 +62,7 @@ def test_a_gap_in_an_edge_does_not_leak() -> None:
     edges = np.zeros((40, 60), bool)
     edges[:, 30] = True
     edges[20:22, 30] = False
-    outside = module._cores(edges)
+    outside = module._cores(edges, runs.allocate(40, 60), 1)
     cores, count = components(outside == 0, connectivity=1, return_num=True)
     assert count == 2
     assert cores[20, 5] != cores[20, 55]
@@ -69,13 +70,16 @@ def test_a_gap_in_an_edge_does_not_leak() -> None:
 
 def test_small_regions_join_and_cores_are_added_like_their_twin() -> None:
     rng = np.random.default_rng(0)
-    parts = components(rng.random((30, 40)) > 0.4, connectivity=1).astype(np.int32)
+    inside = (rng.random((30, 40)) > 0.4).astype(np.uint16)
+    parts = components(inside, connectivity=1)
     cores = ((rng.random(parts.shape) > 0.97) & (parts > 0)).astype(np.uint8)
     expected = cores.copy()
     for part in range(1, parts.max() + 1):
         if not cores[parts == part].any():
             expected[parts == part] = 1
-    module._add_cores(parts, parts.max() + 1, cores)
+    space = runs.allocate(30, 40)
+    runs.find(inside, space, 40, 2, 1)
+    module._add_cores(inside, space, runs.components(inside, space, 2, 1), cores)
     assert np.array_equal(cores, expected)
     image = rng.integers(0, 256, (60, 80, 3), np.uint8)
     assert isec(image, SuperpixelSettings(20)).areas.min() >= module.LEAST[-1] * 60 * 80 / 20
