@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from shls.runtime.stills import Stills
 from shls_train.augment import Rng, blob
 from shls_train.clips import Clip, ClipSize, Piece, make_clip
 from shls_train.pseudo_masks import PseudoMasks
+from shls_train.shapes import largest_part, with_gaps, with_limbs
 
 HELD_OUT = 50
 """Every so many-th still is kept for validation."""
@@ -29,6 +29,9 @@ BLOBS = 0.25
 
 LIMBED = 0.5
 """How often it has limbs: thin parts are what superpixels lose and pixels must find."""
+
+GAPPED = 0.5
+"""How often gaps are cut into it: what shows between legs is not the thing, though pseudo-masks take it in."""
 
 TWIN = 0.35
 """How often a further object looks like the one before: only its place tells them apart."""
@@ -81,6 +84,7 @@ class Scenes:
         else:
             index = _pick(rng, things)
             still, mask = self._stills[index], largest_part(self._masks[index][0])
+        mask = with_gaps(mask, rng) if rng.random() < GAPPED else mask
         return Piece(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
 
 
@@ -91,32 +95,3 @@ def _split(indices: Sequence[int]) -> tuple[list[int], list[int]]:
 
 def _pick(rng: Rng, among: list[int]) -> int:
     return among[int(rng.integers(len(among)))]
-
-
-def largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of what is above 127, (H, W) uint8, its edge as soft as before; else black."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
-    if len(stats) < 2:
-        return np.zeros_like(mask)
-    part = (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])).astype(np.uint8)
-    return mask * cv2.dilate(part, np.ones((3, 3), np.uint8))
-
-
-def with_limbs(mask: np.ndarray, rng: Rng) -> np.ndarray:
-    """The same thing with one to four thin bent limbs, which show what is on the still there, (H, W) uint8."""
-    limbed = mask.copy()
-    rows, columns = np.nonzero(mask > 127)
-    if not len(rows):
-        return limbed
-    middle, side = np.array([columns.mean(), rows.mean()]), np.sqrt(len(rows))
-    for _ in range(rng.integers(1, 5)):
-        at = rng.integers(len(rows))
-        joint = np.array([columns[at], rows[at]], float)
-        angle = np.arctan2(*(joint - middle)[::-1]) + rng.normal(0, 0.4)
-        joints = [joint]
-        for _ in range(2):
-            joints.append(joints[-1] + rng.uniform(0.2, 0.5) * side * np.array([np.cos(angle), np.sin(angle)]))
-            angle += rng.normal(0, 0.6)
-        width = max(1, round(side * rng.uniform(0.02, 0.12)))
-        cv2.polylines(limbed, [np.rint(joints).astype(np.int32)], False, 255, width)
-    return limbed

@@ -1,4 +1,4 @@
-"""Clips that show what they should: things by their masks, thin limbs, stills kept apart."""
+"""Clips that show what they should: something to follow, stills kept apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from shls.runtime.stills import Stills
 from shls_train.clips import ClipSize
-from shls_train.scenes import HELD_OUT, LEAST_AREA, Scenes, largest_part, with_limbs
+from shls_train.scenes import HELD_OUT, LEAST_AREA, Scenes
 
 SIZE = ClipSize(frames=2, height=48, width=64)
 
@@ -43,25 +43,3 @@ def test_the_same_seed_gives_the_same_clip(stills: Stills) -> None:
     one, two = (Scenes(stills, None, SIZE).draw(np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(one.frames, two.frames)
     np.testing.assert_array_equal(one.labels, two.labels)
-
-
-def test_the_largest_part_is_kept_with_its_soft_edge() -> None:
-    mask = np.zeros((20, 30), np.uint8)
-    mask[2:12, 2:12], mask[12, 2:12], mask[15:17, 20:22] = 255, 60, 255
-    part = largest_part(mask)
-    np.testing.assert_array_equal(part[:13, :13], mask[:13, :13])
-    assert not part[14:].any()
-    assert not largest_part(np.zeros((4, 4), np.uint8)).any()
-
-
-def test_limbs_are_added_to_the_thing() -> None:
-    mask = np.zeros((100, 120), np.uint8)
-    cv2.circle(mask, (60, 50), 15, 255, -1)
-    limbed = with_limbs(mask, np.random.default_rng(0))
-    assert (limbed >= mask).all()
-    assert (limbed > mask).sum() > 20
-    assert cv2.connectedComponents((limbed > 127).astype(np.uint8))[0] == 2, "limbs hang on the thing"
-
-
-def test_nothing_has_no_limbs() -> None:
-    assert not with_limbs(np.zeros((9, 9), np.uint8), np.random.default_rng(0)).any()
