@@ -34,9 +34,9 @@ ENLARGED = 1.0
 box are kept, too."""
 
 RETURNING = 0.5
-"""Share of the likeness right after the mark that is asked of what was not in place. With 0.4 what is not there is shown in
-38 of 168 frames of the cuts of `benchmarks/lost.py`, with 0.5 in none; with 0.6 a third of what comes back from
-behind its walls is missed."""
+"""Share of the likeness right after the mark that is asked of what was not in place. With 0.4 what is not there is
+shown in 38 of 168 frames of the cuts of `benchmarks/lost.py`, with 0.5 in none; with 0.6 a third of what comes back
+from behind its walls is missed."""
 
 STAYING, REMNANT = 0.3, 0.2
 """The same of what is in place, where it is smaller than this share of the marked area."""
