@@ -14,6 +14,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from shls.runtime import closing
 from shls.runtime.planes import LANES
 from shls.runtime.rows import row_of
 
@@ -254,15 +255,15 @@ def cluster(
             if r < rounds:
                 _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, every)
             elif reach >= TIDY:
-                _close_across(labels, nearest, top, bottom, width, last)
+                closing.across(labels, nearest, top, bottom, width, last)
         if r < rounds:
             _move(centres, sums)
     for chunk in prange(chunks if reach >= TIDY else 0):
         top, bottom = _band(height, chunk, chunks)
         if last == 1:
-            _close_down(nearest, labels, top, bottom)
+            closing.down(nearest, labels, top, bottom)
         else:
-            _close_between(nearest, labels, top, bottom, last)
+            closing.between(nearest, labels, top, bottom, last)
 
 
 @njit(cache=True, nogil=True)
@@ -289,44 +290,3 @@ def measure(
         top, bottom = _band(labels.shape[0], chunk, chunks)
         _sum(planes, labels, centres, sums[chunk], window, reach, top, bottom, step)
     _move(centres, sums)
-
-
-@njit(cache=True, nogil=True)
-def _close_across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: int, every: int) -> None:
-    """Copy every so many rows to out; stretches of one or two pixels between two of one label take that label."""
-    for y in range(top + row_of(0, every), bottom, every):
-        row, to = labels[y, :width], out[y, :width]
-        to[:] = row
-        if width >= 5:
-            a, b, c, d, e = row[:-4], row[1:-3], row[2:-2], row[3:-1], row[4:]
-            inner = to[2:-2]
-            for x in range(len(inner)):
-                near = b[x] if b[x] == d[x] or b[x] == e[x] else c[x]
-                inner[x] = a[x] if a[x] == d[x] else near
-
-
-@njit(cache=True, nogil=True)
-def _close_down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
-    """The same from above to below."""
-    for y in range(top, bottom):
-        if y < 2 or y >= len(labels) - 2:
-            out[y] = labels[y]
-            continue
-        a, b, c, d, e = labels[y - 2], labels[y - 1], labels[y], labels[y + 1], labels[y + 2]
-        to = out[y]
-        for x in range(len(to)):
-            near = b[x] if b[x] == d[x] or b[x] == e[x] else c[x]
-            to[x] = a[x] if a[x] == d[x] else near
-
-
-@njit(cache=True, nogil=True)
-def _close_between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, every: int) -> None:
-    """The same from above to below where only every so many-th row counts: there one row is a stretch."""
-    for y in range(top + 1, bottom, every):
-        if y < every or y >= len(labels) - every:
-            out[y] = labels[y]
-            continue
-        a, b, c = labels[y - every], labels[y], labels[y + every]
-        to = out[y]
-        for x in range(len(to)):
-            to[x] = a[x] if a[x] == c[x] else b[x]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from shls.runtime import nearest, packing
+from shls.runtime import dot_products, nearest, packing
 
 CONFIDENT = 0.9
 """Least probability of an entry that moves a centroid."""
@@ -41,7 +41,7 @@ class Centroids:
     def learn(self, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Move towards a frame's entries: (N, D) float32, unit length, and (N, K + 1) float32."""
         _cluster(features, probabilities, CONFIDENT, INERTIA, self.features, self.weights)
-        self._packed = np.stack([packing.pack(centroids, nearest.offset()) for centroids in self.features])
+        self._packed = np.stack([packing.pack(centroids, dot_products.offset()) for centroids in self.features])
 
     def cosines(self, features: np.ndarray) -> np.ndarray:
         """Cosine of each feature, (N, D) float32, with the nearest of each class: (N, K + 1); -2 where it has none."""

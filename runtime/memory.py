@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from shls.runtime import nearest, packing
+from shls.runtime import dot_products, nearest, packing
 from shls.runtime.centroids import Centroids
 from shls.runtime.contract import MemorySettings
 from shls.runtime.errors import BadInput, ShapeMismatch
@@ -152,7 +152,7 @@ class Memory:
         order = packing.spatial_order(centres, self._size)
         groups = -(-len(order) // packing.GROUP)
         self._grow(groups)
-        self._features[slot, :groups] = packing.pack(features[order], nearest.offset())
+        self._features[slot, :groups] = packing.pack(features[order], dot_products.offset())
         self._centres[slot, :groups], self._boxes[slot, :groups] = packing.groups_of(centres[order])
         self._boxes[slot, groups:] = packing.NO_BOX
         self._probabilities[slot, : len(order)] = np.rint(probabilities[order] * CERTAIN)
@@ -175,7 +175,7 @@ class Memory:
             self._centroids.seed(features, probabilities)
         else:
             count, dim = int(self._counts[slot]), self._centroids.features.shape[2]
-            features = packing.unpack(self._features[slot], nearest.offset(), count, dim)
+            features = packing.unpack(self._features[slot], dot_products.offset(), count, dim)
             probabilities = self._probabilities[slot, :count] / np.float32(CERTAIN)
         self._centroids.learn(features, probabilities)
 

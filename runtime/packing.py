@@ -2,7 +2,7 @@
 
 Within a group four numbers of the first feature come first, then the same four of the second, ...: a step of SIMD
 multiplies four numbers of all 16 and adds them up, without the sums across a register that a feature by itself would
-need at its end (a third of the time). See nearest.py for the instructions.
+need at its end (a third of the time). See dot_products.py for the instructions.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
-from shls.runtime import assignment, following, planes, regions, runs
+from shls.runtime import assignment, closing, following, planes, regions, runs
 from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.superpixels import SuperpixelTracker, cut_along, slic
@@ -151,8 +151,8 @@ def test_thin_stretches_are_closed() -> None:
     labels[4, 5:7] = 1  # two pixels across
     labels[1:8, 12:18] = 2
     once, twice = np.empty_like(labels), np.empty_like(labels)
-    assignment._close_across(labels, once, 0, 9, 20, 1)
-    assignment._close_down(once, twice, 0, 9)
+    closing.across(labels, once, 0, 9, 20, 1)
+    closing.down(once, twice, 0, 9)
     expected = np.full((9, 20), 3)
     expected[1:8, 12:18] = 2
     assert np.array_equal(twice, expected)
@@ -165,8 +165,8 @@ def test_one_row_is_closed_where_not_every_one_counts(every: int) -> None:
     labels = np.full((4 * every + 1, 6), 77, np.uint16)
     labels[1::every] = counting
     once, twice = np.full_like(labels, 9), np.full_like(labels, 9)
-    assignment._close_across(labels, once, 0, len(labels), 6, every)
-    assignment._close_between(once, twice, 0, len(labels), every)
+    closing.across(labels, once, 0, len(labels), 6, every)
+    closing.between(once, twice, 0, len(labels), every)
     counting[2, :3] = 3
     expected = np.full_like(labels, 9)
     expected[1::every] = counting
