@@ -102,6 +102,7 @@ VARIANTS: dict[str, tuple[type[VideoSegmenter], bool, Change]] = {
     "1 neighbour votes": (VideoSegmenter, True, memory(neighbours=1)),
     "N = 700": (VideoSegmenter, True, superpixels(700)),
     "N = 1000": (VideoSegmenter, True, superpixels(1000)),
+    "N = 1600": (VideoSegmenter, True, superpixels(1600)),
     "N = 2000": (VideoSegmenter, True, superpixels(2000)),
 }
 """Name -> segmenter, whether a refiner decides pixels, and what is changed in the contract."""
