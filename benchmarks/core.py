@@ -1,6 +1,6 @@
 """The runtime's core, stage by stage: ours, the peers in the same run, and the machine's floor.
 
-    python benchmarks/core.py [--json FILE] [--counts 1000 1500] [--profile] [--source VIDEO --mask FILE] [--rounds 20]
+    python benchmarks/core.py [--json FILE | --profile] [--counts 1000 1500] [--source VIDEO --mask FILE] [--rounds 20]
 
 Medians in milliseconds over frames of the clip (the shipped one: 854x480), on one thread and on all; ratio is the
 fastest peer over ours, on all threads. The floor is what the stage cannot go below here: the bytes that it must touch
@@ -51,11 +51,12 @@ class Stage:
 def main() -> None:
     """Measure and print."""
     parser = described(__doc__)
-    parser.add_argument("--json", type=new_file)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--json", type=new_file)
+    kind.add_argument("--profile", action="store_true", help="share of each stage in compiled code")
     add_clip(parser)
     parser.add_argument("--rounds", type=at_least(1), default=20)
     parser.add_argument("--counts", type=at_least(1), nargs="+", default=[1000, 1500], help="superpixels, N")
-    parser.add_argument("--profile", action="store_true", help="share of each stage in compiled code")
     args = parser.parse_args()
     images, mask = read_clip(args, 12)
     if args.profile:
