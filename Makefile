@@ -16,7 +16,7 @@ demo: .venv-demo/ready
 test: .venv-test/ready
 	.venv-test/bin/python -m pytest -q
 
-# The shipped networks anew, from a folder of stills: some six hours of 2 cores; what is interrupted goes on where it was.
+# The shipped networks anew, from a folder of stills: hours of 2 cores; what is interrupted goes on where it was.
 weights: $(foreach of,cpu tensorrt,weights/shls-edge.int8-$(of).onnx weights/shls-edge-refiner.int8-$(of).onnx)
 
 weights/first.onnx: | .venv-test/ready

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from shls.runtime import closing
 from shls.runtime.planes import LANES
 from shls.runtime.rows import row_of
+from shls.runtime.simd import splat
 
 BAND = 32  # rows assigned together: of the window of a centre they stay in the first-level cache
 PIECE = 256  # rows summed at once: 16-bit lanes overflow above 512
@@ -26,13 +27,6 @@ NOWHERE = 65535  # label of the columns that pad a row
 
 def _at(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
-
-
-def _splat(builder: Any, scalar: Any) -> Any:
-    vector, lanes = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(ir.IntType(32), LANES)
-    nothing = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(lanes, [0] * LANES))
 
 
 # The two SIMD steps take addresses in bytes and 16-bit scalars: plain loops of 16-bit integers reach half of
@@ -58,16 +52,16 @@ def _nearer(
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
-        distance = builder.add(_splat(builder, args[9]), builder.load(_at(builder, args[3], wide), align=2))
+        distance = builder.add(splat(builder, args[9], LANES), builder.load(_at(builder, args[3], wide), align=2))
         for plane, colour in zip(args[:3], args[6:9], strict=True):
             pixels = builder.zext(builder.load(_at(builder, plane, narrow), align=1), wide)
-            off = builder.sub(pixels, _splat(builder, colour))
+            off = builder.sub(pixels, splat(builder, colour, LANES))
             distance = builder.add(distance, builder.mul(off, off))
         at_nearest, at_labels = _at(builder, args[4], wide), _at(builder, args[5], wide)
         known, label = builder.load(at_nearest, align=2), builder.load(at_labels, align=2)
         closer = builder.icmp_unsigned("<", distance, known)
         builder.store(builder.select(closer, distance, known), at_nearest, align=2)
-        builder.store(builder.select(closer, _splat(builder, args[10]), label), at_labels, align=2)
+        builder.store(builder.select(closer, splat(builder, args[10], LANES), label), at_labels, align=2)
 
     return types.void(p0, p1, p2, table, nearest, labels, c0, c1, c2, dy, name), generate
 
@@ -89,12 +83,12 @@ def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: A
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
         sums = [cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * LANES)) for _ in range(5)]
-        wanted = _splat(builder, args[6])
+        wanted = splat(builder, args[6], LANES)
         with cgutils.for_range(builder, args[5]) as loop:
             offset = builder.mul(loop.index, args[4])
             at = _at(builder, builder.add(args[3], builder.add(offset, offset)), wide)
             mask = builder.sext(builder.icmp_unsigned("==", builder.load(at, align=2), wanted), wide)
-            row = _splat(builder, builder.trunc(loop.index, ir.IntType(16)))
+            row = splat(builder, builder.trunc(loop.index, ir.IntType(16)), LANES)
             terms = [ir.Constant(wide, [1] * LANES), row]
             for plane in args[:3]:
                 at = _at(builder, builder.add(plane, offset), narrow)

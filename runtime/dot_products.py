@@ -17,6 +17,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from shls.runtime.packing import GROUP, LANES
+from shls.runtime.simd import splat
 
 
 @lru_cache(1)
@@ -33,14 +34,6 @@ def _kind(context: Any) -> str:
     if triple.startswith(("aarch64", "arm64")) and "+dotprod" in features:
         return "sdot"
     return "plain"
-
-
-def splat(builder: Any, scalar: Any, lanes: int) -> Any:
-    """A vector with the same number in all lanes."""
-    vector = ir.VectorType(scalar.type, lanes)
-    nothing, order = ir.Constant(vector, ir.Undefined), ir.VectorType(ir.IntType(32), lanes)
-    one = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(order, [0] * lanes))
 
 
 def _pick(builder: Any, vector: Any, lanes: list[int]) -> Any:

@@ -15,8 +15,9 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
-from shls.runtime.dot_products import multiply_group, offset, splat, to_bits
+from shls.runtime.dot_products import multiply_group, offset, to_bits
 from shls.runtime.packing import GROUP, LANES, UNIT, signed
+from shls.runtime.simd import splat
 
 MOST = 16
 """Neighbours that can be found."""

@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from shls.runtime.errors import ShapeMismatch
+from shls.runtime.simd import splat
 from shls.runtime.types import Superpixels
 
 BANDS = 4
@@ -127,13 +128,6 @@ def _lane_loop(builder: Any, blocks: Any) -> Any:
     return loop()
 
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-    nothing = ir.Constant(vector, ir.Undefined)
-    one = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(lanes, [0] * LANES))
-
-
 # The two steps of the sums take addresses of float32, and their length in blocks of channels: LLVM would test at each
 # step of a plain loop whether the arrays overlap.
 
@@ -143,7 +137,7 @@ def _add(_: Any, before: Any, cell: Any, _pixels: Any, after: Any, blocks: Any) 
     """Sum up to the next cell: after = before + pixels * cell."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
-        pixels = _splat(builder, args[2])
+        pixels = splat(builder, args[2], LANES)
         with _lane_loop(builder, args[4]) as (load, store):
             store(builder.fadd(load(args[0]), builder.fmul(pixels, load(args[1]))), args[3])
 
@@ -155,7 +149,7 @@ def _take(_: Any, before: Any, cell: Any, _pixels: Any, last: Any, target: Any, 
     """Give a stretch that ends some pixels into a cell the sum since the last one's end."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
-        pixels = _splat(builder, args[2])
+        pixels = splat(builder, args[2], LANES)
         with _lane_loop(builder, args[5]) as (load, store):
             here = builder.fadd(load(args[0]), builder.fmul(pixels, load(args[1])))
             store(builder.fadd(load(args[4]), builder.fsub(here, load(args[3]))), args[4])
