@@ -58,7 +58,7 @@ def draw(rows: list[dict[str, str]]) -> np.ndarray:
         _text(canvas, str(round(steps[-1] * i / 5)), (x, SIZE[1] - 18))
     _curve(canvas, steps, loss / top_loss, LOSS)
     _curve(canvas, steps, other if embedding else other / top_loss, OTHER)
-    _text(canvas, "InfoNCE loss" if embedding else "refined", (LEFT, 20), LOSS)
+    _text(canvas, "loss" if embedding else "refined", (LEFT, 20), LOSS)
     of_other = "matching accuracy" if embedding else "loss of what comes in"
     _text(canvas, f"{of_other}, mean of {WINDOW} steps", (LEFT + 130, 20), OTHER)
     _text(canvas, "step", (SIZE[0] // 2, SIZE[1] - 4))
