@@ -19,13 +19,13 @@ from pathlib import Path
 
 from common import at_least, described, plainly
 from shls.export.to_onnx import export_onnx
-from shls.runtime.evaluation import Report, evaluate, result_key
+from shls.runtime.backends.pretrained import ASSETS
+from shls.runtime.evaluation.evaluate import Report, evaluate, result_key
+from shls.runtime.io.sources import open_source
 from shls.runtime.segmenter import open_segmenter
-from shls.runtime.shipped import ASSETS
-from shls.runtime.sources import open_source
 from shls_train.config import TrainConfig
-from shls_train.run_log import Progress
-from shls_train.train import train
+from shls_train.engine.run_log import Progress
+from shls_train.stages.embedding import train
 
 HEIGHT, WIDTH = 480, 864
 

@@ -16,15 +16,15 @@ import numpy as np
 import skimage.data
 
 from common import described, new_picture, plainly, write_picture
-from shls.runtime.masks import overlay
-from shls.runtime.shipped import ASSETS
-from shls.runtime.sources import open_source
-from shls.runtime.stills import Stills
-from shls_train.clips import Clip, ClipSize
+from shls.runtime.backends.pretrained import ASSETS
+from shls.runtime.io.image_collection import Stills
+from shls.runtime.io.masks import overlay
+from shls.runtime.io.sources import open_source
 from shls_train.config import RefinerConfig
-from shls_train.pseudo_masks import PseudoMasks, write_masks
-from shls_train.saliency_fusion import find_object
-from shls_train.scenes import HELD_OUT, Scenes
+from shls_train.data.clips import Clip, ClipSize
+from shls_train.data.scenes import HELD_OUT, Scenes
+from shls_train.pseudo_labels.fusion import find_object
+from shls_train.pseudo_labels.masks import PseudoMasks, write_masks
 
 SHIPPED = ("astronaut", "chelsea", "coffee")
 LONGER_SIDE = 264

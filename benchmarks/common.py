@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from shls.runtime._support.files import check_writable, replace_file
+from shls.runtime.backends.pretrained import ASSETS
 from shls.runtime.errors import BadInput, ShlsError
-from shls.runtime.files import check_writable, replace_file
-from shls.runtime.masks import read_mask
-from shls.runtime.shipped import ASSETS
-from shls.runtime.sources import open_source
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.sources import open_source
 
 JPEG_QUALITY = 85
 RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)

@@ -24,18 +24,18 @@ import numba
 import numpy as np
 
 from common import add_clip, at_least, described, new_file, plainly, read_clip
-from shls.runtime.contract import Contract
-from shls.runtime.files import write_json
-from shls.runtime.isec import isec
-from shls.runtime.masks import overlay
-from shls.runtime.memory import Memory
-from shls.runtime.motion import MotionTracker
-from shls.runtime.pooling import pool
-from shls.runtime.preprocess import to_input
-from shls.runtime.refine import decide, spread
+from shls.runtime._support.files import write_json
+from shls.runtime.backends.base import open_session
+from shls.runtime.features.optical_flow import MotionTracker
+from shls.runtime.features.pooling import pool
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.io.masks import overlay
+from shls.runtime.memory.bank import Memory
+from shls.runtime.models.contract import Contract
+from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.segmenter import SHIPPED_MODEL
-from shls.runtime.session import open_session
-from shls.runtime.superpixels import SuperpixelTracker, slic
+from shls.runtime.superpixels.isec import isec
+from shls.runtime.superpixels.slic import SuperpixelTracker, slic
 
 
 @dataclass

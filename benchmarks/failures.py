@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from common import at_least, described, judged_picture, new_picture, plainly, write_picture
-from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.errors import BadInput
-from shls.runtime.image_files import read_image, source_files
-from shls.runtime.metrics import jaccard, object_ids
+from shls.runtime.evaluation.davis import SequenceFiles, find_sequences, read_truth
+from shls.runtime.evaluation.metrics import jaccard, object_ids
+from shls.runtime.io.image_files import read_image, source_files
 
 WIDTH = 427
 """Of a picture, pixels."""

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 
 from common import at_least, described, plainly
-from shls.runtime.davis import SequenceFiles, find_sequences
 from shls.runtime.errors import BadInput
-from shls.runtime.masks import read_mask
-from shls.runtime.metrics import jaccard
+from shls.runtime.evaluation.davis import SequenceFiles, find_sequences
+from shls.runtime.evaluation.metrics import jaccard
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.sources import open_source
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.sources import open_source
 
 AWAY = 12  # frames
 VISIBLE = 0.33  # share of the first mask from which on an object counts as back

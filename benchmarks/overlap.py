@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from common import above_zero, add_clip, at_least, described, plainly, read_clip
-from shls.runtime.masks import read_mask
+from shls.runtime.backends.base import Session, open_session
+from shls.runtime.backends.pretrained import shipped_model
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.sinks import VideoSink
+from shls.runtime.io.sources import open_source
 from shls.runtime.pipeline import follow
-from shls.runtime.preprocess import to_input
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.session import Session, open_session
-from shls.runtime.shipped import shipped_model
-from shls.runtime.sinks import VideoSink
-from shls.runtime.sources import open_source
 
 
 class Waiting:

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 
 from common import above_zero, at_least, described, new_picture, plainly, write_picture
-from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput
-from shls.runtime.isec import isec
+from shls.runtime.io.sources import open_source
+from shls.runtime.models.contract import SuperpixelSettings
 from shls.runtime.segmenter import SHIPPED_MODEL
-from shls.runtime.sources import open_source
-from shls.runtime.superpixels import SuperpixelTracker, slic
+from shls.runtime.superpixels.isec import isec
+from shls.runtime.superpixels.slic import SuperpixelTracker, slic
 
 FILLED = ((230, 60, 60), (60, 200, 60), (70, 110, 255), (240, 200, 40), (210, 80, 220), (60, 210, 220))
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from common import at_least, described, plainly
-from shls.runtime.bench import REFERENCE, Pair, find_models, pair_up
-from shls.runtime.davis import find_sequences
+from shls.runtime.backends.base import Session, open_session
+from shls.runtime.diagnostics.model_bench import REFERENCE, Pair, find_models, pair_up
 from shls.runtime.errors import BadInput
-from shls.runtime.evaluation import evaluate
-from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
-from shls.runtime.preprocess import to_input
+from shls.runtime.evaluation.davis import find_sequences
+from shls.runtime.evaluation.evaluate import evaluate
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.io.sources import open_source
+from shls.runtime.models.onnx_reader import read_contract, read_refiner_contract
 from shls.runtime.segmenter import open_segmenter
-from shls.runtime.session import Session, open_session
-from shls.runtime.sources import open_source
 
 
 def main() -> None:

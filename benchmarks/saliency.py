@@ -28,12 +28,12 @@ import numba
 import numpy as np
 
 from common import described, judged_picture, new_picture, plainly, write_picture
+from shls.runtime.backends.base import open_session
 from shls.runtime.errors import BadInput
-from shls.runtime.image_files import read_image
-from shls.runtime.session import open_session
-from shls_train.saliency import CUES, rank, spreading
-from shls_train.saliency_fusion import Describe, Saliency, describer, distances, find_object
-from shls_train.saliency_graph import build_graph, to_lab
+from shls.runtime.io.image_files import read_image
+from shls_train.pseudo_labels.cues import CUES, rank, spreading
+from shls_train.pseudo_labels.fusion import Describe, Saliency, describer, distances, find_object
+from shls_train.pseudo_labels.graph import build_graph, to_lab
 
 BETA2 = 0.3
 TILE = 240  # pixels of the sheet's pictures
@@ -108,8 +108,8 @@ def refiners(run: Path, describe: Describe | None) -> Finders:
     """Ways to find objects with a trained network."""
     import torch
 
-    from shls_train.saliency_network import predict
-    from shls_train.saliency_training import load_network
+    from shls_train.models.saliency_net import predict
+    from shls_train.pseudo_labels.training import load_network
 
     torch.set_num_threads(1)
     network = load_network(run)

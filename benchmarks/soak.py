@@ -21,15 +21,15 @@ import numpy as np
 
 from common import above_zero, described, plainly
 from shls.runtime.errors import MissingDependency
-from shls.runtime.masks import read_mask
-from shls.runtime.metrics import jaccard
+from shls.runtime.evaluation.metrics import jaccard
+from shls.runtime.io.base import Sink
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.playback import Playback
+from shls.runtime.io.sources import open_source
+from shls.runtime.io.synthetic import noise
 from shls.runtime.pipeline import follow, warm_up
-from shls.runtime.playback import Playback
-from shls.runtime.prompts import mask_from_box
+from shls.runtime.prompts.first_frame import mask_from_box
 from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
-from shls.runtime.sinks import Sink
-from shls.runtime.sources import open_source
-from shls.runtime.synthetic import noise
 from shls.runtime.types import Frame, Mask
 from tests.live_servers import free_port, looped, rtsp, why_no_rtsp
 

@@ -34,12 +34,12 @@ import numpy as np
 from skimage.segmentation import slic as skimage_slic
 
 from common import at_least, described, new_file, plainly
-from shls.runtime.contract import SuperpixelSettings
-from shls.runtime.davis import SequenceFiles, find_sequences, read_truth
-from shls.runtime.files import write_json
-from shls.runtime.image_files import read_image, source_files
-from shls.runtime.isec import isec
-from shls.runtime.superpixels import SuperpixelTracker
+from shls.runtime._support.files import write_json
+from shls.runtime.evaluation.davis import SequenceFiles, find_sequences, read_truth
+from shls.runtime.io.image_files import read_image, source_files
+from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.superpixels.isec import isec
+from shls.runtime.superpixels.slic import SuperpixelTracker
 
 Clip = list[tuple[np.ndarray, np.ndarray]]
 Method = Callable[[np.ndarray], np.ndarray]

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from common import at_least, described, plainly
-from shls.runtime.contract import Contract
-from shls.runtime.evaluation import evaluate
-from shls.runtime.memory import Memory
-from shls.runtime.metrics import Score
+from shls.runtime.evaluation.evaluate import evaluate
+from shls.runtime.evaluation.metrics import Score
+from shls.runtime.memory.bank import Memory
+from shls.runtime.models.contract import Contract
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.types import Mask
 
@@ -27,7 +27,7 @@ Change = Callable[[Contract], Contract]
 
 
 class Mirrored:
-    """Shows a segmenter everything left for right; see `shls.runtime.evaluation.Segmenter`."""
+    """Shows a segmenter everything left for right; see `shls.runtime.evaluation.evaluate.Segmenter`."""
 
     def __init__(self, segmenter: VideoSegmenter) -> None:
         self._segmenter = segmenter

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shls.runtime.contract import AnyContract, RefinerContract
-from shls.runtime.crops import Crops
+from shls.runtime.backends.base import Refiner, Session
 from shls.runtime.errors import BadInput
-from shls.runtime.refiner import Refiner
+from shls.runtime.models.contract import AnyContract, RefinerContract
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.session import Session
+from shls.runtime.types import Crops
 
 
 class Marked(NamedTuple):
@@ -82,7 +81,7 @@ def record_crops(clips: Iterable[Marked], embedding: Session, refiner: Refiner, 
 
 
 class Recorder:
-    """A refiner that keeps what it is asked; see `shls.runtime.refiner.Refiner`.
+    """A refiner that keeps what it is asked; see `shls.runtime.refinement.refiner.Refiner`.
 
     Attributes
     ----------

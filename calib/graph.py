@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto
 
-from shls.runtime.contract import METADATA_KEY, AnyContract
+from shls.runtime._support.files import write_whole
 from shls.runtime.errors import BadInput
-from shls.runtime.files import write_whole
-from shls.runtime.onnx_metadata import read_any_contract
+from shls.runtime.models.contract import METADATA_KEY, AnyContract
+from shls.runtime.models.onnx_reader import read_any_contract
 
 
 class Graph:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from shls.calib.graph import Graph
+from .graph import Graph
 
 
 def tensorrt_faults(model: ModelProto) -> list[str]:

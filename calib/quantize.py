@@ -15,12 +15,13 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from shls.calib.graph import Graph, load_float_model, save_model
-from shls.calib.half import halved_model
-from shls.calib.placement import tensorrt_faults
-from shls.calib.ranges import Ranges
-from shls.runtime.contract import AnyContract
 from shls.runtime.errors import BadInput
+from shls.runtime.models.contract import AnyContract
+
+from .fp16 import halved_model
+from .graph import Graph, load_float_model, save_model
+from .placement import tensorrt_faults
+from .ranges import Ranges
 
 TENSORRT = "tensorrt"
 """Symmetric int8 at the inputs of convolutions, and at the skip branch of residual additions, not at the main

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from shls.calib.graph import Graph, load_float_model
-from shls.calib.samples import Inputs
-from shls.calib.thresholds import BINS, THRESHOLDS
-from shls.runtime.contract import AnyContract
+from shls.runtime._support.files import sha256_of, write_json
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.files import sha256_of, write_json
+from shls.runtime.models.contract import AnyContract
+
+from .graph import Graph, load_float_model
+from .samples import Inputs
+from .thresholds import BINS, THRESHOLDS
 
 METHODS = ("minmax", *THRESHOLDS)
 

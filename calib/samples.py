@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from shls.runtime.contract import AnyContract, RefinerContract
 from shls.runtime.errors import BadInput
-from shls.runtime.image_files import IMAGE_SUFFIXES, read_image, source_files
-from shls.runtime.preprocess import to_input
-from shls.runtime.sources import open_source
-from shls.runtime.stills import Stills
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.io.image_collection import Stills
+from shls.runtime.io.image_files import IMAGE_SUFFIXES, read_image, source_files
+from shls.runtime.io.sources import open_source
+from shls.runtime.models.contract import AnyContract, RefinerContract
 
 CANDIDATES = 512
 """Images that are looked at, at most; of a video every frame is."""

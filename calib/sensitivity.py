@@ -11,13 +11,14 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto
 
-from shls.calib.graph import Graph, load_float_model
-from shls.calib.quantize import quantized_model
-from shls.calib.ranges import Ranges
-from shls.calib.samples import Inputs
-from shls.runtime.cosines import cell_cosines
+from shls.runtime._support.files import write_whole
 from shls.runtime.errors import BadInput
-from shls.runtime.files import write_whole
+from shls.runtime.evaluation.similarity import cell_cosines
+
+from .graph import Graph, load_float_model
+from .quantize import quantized_model
+from .ranges import Ranges
+from .samples import Inputs
 
 ROW, LABEL, BAR = 26, 190, 520
 """Of the chart, pixels: height of a row, width of the names, width of the longest bar."""

@@ -8,12 +8,13 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from shls.export.to_fp16 import check_fp32
 from shls.runtime.errors import BadInput
-from shls.runtime.onnx_metadata import read_contract
-from shls_train.checkpoint import EMBEDDINGS
-from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.network import Embedding
+from shls.runtime.models.onnx_reader import read_contract
+from shls_train.engine.checkpoint import EMBEDDINGS
+from shls_train.models.edge import Embedding
+from shls_train.models.folding import fold_batch_norm, weights_digest
+
+from .to_fp16 import check_fp32
 
 
 def read_embedding(path: Path) -> Embedding:

@@ -7,9 +7,9 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from shls.runtime.contract import METADATA_KEY, AnyContract
-from shls.runtime.files import write_whole
-from shls.runtime.onnx_metadata import read_any_contract
+from shls.runtime._support.files import write_whole
+from shls.runtime.models.contract import METADATA_KEY, AnyContract
+from shls.runtime.models.onnx_reader import read_any_contract
 
 
 def read_model(path: Path) -> tuple[ModelProto, AnyContract]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from shls.export.model_file import read_model
-from shls.export.refiner_to_onnx import COMPARED, random_crops
-from shls.export.to_fp16 import check_fp32
-from shls.export.to_onnx import Closeness, ExportReport, write_compared
-from shls.runtime.contract import AnyContract, Contract
-from shls.runtime.cosines import cell_cosines
-from shls.runtime.preprocess import to_input
+from shls.runtime.evaluation.similarity import cell_cosines
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.models.contract import AnyContract, Contract
+
+from .model_file import read_model
+from .refiner_to_onnx import COMPARED, random_crops
+from .to_fp16 import check_fp32
+from .to_onnx import Closeness, ExportReport, write_compared
 
 
 def onnx_to_fp16(source: Path, out: Path, frames: list[np.ndarray]) -> ExportReport:

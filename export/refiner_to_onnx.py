@@ -12,13 +12,14 @@ import onnxruntime
 import torch
 from torch import nn
 
-from shls.export.to_onnx import Closeness, ExportReport, write_compared
-from shls.export.trace import trace
-from shls.runtime.contract import ONNX_OPSET, AnyContract, RefinerContract
-from shls.runtime.cosines import cell_cosines
-from shls_train.checkpoint import REFINERS, load_checkpoint, restore_network
-from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.refiner import RefinerNetwork, contract_of
+from shls.runtime.evaluation.similarity import cell_cosines
+from shls.runtime.models.contract import ONNX_OPSET, AnyContract, RefinerContract
+from shls_train.engine.checkpoint import REFINERS, load_checkpoint, restore_network
+from shls_train.models.edge_refiner import RefinerNetwork, contract_of
+from shls_train.models.folding import fold_batch_norm, weights_digest
+
+from .onnx_export import trace
+from .to_onnx import Closeness, ExportReport, write_compared
 
 COMPARED = 4
 """Crops on which ONNX and torch are compared: as many random ones."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from shls.calib.half import halved_model
-from shls.export.model_file import read_model, write_model
-from shls.runtime.contract import AnyContract
+from shls.calib.fp16 import halved_model
 from shls.runtime.errors import BadInput
+from shls.runtime.models.contract import AnyContract
+
+from .model_file import read_model, write_model
 
 HALF = frozenset({"Conv", "Relu", "Add", "Resize"})
 """What computes in half precision. The final normalisation does not: it guards against division by 1e-12,

@@ -16,17 +16,18 @@ import onnxruntime
 import torch
 from torch import nn
 
-from shls.export.model_file import write_model
-from shls.export.to_fp16 import to_fp16
-from shls.export.trace import trace
-from shls.runtime.contract import ONNX_OPSET, AnyContract, Contract
-from shls.runtime.cosines import cell_cosines
+from shls.runtime._support.files import check_writable
 from shls.runtime.errors import BadInput, ExportFailed
-from shls.runtime.files import check_writable
-from shls.runtime.preprocess import to_input
-from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.folding import fold_batch_norm, weights_digest
-from shls_train.network import Embedding
+from shls.runtime.evaluation.similarity import cell_cosines
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.models.contract import ONNX_OPSET, AnyContract, Contract
+from shls_train.engine.checkpoint import load_checkpoint, restore_network
+from shls_train.models.edge import Embedding
+from shls_train.models.folding import fold_batch_norm, weights_digest
+
+from .model_file import write_model
+from .onnx_export import trace
+from .to_fp16 import to_fp16
 
 TOLERANCE = 1e-4
 MOST_SIDE = 4096

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from shls.runtime.contract import Contract
-from shls.runtime.crops import Crops
-from shls_train.checkpoint import load_checkpoint, restore_network
-from shls_train.folding import embedding_digest, fold_batch_norm, weights_digest
-from shls_train.network import Embedding
-from shls_train.refiner import RefinerNetwork, contract_of
+from shls.runtime.models.contract import Contract
+from shls.runtime.types import Crops
+from shls_train.engine.checkpoint import load_checkpoint, restore_network
+from shls_train.models.edge import Embedding
+from shls_train.models.edge_refiner import RefinerNetwork, contract_of
+from shls_train.models.folding import embedding_digest, fold_batch_norm, weights_digest
 
 
 class TorchSession:
-    """A checkpoint on the CPU; see `shls.runtime.session.Session`.
+    """A checkpoint on the CPU; see `shls.runtime.backends.base.Session`.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TorchSession:
 
 
 class TorchRefiner:
-    """A refiner's checkpoint on the CPU, file or training folder; see `shls.runtime.refiner.Refiner`."""
+    """A refiner's checkpoint on the CPU, file or training folder; see `shls.runtime.refinement.refiner.Refiner`."""
 
     def __init__(self, checkpoint: Path) -> None:
         loaded = load_checkpoint(checkpoint)

@@ -12,17 +12,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from shls.runtime.contract import AnyContract, Contract
+from shls.runtime._support.files import write_whole
+from shls.runtime.backends.base import Refiner, Session, open_session
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.files import write_whole
-from shls.runtime.masks import overlay
-from shls.runtime.metrics import jaccard
-from shls.runtime.preprocess import to_input
-from shls.runtime.refiner import Refiner
+from shls.runtime.evaluation.metrics import jaccard
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.features.superfeatures import superfeatures
+from shls.runtime.io.masks import overlay
+from shls.runtime.models.contract import AnyContract, Contract
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.session import Session, open_session
-from shls.runtime.superfeatures import superfeatures
-from shls.runtime.superpixels import SuperpixelTracker
+from shls.runtime.superpixels.slic import SuperpixelTracker
 
 DEFAULT_SIZE = (480, 864)
 """Height and width for two checkpoints, which have no size of their own."""
@@ -235,7 +234,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def _open_checkpoint(path: Path, size: tuple[int, int]) -> Session:
-    from shls.export.torch_session import TorchSession  # two exported models are compared without torch
+    from .torch_session import TorchSession  # two exported models are compared without torch
 
     return TorchSession(path, *size)
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from shls.export.verify import Difference, Follower, Tolerance, Verdict, draw_worst, is_checkpoint, mean_iou
-from shls.runtime.contract import RefinerContract
-from shls.runtime.crops import Crops
+from shls.runtime.backends.base import Refiner, Session, contract_of, open_refiner
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.preprocess import to_input
-from shls.runtime.refiner import Refiner, open_refiner
-from shls.runtime.session import Session, contract_of
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.models.contract import RefinerContract
+from shls.runtime.types import Crops
+
+from .verify import Difference, Follower, Tolerance, Verdict, draw_worst, is_checkpoint, mean_iou
 
 
 def is_refiner(model: Path) -> bool:
     """Tell which of the two networks a checkpoint or an exported model is of."""
     if not is_checkpoint(model):
         return isinstance(contract_of(model), RefinerContract)
-    from shls.export.refiner_to_onnx import is_refiner as is_refiners_checkpoint
+    from .refiner_to_onnx import is_refiner as is_refiners_checkpoint
 
     return is_refiners_checkpoint(model)
 
@@ -87,7 +87,7 @@ def compare_refiners(
 
 
 class _Watched:
-    """A refiner that keeps its last crops and logits; see `shls.runtime.refiner.Refiner`."""
+    """A refiner that keeps its last crops and logits; see `shls.runtime.refinement.refiner.Refiner`."""
 
     def __init__(self, refiner: Refiner) -> None:
         self.contract, self.backend = refiner.contract, refiner.backend
@@ -116,6 +116,6 @@ def _difference(number: int, first: _Watched, second: Refiner, iou: float | None
 def _open(path: Path, threads: int) -> Refiner:
     if not is_checkpoint(path):
         return open_refiner(path, threads)
-    from shls.export.torch_session import TorchRefiner  # two exported models are compared without torch
+    from .torch_session import TorchRefiner  # two exported models are compared without torch
 
     return TorchRefiner(path)

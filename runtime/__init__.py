@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shls.runtime import cache
+from ._support.numba_cache import use_cache
 
 if TYPE_CHECKING:
-    from shls.runtime.segmenter import VideoSegmenter as VideoSegmenter
-    from shls.runtime.segmenter import open_segmenter as open_segmenter
+    from .segmenter import VideoSegmenter as VideoSegmenter
+    from .segmenter import open_segmenter as open_segmenter
 
 __all__ = ["VideoSegmenter", "open_segmenter"]
 
@@ -23,13 +23,13 @@ __all__ = ["VideoSegmenter", "open_segmenter"]
 # OpenMP reads this once, so it must stand before numba loads it. Where cores are to spare GOMP_SPINCOUNT=3000 may pay:
 # on two idle cores warm superpixels took 2.0 ms in place of 2.9 (`benchmarks/core.py`), beside a decoder more.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-cache.choose(Path(__file__).parent)
+use_cache(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:
     """Load the segmenter when it is asked for: `import shls.runtime` alone stays light."""
     if name in __all__:
-        from shls.runtime import segmenter
+        from . import segmenter
 
         return getattr(segmenter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shls.runtime.errors import BadInput
-from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.sinks import Sink
-from shls.runtime.sources import Source
-from shls.runtime.stopwatch import Stopwatch
-from shls.runtime.types import Frame, Mask
+from ._support.stopwatch import Stopwatch
+from .errors import BadInput
+from .io.base import Sink, Source
+from .segmenter import VideoSegmenter
+from .types import Frame, Mask
 
 DEPTH = 4
 """Frames of a file that wait between two stages, at most."""

@@ -7,21 +7,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shls.runtime.contract import Contract, RefinerContract
-from shls.runtime.crops import Scene, average
-from shls.runtime.errors import BadInput, ContractMismatch, ShapeMismatch
-from shls.runtime.history import History, channels
-from shls.runtime.kernels import in_turn
-from shls.runtime.memories import Memories
-from shls.runtime.memory import Memory
-from shls.runtime.presence import Presence
-from shls.runtime.refine import decide, grid_of, spread
-from shls.runtime.refiner import Refiner, open_refiner, refine_objects
-from shls.runtime.session import Session, open_session
-from shls.runtime.shipped import ASSETS, EXACT, shipped_model, shipped_refiner
-from shls.runtime.sight import Seen, Sight, fit
-from shls.runtime.stopwatch import Stopwatch
-from shls.runtime.types import Mask, Readout
+from ._support.stopwatch import Stopwatch
+from ._support.threading_layer import in_turn
+from .backends.base import Refiner, Session, open_refiner, open_session
+from .backends.pretrained import ASSETS, EXACT, shipped_model, shipped_refiner
+from .errors import BadInput, ContractMismatch, ShapeMismatch
+from .features.encoder import Seen, Sight
+from .geometry import fit, grid_of
+from .memory.bank import Memory
+from .memory.manager import Memories
+from .memory.visibility import Presence
+from .models.contract import Contract, RefinerContract
+from .refinement.crops import Scene, average
+from .refinement.pixel_filter import decide, spread
+from .refinement.reference_frames import History, channels
+from .refinement.refiner import refine_objects
+from .types import Mask, Readout
 
 SHIPPED_MODEL = ASSETS / EXACT
 """In fp32, the same everywhere; `open_segmenter` takes the fastest."""
@@ -53,7 +54,7 @@ def open_segmenter(
     overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
         beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/overlap.py`
         prints both)
-    device : what the networks run on, see `shls.runtime.session.open_session`
+    device : what the networks run on, see `shls.runtime.backends.base.open_session`
     refiner : path of the second network; by default the shipped one, where it was trained with this embedding
     refined : whether to use a refiner at all
     """

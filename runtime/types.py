@@ -61,3 +61,20 @@ class Readout(NamedTuple):
 
     probabilities: np.ndarray
     attention: np.ndarray
+
+
+class Crops(NamedTuple):
+    """V objects of a frame that are visible.
+
+    planes : (h, w, K + 1) float32, what they were cut from
+    objects : (V,) int64, columns of `planes`
+    boxes : (V, 4) int64, left, top, right, bottom in cells of the grid, the last two exclusive
+    images : (V, C, S, S) float32
+    features : (V, D, S / stride, S / stride) float32
+    """
+
+    planes: np.ndarray
+    objects: np.ndarray
+    boxes: np.ndarray
+    images: np.ndarray
+    features: np.ndarray

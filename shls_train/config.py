@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What every stage's recipe has; see `shls_train.loop`.
+    """What every stage's recipe has; see `shls_train.engine.loop`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class RefinerConfig(Schedule):
     Attributes
     ----------
     batch : frames per step
-    clips : rolled out for each round of steps, see `shls_train.train_refiner.ROUND`
+    clips : rolled out for each round of steps, see `shls_train.stages.refiner.ROUND`
     frames : of a clip, the marked one included
     height, width : of a clip's frames, pixels
     crop : S, side of an object's crop, pixels

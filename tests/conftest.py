@@ -48,8 +48,8 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder with one checkpoint of random weights."""
     import torch
 
-    from shls_train.checkpoint import save_checkpoint
-    from shls_train.network import EdgeNet
+    from shls_train.engine.checkpoint import save_checkpoint
+    from shls_train.models.edge import EdgeNet
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoint")
@@ -78,9 +78,9 @@ def small_refiner_checkpoint(small_model: Path, tmp_path_factory: pytest.TempPat
     """A training folder with one checkpoint of a refiner of random weights, for crops of 32 pixels."""
     import torch
 
-    from shls.runtime.onnx_metadata import read_contract
-    from shls_train.checkpoint import save_checkpoint
-    from shls_train.refiner import EdgeRefiner
+    from shls.runtime.models.onnx_reader import read_contract
+    from shls_train.engine.checkpoint import save_checkpoint
+    from shls_train.models.edge_refiner import EdgeRefiner
 
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("refiner")

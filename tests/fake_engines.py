@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import onnx
 
-from shls.export.to_engine import to_engine
-from shls.runtime.contract import METADATA_KEY, AnyContract, Contract, RefinerContract
-from shls.runtime.crops import CHANNELS
-from shls.runtime.cuda import Cuda
-from shls.runtime.trt_engine import shapes_of
+from shls.export.tensorrt_builder import to_engine
+from shls.runtime.backends.cudart import Cuda
+from shls.runtime.backends.trt_engine import shapes_of
+from shls.runtime.models.contract import METADATA_KEY, AnyContract, Contract, RefinerContract
+from shls.runtime.refinement.crops import CHANNELS
 from tests.fake_gpu import FakeCudart, FakeTensorrt
 
 CONTRACT = Contract("shls-edge", 64, 96, 8, "c" * 64)

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from typer.testing import CliRunner
 
-from shls.runtime.cli import app
-from shls.runtime.contract import MemorySettings, SuperpixelSettings
+from shls.runtime.cli.main import app
 from shls.runtime.errors import ShapeMismatch
-from shls.runtime.isec import isec
-from shls.runtime.masks import overlay
-from shls.runtime.memory import Memory
-from shls.runtime.pooling import pool
-from shls.runtime.refine import decide, spread
+from shls.runtime.features.pooling import pool
+from shls.runtime.io.masks import overlay
+from shls.runtime.memory.bank import Memory
+from shls.runtime.models.contract import MemorySettings, SuperpixelSettings
+from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.superpixels import SuperpixelTracker, slic
+from shls.runtime.superpixels.isec import isec
+from shls.runtime.superpixels.slic import SuperpixelTracker, slic
 from shls.runtime.types import Superpixels
 
 DIM = 32

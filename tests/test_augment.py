@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls_train.augment import make_pair
+from shls_train.data.views import make_pair
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -23,7 +23,7 @@ def test_the_same_seed_gives_the_same_pair() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_corresponding_points_show_the_same_place(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shls_train.augment._photograph", lambda view, _: view)
+    monkeypatch.setattr("shls_train.data.views._photograph", lambda view, _: view)
     still = ramp(200, 260)
     other = ramp(180, 180)
     other[..., 2] = 255  # blue tells which of the two stills a pixel is of

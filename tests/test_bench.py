@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime import bench, cli
-from shls.runtime.bench import Pair, Row, find_models, pair_up, recommend, table
-from shls.runtime.contract import Contract
+from shls.runtime._support.stopwatch import Stopwatch
+from shls.runtime.backends.pretrained import ASSETS
+from shls.runtime.cli import main as cli
+from shls.runtime.diagnostics import model_bench as bench
+from shls.runtime.diagnostics.model_bench import Pair, Row, find_models, pair_up, recommend, table
 from shls.runtime.errors import BadInput
-from shls.runtime.shipped import ASSETS
-from shls.runtime.stopwatch import Stopwatch
+from shls.runtime.models.contract import Contract
 from shls.runtime.types import Mask
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.masks import read_mask
-from shls.runtime.shipped import ASSETS
-from shls.runtime.sources import open_source
+from shls.runtime.backends.pretrained import ASSETS
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.sources import open_source
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "common")

@@ -1,4 +1,4 @@
-"""Where compiled kernels go: beside the source, to the home, or among temporary files; and that it is said."""
+"""The folder of compiled kernels: its place, its key, and that an edited callee is compiled anew."""
 
 from __future__ import annotations
 
@@ -10,50 +10,65 @@ from pathlib import Path
 
 import pytest
 
-from shls.runtime import cache
+import shls.runtime
+from shls.runtime._support import numba_cache as cache
 
-RUNTIME = Path(cache.__file__).parent
+RUNTIME = Path(shls.runtime.__file__).parent
 SCRIPT = """
 import numpy as np
-from shls.runtime import cache, pooling
+from shls.runtime._support.numba_cache import cache_folder
+from shls.runtime.features import pooling
 pooling._unit_rows(np.ones((1, 2, 4), np.float32))
-print(sum(pooling._unit_rows.stats.cache_misses.values()), "compiled" + cache.elsewhere())
+print(sum(pooling._unit_rows.stats.cache_misses.values()), "compiled", cache_folder())
+"""
+CALLEE = "from numba import njit\n@njit(cache=True)\ndef value():\n    return {}\n"
+CALLER = "from numba import njit\nfrom .callee import value\n@njit(cache=True)\ndef ask():\n    return value()\n"
+MAIN = """
+from pathlib import Path
+import sys
+from shls.runtime._support.numba_cache import use_cache
+use_cache(Path("package"))
+sys.path.insert(0, ".")
+from package.caller import ask
+print(ask())
 """
 
 
-@pytest.fixture
-def read_only(tmp_path: Path) -> Path:
-    """An install that cannot be written to, for root neither: a file is where the folder would be."""
-    package = tmp_path / "site/shls/runtime"
-    package.mkdir(parents=True)
-    for file in RUNTIME.glob("*.py"):
-        shutil.copy(file, package)
-    (package / "__pycache__").touch()
-    return tmp_path / "site"
-
-
-def kernels_of(site: Path, home: str, temporary: Path) -> str:
+def run(script: str, folder: Path, **variables: str) -> str:
     kept = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
-    environment = kept | {"PYTHONPATH": str(site), "HOME": home, "TMPDIR": str(temporary)}
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=environment, cwd=temporary, capture_output=True, text=True, check=False
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=kept | {"TMPDIR": str(folder)} | variables,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
-def test_a_read_only_install_keeps_kernels_in_the_home(read_only: Path, tmp_path: Path) -> None:
+def test_kernels_are_kept_in_the_home_and_used_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert kernels_of(read_only, str(home), tmp_path).endswith(f"are kept in {home / '.cache/numba'}")
-    assert list(home.glob(".cache/numba/*/*.nbi"))
-
-
-def test_without_a_home_among_temporary_files_for_the_next_run_too(read_only: Path, tmp_path: Path) -> None:
-    folder = tmp_path / f"shls-kernels-{os.getuid()}"
     for compiled in (1, 0):
-        expected = f"{compiled} compiled; compiled kernels are kept in {folder}"
-        assert kernels_of(read_only, "/dev/null", tmp_path) == expected
-    assert folder.stat().st_mode & 0o777 == 0o700
+        count, _, folder = run(SCRIPT, tmp_path, HOME=str(home)).split(" ")
+        assert int(count) == compiled
+        assert Path(folder).parent == home / ".cache/shls"
+    assert list(home.glob(".cache/shls/shls-kernels-*/**/*.nbi"))
+
+
+def test_a_read_only_home_leads_to_the_temporary_files(tmp_path: Path) -> None:
+    for compiled in (1, 0):
+        count, _, folder = run(SCRIPT, tmp_path, HOME="/dev/null").split(" ")
+        assert int(count) == compiled
+        assert Path(folder).parent == tmp_path / f"shls-{os.getuid()}"
+    assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_chosen_folder_is_used_and_inherited(tmp_path: Path) -> None:
+    first = run(SCRIPT, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "chosen")).split(" ")[2]
+    assert Path(first).parent == tmp_path / "chosen"
+    assert run(SCRIPT, tmp_path, NUMBA_CACHE_DIR=first) == f"0 compiled {first}"
 
 
 def test_a_folder_that_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +79,34 @@ def test_a_folder_that_others_may_write_is_not_trusted(tmp_path: Path, monkeypat
     assert cache._private_folder() != first
 
 
-def test_what_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "/nowhere")
-    cache.choose(Path("/dev/null"))
-    assert os.environ["NUMBA_CACHE_DIR"] == "/nowhere"
+def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "caller.py").write_text(CALLER)
+    for value in (1, 2):
+        (package / "callee.py").write_text(CALLEE.format(value))
+        assert run(MAIN, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kernels")) == str(value)
+
+
+def test_the_key_follows_kernels_numba_and_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "runtime"
+    shutil.copytree(RUNTIME, copy, ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    first = cache.kernel_digest(copy)
+    (copy / "errors.py").write_text((copy / "errors.py").read_text() + "# no kernel\n")
+    assert cache.kernel_digest(copy) == first
+    (copy / "memory/_search.py").write_text((copy / "memory/_search.py").read_text() + "# edited\n")
+    second = cache.kernel_digest(copy)
+    monkeypatch.setattr(cache, "version", lambda _: "0.0")
+    third = cache.kernel_digest(copy)
+    monkeypatch.setattr(cache, "_processor", lambda: "another")
+    assert len({first, second, third, cache.kernel_digest(copy)}) == 4
+
+
+def test_old_folders_go(tmp_path: Path) -> None:
+    for number in range(6):
+        old = tmp_path / f"{cache.PREFIX}{number}"
+        old.mkdir()
+        os.utime(old, (number, number))
+    cache._drop_old(tmp_path, tmp_path / f"{cache.PREFIX}new")
+    assert sorted(path.name[-1] for path in tmp_path.iterdir()) == ["2", "3", "4", "5"]

@@ -13,20 +13,19 @@ from onnx import TensorProto
 from typer.testing import CliRunner
 
 from shls.calib.crops import CropSamples, Marked, record_crops
+from shls.calib.fp16 import halved_model
 from shls.calib.graph import Graph
-from shls.calib.half import halved_model
 from shls.calib.placement import quantized_convolutions, tensorrt_faults
 from shls.calib.quantize import quantize
 from shls.calib.ranges import Ranges, collect_ranges
 from shls.calib.samples import sample_frames
 from shls.calib.sensitivity import sensitivity
 from shls.export.to_fp16 import to_fp16
-from shls.runtime.cli import app
-from shls.runtime.crops import Crops
+from shls.runtime.backends.base import open_refiner, open_session
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput
-from shls.runtime.onnx_metadata import read_refiner_contract
-from shls.runtime.refiner import open_refiner
-from shls.runtime.session import open_session
+from shls.runtime.models.onnx_reader import read_refiner_contract
+from shls.runtime.types import Crops
 
 
 def clip(frames: int = 4) -> Marked:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from shls.calib.graph import Graph
-from shls.calib.keep import keep_float
+from shls.calib.mixed_precision import keep_float
 from shls.calib.placement import quantized_convolutions
 from shls.calib.ranges import Ranges, collect_ranges
 from shls.calib.samples import sample_frames

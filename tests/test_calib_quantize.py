@@ -14,9 +14,9 @@ from shls.calib.placement import quantized_convolutions, tensorrt_faults
 from shls.calib.quantize import quantize, quantized_model
 from shls.calib.ranges import Ranges, collect_ranges
 from shls.calib.samples import sample_frames
+from shls.runtime.backends.base import open_session
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
+from shls.runtime.features.preprocess import to_input
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from shls.calib.ranges import Ranges, collect_ranges, load_ranges, ranges_key, save_ranges
 from shls.calib.samples import Samples, sample_frames
 from shls.calib.thresholds import BINS, entropy_threshold, percentile_threshold
-from shls.runtime.contract import Contract
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.preprocess import to_input
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.models.contract import Contract
 
 
 @pytest.fixture(scope="module")

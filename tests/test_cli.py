@@ -7,7 +7,7 @@ import sys
 import pytest
 import typer
 
-from shls.runtime import cli
+from shls.runtime.cli import main as cli
 from shls.runtime.errors import BadInput
 
 

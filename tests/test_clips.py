@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shls_train.clips import MOST_BLUR, Clip, ClipSize, Piece, Trajectory, _Lens, make_clip
+from shls_train.data.clips import MOST_BLUR, Clip, ClipSize, Piece, Trajectory, _Lens, make_clip
 
 SIZE = ClipSize(frames=6, height=96, width=160)
 
@@ -31,9 +31,9 @@ def draw(seed: int, pieces: int = 2) -> Clip:
 @pytest.fixture
 def clear(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that takes the scene as it is, in steady light."""
-    monkeypatch.setattr("shls_train.clips._Lens.shoot", lambda _, image, __: np.rint(image).astype(np.uint8))
-    monkeypatch.setattr("shls_train.clips._Lens.trace", lambda _, __: None)
-    monkeypatch.setattr("shls_train.looks.CHANGING_LIGHT", 0.0)
+    monkeypatch.setattr("shls_train.data.clips._Lens.shoot", lambda _, image, __: np.rint(image).astype(np.uint8))
+    monkeypatch.setattr("shls_train.data.clips._Lens.trace", lambda _, __: None)
+    monkeypatch.setattr("shls_train.data.appearance.CHANGING_LIGHT", 0.0)
 
 
 def test_the_same_seed_gives_the_same_clip() -> None:

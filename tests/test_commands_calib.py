@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from shls.calib.samples import sample_frames
-from shls.runtime.cli import app
+from shls.runtime.backends.base import open_session
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
+from shls.runtime.features.preprocess import to_input
 
 
 def shls(*arguments: object) -> Any:

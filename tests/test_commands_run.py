@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from shls.runtime import cli, segmenter
-from shls.runtime.contract import Contract
+from shls.runtime import segmenter
+from shls.runtime._support.stopwatch import Stopwatch
+from shls.runtime.cli import main as cli
 from shls.runtime.errors import BadInput
-from shls.runtime.stopwatch import Stopwatch
+from shls.runtime.models.contract import Contract
 from tests.fake_segmenters import Stays
 from tests.live_servers import free_port, mjpeg
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from shls.runtime.cli import app
-from shls.runtime.commands_train import train, train_refiner
-from shls_train.checkpoint import load_checkpoint
+from shls.runtime.cli.main import app
+from shls.runtime.cli.train import train, train_refiner
 from shls_train.config import RefinerConfig, TrainConfig
+from shls_train.engine.checkpoint import load_checkpoint
 
 
 def test_options_are_the_recipe() -> None:

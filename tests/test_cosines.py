@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shls.runtime.cosines import cell_cosines
+from shls.runtime.evaluation.similarity import cell_cosines
 
 
 def test_of_cells() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime.boxes import LEAST_SIDE, find_boxes
-from shls.runtime.contract import PIXEL_MEAN, PIXEL_STD, SuperpixelSettings
-from shls.runtime.crops import CHANNELS, PRIOR, Crops, Scene, average, cut_out, put_back
-from shls.runtime.superpixels import SuperpixelTracker
+from shls.runtime.models.contract import PIXEL_MEAN, PIXEL_STD, SuperpixelSettings
+from shls.runtime.refinement.boxes import LEAST_SIDE, find_boxes
+from shls.runtime.refinement.crops import CHANNELS, PRIOR, Scene, average, cut_out, put_back
+from shls.runtime.superpixels.slic import SuperpixelTracker
+from shls.runtime.types import Crops
 
 H, W = 96, 160
 h, w = H // 2, W // 2

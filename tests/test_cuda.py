@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime import cuda as cuda_module
-from shls.runtime.cuda import SIGNATURES, TO_DEVICE, TO_HOST, Cuda, load_cudart
+from shls.runtime.backends import cudart as cuda_module
+from shls.runtime.backends.cudart import SIGNATURES, TO_DEVICE, TO_HOST, Cuda, load_cudart
 from shls.runtime.errors import DeviceUnavailable, MissingDependency
 from tests.fake_gpu import FakeCudart
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shls.runtime.devices import (
+from shls.runtime.hardware.sensors import (
     Sample,
     Sampler,
     Tegrastats,

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from shls.runtime.errors import BadInput
-from shls_train import distributed
+from shls_train.engine import distributed
 
 # Without rounding to bfloat16, so that what differs is the order of sums alone.
 SCRIPT = """
 import contextlib, sys
 from pathlib import Path
-from shls_train import train
+from shls_train.stages import embedding as train
 from shls_train.config import TrainConfig
 train.mixed_precision = lambda _: contextlib.nullcontext()
 config = TrainConfig(network=sys.argv[3], loss=sys.argv[4], steps=3, batch=4, points=16, crop=64, clips=2, frames=2,
@@ -32,10 +32,10 @@ train.train(Path(sys.argv[1]), Path(sys.argv[2]), config, lambda at: print(at.st
 REFINER_SCRIPT = """
 import contextlib, sys
 from pathlib import Path
-from shls_train import train_refiner
-from shls_train.checkpoint import load_network
+from shls_train.stages import refiner as train_refiner
+from shls_train.engine.checkpoint import load_network
 from shls_train.config import RefinerConfig
-from shls_train.network import Embedding
+from shls_train.models.edge import Embedding
 train_refiner.mixed_precision = lambda _: contextlib.nullcontext()
 config = RefinerConfig(steps=3, batch=3, clips=2, frames=3, height=64, width=96, crop=32, superpixels=60, lr=1e-4)
 train_refiner.VALIDATION_CLIPS = 1
@@ -104,7 +104,7 @@ def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Pa
 
 
 def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
-    blind = "import os\nfrom shls_train import rollout, train_refiner\nrollout.FOLLOWED = 0.0\n"
+    blind = "import os\nfrom shls_train.stages import refiner as train_refiner\nfrom shls_train.validation import rollout\nrollout.FOLLOWED = 0.0\n"
     blind += "if os.environ['RANK'] == '1':\n"
     blind += "    train_refiner.roll_out = lambda *_: []\n"
     log, weights = run_whole(2, tmp_path, blind + REFINER_SCRIPT, str(stills), str(tmp_path), str(small_checkpoint))

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime import cli, doctor, installed
-from shls.runtime.doctor import check_cameras, check_device, check_memory, examine
+from shls.runtime.cli import main as cli
+from shls.runtime.diagnostics import doctor
+from shls.runtime.diagnostics import package_checks as installed
+from shls.runtime.diagnostics.doctor import check_cameras, check_device, check_memory, examine
+from shls.runtime.diagnostics.finding import Finding, Status
 from shls.runtime.errors import MissingDependency
-from shls.runtime.findings import Finding, Status
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

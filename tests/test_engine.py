@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shls.export.to_engine import (
+from shls.export.tensorrt_builder import (
     to_engine,
 )
-from shls.runtime.crops import CHANNELS, Crops
+from shls.runtime.backends.base import open_refiner, open_session
+from shls.runtime.backends.trt import TrtRefiner, TrtSession
 from shls.runtime.errors import BadInput, ContractMismatch, DeviceUnavailable, MissingDependency
-from shls.runtime.refiner import open_refiner
-from shls.runtime.session import open_session
-from shls.runtime.sidecar import Machine, read_sidecar, sidecar_path
-from shls.runtime.trt_session import TrtRefiner, TrtSession
+from shls.runtime.models.engine_info import Machine, read_sidecar, sidecar_path
+from shls.runtime.refinement.crops import CHANNELS
+from shls.runtime.types import Crops
 from tests.fake_engines import CONTRACT, REFINER, build, fake, write_onnx
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shls.export.to_engine import to_engine
+from shls.export.tensorrt_builder import to_engine
 from shls.export.to_fp16 import to_fp16
-from shls.runtime.cuda import Cuda
+from shls.runtime.backends.base import open_session
+from shls.runtime.backends.cudart import Cuda
+from shls.runtime.backends.trt import TrtSession
+from shls.runtime.backends.trt_api import load_tensorrt
 from shls.runtime.errors import DeviceUnavailable, MissingDependency
-from shls.runtime.session import open_session
-from shls.runtime.tensorrt_api import load_tensorrt
-from shls.runtime.trt_session import TrtSession
 
 pytestmark = pytest.mark.gpu
 
@@ -56,7 +56,7 @@ def test_the_engine_computes_what_the_model_does(
 
 
 def test_there_and_back(cuda: Cuda) -> None:
-    from shls.runtime.cuda import TO_DEVICE, TO_HOST
+    from shls.runtime.backends.cudart import TO_DEVICE, TO_HOST
 
     stream = cuda.stream()
     source, source_at = cuda.host_array((1000,), np.dtype(np.float32))

@@ -19,11 +19,10 @@ from shls.calib.crops import Marked, record_crops
 from shls.calib.quantize import quantize
 from shls.calib.ranges import collect_ranges
 from shls.calib.samples import sample_frames
-from shls.export.to_engine import build_plan, contract_for_tensorrt
+from shls.export.tensorrt_builder import build_plan, contract_for_tensorrt
 from shls.export.to_fp16 import to_fp16
+from shls.runtime.backends.base import open_refiner, open_session
 from shls.runtime.errors import ExportFailed
-from shls.runtime.refiner import open_refiner
-from shls.runtime.session import open_session
 
 HINT = "TensorRT for RTX is not installed: pip install 'shls[rtx]'"
 LAYER = re.compile(

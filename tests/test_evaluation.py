@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.davis import find_sequences
 from shls.runtime.errors import BadInput
-from shls.runtime.evaluation import Report, Result, evaluate, result_key
-from shls.runtime.masks import read_mask, write_mask
-from shls.runtime.metrics import Score
+from shls.runtime.evaluation.davis import find_sequences
+from shls.runtime.evaluation.evaluate import Report, Result, evaluate, result_key
+from shls.runtime.evaluation.metrics import Score
+from shls.runtime.io.masks import read_mask, write_mask
 
 SIZE = (60, 80)
 COLOURS = np.array([[40, 90, 40], [220, 60, 60], [60, 60, 220], [230, 230, 80]], np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shls_train.events import EventFile, crc32c
+from shls_train.engine.events import EventFile, crc32c
 
 
 def test_checksums_of_the_standard() -> None:

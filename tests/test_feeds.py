@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime import feeds
 from shls.runtime.errors import MissingDependency
-from shls.runtime.feeds import FeedError, csi_pipeline, open_camera
-from shls.runtime.uris import CameraUri, parse_camera
+from shls.runtime.io import capture as feeds
+from shls.runtime.io.capture import FeedError, csi_pipeline, open_camera
+from shls.runtime.io.uris import CameraUri, parse_camera
 
 
 class Capture:

@@ -11,14 +11,14 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from typer.testing import CliRunner
 
-from shls.calib.half import halved_model
+from shls.calib.fp16 import halved_model
 from shls.export.model_file import read_model
 from shls.export.to_fp16 import to_fp16
-from shls.runtime.cli import app
+from shls.runtime.backends.base import open_session
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
-from shls.runtime.sources import open_source
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.io.sources import open_source
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from onnx import numpy_helper
 
 from shls.export.from_onnx import read_embedding
 from shls.export.to_fp16 import to_fp16
+from shls.runtime.backends.base import open_session
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.session import open_session
-from shls_train.folding import embedding_digest
+from shls_train.models.folding import embedding_digest
 
 
 def test_it_computes_what_the_file_does(small_model: Path) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from shls.runtime.backends.pretrained import ASSETS, EXACT, EXACT_REFINER
+from shls.runtime.io.sources import open_source
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.shipped import ASSETS, EXACT, EXACT_REFINER
-from shls.runtime.sources import open_source
 
 GOLDEN = Path(__file__).parent / "golden"
 FRAMES = 15

@@ -11,7 +11,7 @@ HEAVY = ["torch", "onnx", "onnxruntime", "tensorrt", "cv2", "numba"]
 SCRIPT = f"""
 import contextlib, io, sys
 import typer
-from shls.runtime import cli
+from shls.runtime.cli import main as cli
 
 for command in [None, *typer.main.get_command(cli.app).commands]:
     sys.argv = ["shls", *filter(None, [command]), "--help"]

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shls.runtime.contract import Contract, RefinerContract, SuperpixelSettings
-from shls.runtime.crops import CHANNELS, Crops, Scene, cut_map, cut_out
 from shls.runtime.errors import ContractMismatch
-from shls.runtime.history import History, channels
+from shls.runtime.models.contract import Contract, RefinerContract, SuperpixelSettings
+from shls.runtime.refinement.crops import CHANNELS, Scene, cut_map, cut_out
+from shls.runtime.refinement.reference_frames import History, channels
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.superpixels import SuperpixelTracker
+from shls.runtime.superpixels.slic import SuperpixelTracker
+from shls.runtime.types import Crops
 
 H, W, DIM, SIZE = 96, 160, 6, 32
 GRID = (H // 2, W // 2)
@@ -122,7 +123,7 @@ def test_a_mark_thinner_than_a_cell_is_kept() -> None:
 
 
 class Watching:
-    """A refiner that agrees with what it is given, and keeps it; see `shls.runtime.refiner.Refiner`."""
+    """A refiner that agrees with what it is given, and keeps it; see `shls.runtime.refinement.refiner.Refiner`."""
 
     contract = replace(CONTRACT, dim=4, size=16)
     backend = "none"
@@ -136,7 +137,7 @@ class Watching:
 
 
 class Counting:
-    """A session whose maps are colours and, small, the number of the frame; see `shls.runtime.session.Session`."""
+    """A session whose maps are colours and, small, the number of the frame; see `shls.runtime.backends.base.Session`."""
 
     def __init__(self) -> None:
         self.contract = Contract("x", H, W, 4, "", superpixels=SuperpixelSettings(count=80))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime.cli import app
-from shls.runtime.contract import Contract
+from shls.runtime._support.files import sha256_of
+from shls.runtime.backends.base import describe
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.files import sha256_of
-from shls.runtime.session import describe
-from shls.runtime.sidecar import Machine, Sidecar, write_sidecar
+from shls.runtime.models.contract import Contract
+from shls.runtime.models.engine_info import Machine, Sidecar, write_sidecar
 
 
 def test_of_onnx_the_contract(small_model: Path) -> None:

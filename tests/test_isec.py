@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
-from shls.runtime import isec as module
-from shls.runtime import runs
-from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.isec import isec
+from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.superpixels import _run_lengths as runs
+from shls.runtime.superpixels import isec as module
+from shls.runtime.superpixels.isec import isec
 from shls.runtime.types import Superpixels
 
 

@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from shls.runtime import kernels
+from shls.runtime._support import threading_layer as kernels
 
 SCRIPT = """
 import threading
 import numpy as np
 from numba import njit, prange, threading_layer
-from shls.runtime import kernels
+from shls.runtime._support import threading_layer as kernels
 
 @njit(parallel=True, nogil=True)
 def sums(x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shls.runtime.layer_times import summarise
+from shls.runtime.diagnostics.layer_times import summarise
 
 
 def event(name: str, microseconds: int, operator: str = "Conv", category: str = "Node") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who may import whom, read from the sources."""
+"""Who may import whom, read from the sources. The table is the one of the architecture page."""
 
 from __future__ import annotations
 
@@ -13,23 +13,54 @@ PACKAGES = {
     "calib": "shls.calib",
     "shls_train": "shls_train",
 }
+COMMON = {"shls.runtime.errors", "shls.runtime.types", "shls.runtime.geometry", "shls.runtime._support"}
+R = "shls.runtime"
 
-# What a folder may import besides itself, of ours.
-ALLOWED = {
-    "runtime": set(),
-    "calib": {"shls.runtime"},
-    "export": {
-        "shls.runtime",
-        "shls.calib.half",
-        "shls_train.checkpoint",
-        "shls_train.folding",
-        "shls_train.network",
-        "shls_train.refiner",
+# What a place may import besides itself and COMMON.
+ALLOWED: dict[str, set[str]] = {
+    f"{R}._support": set(),
+    f"{R}.errors": set(),
+    f"{R}.types": set(),
+    f"{R}.geometry": set(),
+    f"{R}.models": set(),
+    f"{R}.hardware": set(),
+    f"{R}.io": set(),
+    f"{R}.superpixels": {f"{R}.models"},
+    f"{R}.memory": {f"{R}.models"},
+    f"{R}.backends": {f"{R}.models", f"{R}.hardware"},
+    f"{R}.features": {f"{R}.models", f"{R}.superpixels", f"{R}.backends"},
+    f"{R}.refinement": {f"{R}.models", f"{R}.features", f"{R}.backends"},
+    f"{R}.segmenter": {
+        f"{R}.models",
+        f"{R}.hardware",
+        f"{R}.superpixels",
+        f"{R}.memory",
+        f"{R}.backends",
+        f"{R}.features",
+        f"{R}.refinement",
     },
-    "shls_train": {"shls.runtime"},
+    f"{R}.pipeline": {f"{R}.segmenter", f"{R}.io"},
+    f"{R}.prompts": {f"{R}.segmenter", f"{R}.io"},
+    f"{R}.evaluation": {f"{R}.io", f"{R}.pipeline"},
+    f"{R}.diagnostics": {R},
+    f"{R}.cli": {R},
+    R: {f"{R}.segmenter"},
+    "shls.calib": {R},
+    "shls_train": {R},
+    "shls.export": {R, "shls.calib.fp16", "shls_train.models", "shls_train.engine.checkpoint"},
 }
-# What no file of a folder imports, not even inside a function.
-BANNED = {"runtime": {"torch", "torchvision", "onnx", "onnxscript"}}
+ONLY_FOR = {f"{R}.cli": f"{R}.cli", f"{R}.diagnostics": f"{R}.cli"}
+"""Packages that nobody but the named one imports, though its table says all of the runtime."""
+LATE = {"shls.calib", "shls.export", "shls_train"}
+"""What the command line imports inside functions only."""
+BANNED = {"torch", "torchvision", "onnx", "onnxscript"}
+"""What no file of the runtime imports, not even inside a function."""
+
+
+def place_of(module: str) -> str:
+    """The longest row of the table that a module lies in."""
+    rows = [row for row in ALLOWED if module == row or module.startswith(row + ".")]
+    return max(rows, key=len, default="")
 
 
 def imports(tree: ast.AST, package: str) -> Iterator[tuple[ast.AST, set[str]]]:
@@ -60,35 +91,81 @@ def for_types_alone(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
-def violations(source: str, folder: str, name: str) -> list[str]:
-    """List the imports in a file that the table forbids."""
+def private_elsewhere(module: str, package: str) -> bool:
+    """Tell whether a module is private to another package: a name with an underscore below a sub-package."""
+    parts = module.split(".")
+    for index, part in enumerate(parts):
+        if part.startswith("_") and part != "_support" and index:
+            parent = ".".join(parts[:index])
+            return (ROOT / file_of(parent) / f"{part}.py").exists() and package != parent
+    return False
+
+
+def file_of(package: str) -> Path:
+    for folder, name in PACKAGES.items():
+        if package == name or package.startswith(name + "."):
+            return Path(folder, *package[len(name) :].strip(".").split("."))
+    return Path("nowhere")
+
+
+def violations(source: str, file: str) -> list[str]:
+    """List the imports that the table forbids in a file, given by its path below the repository's root."""
     tree = ast.parse(source)
+    folder, *rest = Path(file).with_suffix("").parts
+    module = ".".join([PACKAGES[folder], *[part for part in rest if part != "__init__"]])
+    package = ".".join([PACKAGES[folder], *rest[:-1]])
+    place = place_of(module)
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     late = {inner for node in ast.walk(tree) if isinstance(node, functions) for inner in ast.walk(node)}
     late |= {inner for node in ast.walk(tree) if for_types_alone(node) for inner in ast.walk(node)}
     ours = set(PACKAGES) | set(PACKAGES.values()) | {"shls"}
     found = []
-    for node, modules in imports(tree, PACKAGES[folder]):
-        allowed = ALLOWED[folder] | {PACKAGES[folder]}
-        if name.startswith(("cli", "commands_")) and node in late:
-            allowed = set(PACKAGES.values())
-        strange = all(within(module, ours) and not within(module, allowed) for module in modules)
-        if strange or any(within(module, BANNED.get(folder, set())) for module in modules):
-            found.append(f"{folder}/{name}:{node.lineno}: {ast.unparse(node)}")
+    for node, modules in imports(tree, package):
+        allowed = ALLOWED[place] | {place} | (COMMON if folder == "runtime" and place != f"{R}._support" else set())
+        if place == f"{R}._support":
+            allowed |= {f"{R}.errors"}
+        if place == f"{R}.cli" and node in late:
+            allowed |= LATE
+        strange = all(within(name, ours) and not within(name, allowed) for name in modules)
+        strange |= any(
+            within(name, {only}) and not within(place, {only, by}) for only, by in ONLY_FOR.items() for name in modules
+        )
+        strange |= any(private_elsewhere(name, package) for name in modules)
+        if strange or (folder == "runtime" and any(within(name, BANNED) for name in modules)):
+            found.append(f"{file}:{node.lineno}: {ast.unparse(node)}")
     return found
 
 
-def test_the_table_holds() -> None:
-    files = [file for folder in PACKAGES for file in sorted((ROOT / folder).glob("**/*.py"))]
-    assert len(files) > len(PACKAGES)
-    assert not [
-        line for file in files for line in violations(file.read_text(), file.relative_to(ROOT).parts[0], file.name)
+def absolute_inside(source: str, file: str) -> list[str]:
+    """List the imports of a package's own modules that are not relative: editors cannot follow them."""
+    own = PACKAGES[Path(file).parts[0]]
+    return [
+        f"{file}:{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and not node.level and within(node.module or "", {own})
     ]
+
+
+def sources() -> list[tuple[str, str]]:
+    files = [file for folder in PACKAGES for file in sorted((ROOT / folder).glob("**/*.py"))]
+    return [(file.read_text(), file.relative_to(ROOT).as_posix()) for file in files]
+
+
+def test_the_table_holds() -> None:
+    files = sources()
+    assert len(files) > 100
+    assert not [line for source, file in files for line in violations(source, file)]
+
+
+def test_imports_inside_a_package_are_relative() -> None:
+    assert not [line for source, file in sources() for line in absolute_inside(source, file)]
+    assert absolute_inside("from shls.runtime.types import Mask", "runtime/pipeline.py")
+    assert not absolute_inside("from shls.runtime.types import Mask", "calib/ranges.py")
 
 
 def test_the_table_can_fail() -> None:
     bad = {
-        "runtime": [
+        "runtime/pipeline.py": [
             "import torch",
             "import torch.nn as nn",
             "from onnx import numpy_helper",
@@ -96,52 +173,64 @@ def test_the_table_can_fail() -> None:
             "import shls.export.to_onnx",
             "from shls import calib",
             "from ..export import verify",
-            "from shls_train.network import ShlsEdge",
-            "import runtime.contract",
+            "from shls_train.models.edge import EdgeNet",
+            "import runtime.models.contract",
             "import importlib\nimportlib.import_module('torch')",
+            "from .memory.bank import Memory",
         ],
-        "calib": ["from shls.export import to_onnx", "import shls_train", "from shls_train import network"],
-        "export": [
+        "runtime/memory/bank.py": [
+            "from ..io.sources import open_source",
+            "from ..segmenter import VideoSegmenter",
+            "from ..superpixels import slic",
+        ],
+        "runtime/_support/files.py": ["from ..types import Mask", "from ..models.contract import Contract"],
+        "runtime/features/encoder.py": [
+            "from ..superpixels import _assignment",
+            "from ..superpixels._assignment import x",
+        ],
+        "runtime/evaluation/evaluate.py": ["from ..cli.main import app", "from ..diagnostics import doctor"],
+        "calib/made_up.py": ["from shls.export import to_onnx", "import shls_train", "from shls_train import models"],
+        "export/made_up.py": [
             "from shls.calib import ranges",
             "import shls.calib.quantize",
-            "from shls_train import train",
+            "from shls_train.stages import embedding",
             "import shls_train",
         ],
-        "shls_train": ["from shls.export import to_onnx", "import shls.calib"],
+        "shls_train/made_up.py": ["from shls.export import to_onnx", "import shls.calib"],
     }
-    for folder, sources in bad.items():
-        for source in sources:
-            assert len(violations(source, folder, "made_up.py")) == 1, (folder, source)
+    for file, lines in bad.items():
+        for source in lines:
+            assert len(violations(source, file)) == 1, (file, source)
 
 
 def test_the_table_permits_what_it_should() -> None:
     good = {
-        "runtime": [
+        "runtime/memory/bank.py": [
             "import numpy",
             "import onnxruntime",
-            "from shls.runtime import types",
-            "from . import types",
+            "from ..errors import BadInput",
+            "from ..models.contract import MemorySettings",
+            "from . import _search",
+            "from ._search import read",
         ],
-        "calib": ["import onnx", "from shls.runtime.contract import Contract"],
-        "export": [
+        "export/made_up.py": [
             "import torch",
-            "from shls_train.network import ShlsEdge",
-            "from shls_train import checkpoint",
+            "import onnx",
+            "from shls.runtime.models import contract",
+            "from shls.calib.fp16 import halved_model",
+            "from shls_train.engine import checkpoint",
+            "from shls_train.models.edge import EdgeNet",
         ],
-        "shls_train": [
-            "import torch",
-            "from shls.runtime import contract",
-            "from shls_train.config import Config",
-        ],
+        "calib/made_up.py": ["from shls.runtime.models import contract", "import onnx"],
+        "shls_train/made_up.py": ["import torch", "from shls.runtime.segmenter import VideoSegmenter"],
     }
-    for folder, sources in good.items():
-        for source in sources:
-            assert not violations(source, folder, "made_up.py"), (folder, source)
+    for file, lines in good.items():
+        for source in lines:
+            assert not violations(source, file), (file, source)
 
 
 def test_the_command_line_imports_the_others_late() -> None:
-    assert violations("from shls.export import to_onnx", "runtime", "cli.py")
-    assert not violations("def export():\n    from shls.export import to_onnx", "runtime", "cli.py")
-    assert violations("def export():\n    import torch", "runtime", "cli.py")
-    assert not violations("if TYPE_CHECKING:\n    from shls.calib.samples import Inputs", "runtime", "cli.py")
-    assert violations("if TYPE_CHECKING:\n    from shls.calib.samples import Inputs", "runtime", "memory.py")
+    assert violations("from shls.export import to_onnx", "runtime/cli/main.py")
+    assert not violations("def export():\n    from shls.export import to_onnx", "runtime/cli/main.py")
+    assert violations("def export():\n    import torch", "runtime/cli/main.py")
+    assert not violations("if TYPE_CHECKING:\n    from shls.calib.samples import Inputs", "runtime/cli/main.py")

@@ -10,11 +10,12 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from shls.runtime import feeds, live
 from shls.runtime.errors import BadInput
-from shls.runtime.feeds import Feed, FeedError
-from shls.runtime.live import LiveSource, open_live
-from shls.runtime.sources import open_source
+from shls.runtime.io import capture as feeds
+from shls.runtime.io import live
+from shls.runtime.io.capture import Feed, FeedError
+from shls.runtime.io.live import LiveSource, open_live
+from shls.runtime.io.sources import open_source
 from tests.live_servers import ball, free_port, mjpeg, rtsp, silent, until, why_no_rtsp
 
 NO_RTSP = why_no_rtsp()

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from shls_train.looks import Looks
+from shls_train.data.appearance import Looks
 
 FRAMES = 6
 
@@ -21,7 +21,7 @@ def looks(seed: int) -> tuple[Looks, np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def turning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shls_train.looks.TURNING", 1.0)
+    monkeypatch.setattr("shls_train.data.appearance.TURNING", 1.0)
 
 
 @pytest.mark.usefixtures("turning")
@@ -47,15 +47,15 @@ def test_what_comes_into_sight_stays() -> None:
 
 
 def test_what_does_not_change_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shls_train.looks.TURNING", 0.0)
-    monkeypatch.setattr("shls_train.looks.CHANGING_LIGHT", 0.0)
+    monkeypatch.setattr("shls_train.data.appearance.TURNING", 0.0)
+    monkeypatch.setattr("shls_train.data.appearance.CHANGING_LIGHT", 0.0)
     thing, still, mask = looks(0)
     np.testing.assert_array_equal(thing.still(3), still)
     np.testing.assert_array_equal(thing.mask(3), mask)
 
 
 def test_light_wanders_without_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shls_train.looks.CHANGING_LIGHT", 1.0)
+    monkeypatch.setattr("shls_train.data.appearance.CHANGING_LIGHT", 1.0)
     thing, _, _ = looks(2)
     stills = np.stack([thing.still(t) for t in range(FRAMES)]).astype(int)
     steps = np.abs(np.diff(stills, axis=0)).max(axis=(1, 2, 3))

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from shls.runtime.errors import BadInput
-from shls_train import checkpoint, loop
-from shls_train.checkpoint import load_checkpoint, load_network, newest_checkpoint, restore_network
 from shls_train.config import Schedule
-from shls_train.loop import Losses, TrainingFailed, fit
-from shls_train.network import EdgeNet
-from shls_train.run_log import Progress
+from shls_train.engine import checkpoint, loop
+from shls_train.engine.checkpoint import load_checkpoint, load_network, newest_checkpoint, restore_network
+from shls_train.engine.loop import Losses, TrainingFailed, fit
+from shls_train.engine.run_log import Progress
+from shls_train.models.edge import EdgeNet
 
 RECIPE = Schedule(steps=6, lr=0.1)
 
@@ -175,6 +175,6 @@ def test_a_disk_that_takes_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shls_train.run_log._Table.write", full)
+    monkeypatch.setattr("shls_train.engine.run_log._Table.write", full)
     with pytest.raises(BadInput, match=r"No space left on device.*free some space and resume"):
         fit(SlopeTask(), tmp_path, RECIPE, quiet)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from shls_train.losses import dense_correspondence
+from shls_train.losses.dense import dense_correspondence
 
 FAR = torch.tensor([[[0.0, 0.0], [100.0, 0.0]]])
 

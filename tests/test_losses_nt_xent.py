@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shls_train.losses_nt_xent import draw_triplets, nt_xent
+from shls_train.losses.nt_xent import draw_triplets, nt_xent
 
 
 def test_two_positives_and_two_negatives_by_hand() -> None:

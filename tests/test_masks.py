@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from shls.runtime import masks
 from shls.runtime.errors import BadInput
-from shls.runtime.masks import PALETTE, Rle, decode_rle, encode_rle, overlay, read_mask, write_mask
+from shls.runtime.io import masks
+from shls.runtime.io.masks import PALETTE, Rle, decode_rle, encode_rle, overlay, read_mask, write_mask
 
 
 def blobs(*ids: int, size: tuple[int, int] = (20, 30)) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from shls.runtime.memories import Memories
-from shls.runtime.memory import Memory
+from shls.runtime.memory.bank import Memory
+from shls.runtime.memory.manager import Memories
 from shls.runtime.types import Readout
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime import memory as module
-from shls.runtime.contract import MemorySettings
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.memory import Memory
+from shls.runtime.memory import bank as module
+from shls.runtime.memory.bank import Memory
+from shls.runtime.models.contract import MemorySettings
 
 SIZE = (96, 128)
 DIM = 32

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.metrics import Score, boundary_f, jaccard, object_ids, sequence_scores
+from shls.runtime.evaluation.metrics import Score, boundary_f, jaccard, object_ids, sequence_scores
 
 
 def square(top: int, left: int, size: int = 20, frame: tuple[int, int] = (100, 100)) -> np.ndarray:

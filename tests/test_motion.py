@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shls.runtime.motion import MotionTracker
+from shls.runtime.features.optical_flow import MotionTracker
 
 
 def texture() -> np.ndarray:

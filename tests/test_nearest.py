@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 
-from shls.runtime import dot_products, nearest, packing
+from shls.runtime.memory import _int8_dot
+from shls.runtime.memory import _packing as packing
+from shls.runtime.memory import _search as nearest
 
 SIZE = (90, 130)
 
@@ -75,7 +77,7 @@ def test_search_finds_what_all_pairs_find(count: int, frames: int, neighbours: i
         packing.spatial_order(places[0], SIZE),
         np.arange(frames)[::-1],
         reach,
-        np.stack([packing.pack(features, dot_products.offset()) for features in stored]),
+        np.stack([packing.pack(features, _int8_dot.offset()) for features in stored]),
         np.stack([one for one, _ in groups]),
         np.stack([box for _, box in groups]),
         neighbours,
@@ -98,7 +100,7 @@ def test_class_cosines_are_those_of_the_nearest_known() -> None:
     queries, centroids = unit(rng, 21, 32), unit(rng, 3 * 20, 32).reshape(3, 20, 32)
     known = np.zeros((3, 32), bool)
     known[:2, :20] = rng.random((2, 20)) > 0.5
-    packed = np.stack([packing.pack(one, dot_products.offset()) for one in centroids])
+    packed = np.stack([packing.pack(one, _int8_dot.offset()) for one in centroids])
     found = nearest.class_cosines(queries, packed, known)
     for c in range(2):
         expected = (eight_bits(queries) @ eight_bits(centroids[c][known[c, :20]]).T).max(1)
@@ -117,7 +119,7 @@ def test_class_cosines_are_those_of_the_nearest_known() -> None:
 )
 def test_each_processor_gets_its_instruction(kind: str, triple: str, cpu: str, features: str, instruction: str) -> None:
     """Compiled for boards that this machine is not."""
-    multiply = getattr(dot_products, f"multiply_{kind}")
+    multiply = getattr(_int8_dot, f"multiply_{kind}")
     wide, narrow = ir.VectorType(ir.IntType(32), 16), ir.VectorType(ir.IntType(8), 64)
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(wide, [wide, narrow, ir.IntType(32)]), "step")
@@ -132,12 +134,12 @@ def test_each_processor_gets_its_instruction(kind: str, triple: str, cpu: str, f
 def test_a_processor_without_dot_product_finds_the_same(tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
     program = (
-        "import numpy as np; from shls.runtime import dot_products, nearest, packing\n"
+        "import numpy as np; from shls.runtime.memory import _int8_dot, _packing, _search\n"
         "x = np.random.default_rng(0).normal(size=(40, 64)).astype(np.float32)\n"
         "x /= np.linalg.norm(x, axis=1, keepdims=True)\n"
-        "found = nearest.class_cosines(x, packing.pack(x, dot_products.offset())[:, None], np.ones((3, 16), bool))\n"
+        "found = _search.class_cosines(x, _packing.pack(x, _int8_dot.offset())[:, None], np.ones((3, 16), bool))\n"
         "all_pairs = np.pad(np.rint(x * 127) @ np.rint(x * 127).T, ((0, 0), (0, 8))) / 127**2\n"
-        "assert dot_products.offset() == 0\n"
+        "assert _int8_dot.offset() == 0\n"
         "assert np.allclose(found, all_pairs.reshape(40, 3, 16).max(2), atol=1e-5)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shls.runtime.devices import Sample
-from shls.runtime.nvml import Nvml, open_nvml
+from shls.runtime.hardware.nvml import Nvml, open_nvml
+from shls.runtime.hardware.sensors import Sample
 
 
 class Library:

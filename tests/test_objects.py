@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from shls_train.clips import Clip
-from shls_train.objects import Objects, cut_frames, join
+from shls_train.data.clips import Clip
+from shls_train.data.objects import Objects, cut_frames, join
 
 
 def clip(frames: int) -> Clip:

@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from shls.runtime import ort_session
+from shls.runtime.backends import ort as ort_session
+from shls.runtime.backends.base import open_session
+from shls.runtime.backends.ort import OrtSession
 from shls.runtime.errors import BadInput, DeviceUnavailable
-from shls.runtime.ort_session import OrtSession
-from shls.runtime.session import open_session
 
 REAL = onnxruntime.InferenceSession
 

@@ -28,7 +28,7 @@ def source_files() -> set[str]:
         for folder, package in FOLDERS.items()
         for file in (ROOT / folder).glob("**/*")
         if file.is_file() and "__pycache__" not in file.parts
-    }
+    } | {"shls/__init__.py", "shls/py.typed"}
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ["pyproject.toml", "README.md", "LICENSE"]:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
-    for name in [*FOLDERS, "tests"]:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in [*FOLDERS, "shls", "tests"]:
+        shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -79,11 +79,11 @@ def test_the_images_install_the_runtime_alone(jetpack: str) -> None:
     assert re.findall(r"/opt/shls\[([a-z,]+)\]", text) == ["cpu"]
     assert "--only-binary=:all:" in text
     shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert shown == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", *FOLDERS}
+    assert shown == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "shls", *FOLDERS}
 
 
 def test_sdist_has_the_sources(dist: Path) -> None:
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "runtime/contract.py", "runtime/assets/bunny.mp4"} <= names
+    assert {"pyproject.toml", "LICENSE", "shls/runtime/models/contract.py", "shls/runtime/assets/bunny.mp4"} <= names

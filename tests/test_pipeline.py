@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from shls.runtime import pipeline
+from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.errors import BadInput
+from shls.runtime.io.base import Sink, Source
+from shls.runtime.io.sources import RecordedSource
 from shls.runtime.pipeline import Summary, follow, warm_up
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.sinks import Sink
-from shls.runtime.sources import RecordedSource, Source
-from shls.runtime.stopwatch import Stopwatch
 from shls.runtime.types import Frame, Mask
 
 

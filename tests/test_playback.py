@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.playback import Playback, stopping
-from shls.runtime.sources import Source, open_source
+from shls.runtime.io.base import Source
+from shls.runtime.io.playback import Playback, stopping
+from shls.runtime.io.sources import open_source
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shls.runtime import pooling
 from shls.runtime.errors import ShapeMismatch
-from shls.runtime.pooling import pool
+from shls.runtime.features import pooling
+from shls.runtime.features.pooling import pool
 from shls.runtime.types import Superpixels
-from shls_train.pooling import pool as pool_in_training
+from shls_train.models.pooling import pool as pool_in_training
 
 
 def partition(labels: np.ndarray) -> Superpixels:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shls.runtime.devices import Sample
-from shls.runtime.powercap import Powercap, hidden
+from shls.runtime.hardware.rapl import Powercap, hidden
+from shls.runtime.hardware.sensors import Sample
 
 BASE = "sys/class/powercap"
 ZONES = {

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
-from shls.runtime.shipped import ASSETS, EXACT
+from shls.runtime.backends.base import open_session
+from shls.runtime.backends.pretrained import ASSETS, EXACT
+from shls.runtime.features.preprocess import to_input
 
 
 @pytest.mark.parametrize("size", [(864, 480), (320, 240), (1280, 720)])

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.masks import read_mask
-from shls.runtime.metrics import jaccard
-from shls.runtime.presence import Presence, _parts
+from shls.runtime.backends.pretrained import ASSETS
+from shls.runtime.evaluation.metrics import jaccard
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.sinks import describe
+from shls.runtime.io.sources import open_source
+from shls.runtime.memory.visibility import Presence, _parts
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.shipped import ASSETS
-from shls.runtime.sinks import describe
-from shls.runtime.sources import open_source
 from shls.runtime.types import Readout, Superpixels
 
 WIDTH, HEIGHT = 428, 240

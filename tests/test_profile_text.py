@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime import cli
+from shls.runtime.cli import main as cli
+from shls.runtime.diagnostics.profile_text import compare, read_profile, table
 from shls.runtime.errors import BadInput
-from shls.runtime.profile_text import compare, read_profile, table
 
 
 def made_up(milliseconds: float = 10.0) -> dict[str, Any]:

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.contract import Contract
-from shls.runtime.devices import Sample
-from shls.runtime.errors import BadInput
-from shls.runtime.profiling import (
+from shls.runtime._support.stopwatch import Stopwatch
+from shls.runtime.backends.base import Session
+from shls.runtime.diagnostics.profiler import (
     FEW,
     _network_includes,
     _peaks,
@@ -25,11 +24,12 @@ from shls.runtime.profiling import (
     statistics,
     warnings_of,
 )
+from shls.runtime.errors import BadInput
+from shls.runtime.hardware.sensors import Sample
+from shls.runtime.io.sources import RecordedSource
+from shls.runtime.io.synthetic import SyntheticSource
+from shls.runtime.models.contract import Contract
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.session import Session
-from shls.runtime.sources import RecordedSource
-from shls.runtime.stopwatch import Stopwatch
-from shls.runtime.synthetic import SyntheticSource
 from shls.runtime.types import Frame, Mask
 from tests.conftest import scene
 

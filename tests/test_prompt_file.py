@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.prompt_file import Prompt, Prompter, read_prompts
+from shls.runtime.prompts.timeline import Prompt, Prompter, read_prompts
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Frame, Mask
 

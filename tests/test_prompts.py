@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.masks import write_mask
-from shls.runtime.prompts import first_mask, mask_from_box, mask_from_point, parse_box, parse_point
+from shls.runtime.io.masks import write_mask
+from shls.runtime.prompts.first_frame import first_mask, mask_from_box, mask_from_point, parse_box, parse_point
 
 
 def scene(*centres: tuple[int, int], size: tuple[int, int] = (240, 320)) -> tuple[np.ndarray, np.ndarray]:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from shls.runtime.cli import app
-from shls.runtime.commands_pseudo import pseudo
+from shls.runtime.cli.main import app
+from shls.runtime.cli.pseudo import pseudo
 from shls.runtime.errors import BadInput
-from shls.runtime.stills import Stills
-from shls_train import pseudo_masks
-from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
-from shls_train.saliency_fusion import Saliency, find_object
-from shls_train.saliency_training import SaliencyConfig
+from shls.runtime.io.image_collection import Stills
+from shls_train.pseudo_labels import masks as pseudo_masks
+from shls_train.pseudo_labels.fusion import Saliency, find_object
+from shls_train.pseudo_labels.masks import PseudoMasks, Tally, write_masks
+from shls_train.pseudo_labels.training import SaliencyConfig
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import torch.nn.functional as F
 
 from shls.export.to_onnx import count_macs, export_onnx
 from shls.export.torch_session import TorchSession
-from shls.runtime.contract import Contract
+from shls.runtime.backends.base import open_session
 from shls.runtime.errors import ContractMismatch
-from shls.runtime.preprocess import to_input
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.features.superfeatures import superfeatures
+from shls.runtime.models.contract import Contract
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.session import open_session
-from shls.runtime.superfeatures import superfeatures
-from shls.runtime.superpixels import slic
-from shls_train.checkpoint import load_network, save_checkpoint
-from shls_train.pooling import describe
-from shls_train.r18 import R18Net
+from shls.runtime.superpixels.slic import slic
+from shls_train.engine.checkpoint import load_network, save_checkpoint
+from shls_train.models.pooling import describe
+from shls_train.models.r18 import R18Net
 
 WIDTH, HEIGHT = 96, 64
 

@@ -17,16 +17,16 @@ from shls.calib.ranges import collect_ranges
 from shls.export.refiner_to_onnx import export_refiner, is_refiner
 from shls.export.to_onnx import export_onnx
 from shls.export.torch_session import TorchRefiner
-from shls.runtime.crops import Crops
+from shls.runtime.backends.base import open_session
+from shls.runtime.backends.ort import OrtRefiner
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.ort_refiner import OrtRefiner
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
-from shls.runtime.session import open_session
-from shls_train.checkpoint import load_network, save_checkpoint
+from shls.runtime.types import Crops
 from shls_train.config import RefinerConfig
-from shls_train.r18 import R18Net
-from shls_train.r18_segmenter import ATTENTION, LAST, R18Segmenter, mix
-from shls_train.train_refiner import train_refiner
+from shls_train.engine.checkpoint import load_network, save_checkpoint
+from shls_train.models.r18 import R18Net
+from shls_train.models.r18_segmenter import ATTENTION, LAST, R18Segmenter, mix
+from shls_train.stages.refiner import train_refiner
 
 WIDTH, HEIGHT, SIZE = 96, 64, 32
 CONFIG = RefinerConfig(steps=2, batch=2, frames=3, height=HEIGHT, width=WIDTH, crop=SIZE, superpixels=60)

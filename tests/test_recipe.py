@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from shls.runtime.cli import app
+from shls.runtime.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime.refine import decide, spread
+from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.types import Superpixels
 
 

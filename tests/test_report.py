@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from shls.runtime.diagnostics.profile_html import _ticks, check_report_path, to_html, write_report
 from shls.runtime.errors import BadInput
-from shls.runtime.report import _ticks, check_report_path, to_html, write_report
 from tests.test_profile_text import made_up, with_power
 
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shls.runtime.pooling import pool
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
+from shls.runtime.backends.base import open_session
+from shls.runtime.features.pooling import pool
+from shls.runtime.features.preprocess import to_input
 from shls.runtime.types import Superpixels
-from shls_train.saliency import CUES, spreading, to_unit
-from shls_train.saliency_barrier import _barrier, barrier_distance, unlike_border
-from shls_train.saliency_fusion import LONGEST, Saliency, confidence, describer, distances, find_object, soak
-from shls_train.saliency_graph import Graph, _shorten, build_graph, geodesics, to_lab
+from shls_train.pseudo_labels.barrier import _barrier, barrier_distance, unlike_border
+from shls_train.pseudo_labels.cues import CUES, spreading, to_unit
+from shls_train.pseudo_labels.fusion import LONGEST, Saliency, confidence, describer, distances, find_object, soak
+from shls_train.pseudo_labels.graph import Graph, _shorten, build_graph, geodesics, to_lab
 
 
 def disc(x: int = 80, y: int = 60, radius: int = 28) -> tuple[np.ndarray, np.ndarray]:

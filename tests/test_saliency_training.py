@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from shls.runtime.errors import BadInput
-from shls.runtime.stills import Stills
-from shls_train import loop, saliency_training
-from shls_train.pseudo_masks import PseudoMasks, Tally, write_masks
-from shls_train.run_log import Progress
-from shls_train.saliency_fusion import find_object
-from shls_train.saliency_network import MAP, SIDE, SaliencyNet, normalise, predict
-from shls_train.saliency_training import (
+from shls.runtime.io.image_collection import Stills
+from shls_train.engine import loop
+from shls_train.engine.run_log import Progress
+from shls_train.models.saliency_net import MAP, SIDE, SaliencyNet, normalise, predict
+from shls_train.pseudo_labels import training as saliency_training
+from shls_train.pseudo_labels.fusion import find_object
+from shls_train.pseudo_labels.masks import PseudoMasks, Tally, write_masks
+from shls_train.pseudo_labels.training import (
     INERTIA,
     TRUSTED,
     Lessons,

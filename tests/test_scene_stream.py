@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls_train import scene_stream
-from shls_train.clips import ClipSize
-from shls_train.pseudo_masks import PseudoMasks
-from shls_train.scene_stream import SceneStream
-from shls_train.scenes import HELD_OUT
-from shls_train.stream import ReadableStills
+from shls_train.data import scene_stream
+from shls_train.data.clips import ClipSize
+from shls_train.data.image_stream import ReadableStills
+from shls_train.data.scene_stream import SceneStream
+from shls_train.data.scenes import HELD_OUT
+from shls_train.pseudo_labels.masks import PseudoMasks
 
 SIZE = ClipSize(frames=2, height=48, width=64)
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime.stills import Stills
-from shls_train.clips import ClipSize
-from shls_train.scenes import HELD_OUT, LEAST_AREA, Scenes
+from shls.runtime.io.image_collection import Stills
+from shls_train.data.clips import ClipSize
+from shls_train.data.scenes import HELD_OUT, LEAST_AREA, Scenes
 
 SIZE = ClipSize(frames=2, height=48, width=64)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.metrics import jaccard
+from shls.runtime.evaluation.metrics import jaccard
 from shls.runtime.segmenter import LEARNED, VideoSegmenter, _learned, open_segmenter
 
 HEIGHT, WIDTH = 240, 432

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shls_train.shapes import largest_part, with_gaps, with_limbs
+from shls_train.data.shapes import largest_part, with_gaps, with_limbs
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shls.runtime import shipped
-from shls.runtime.cpu import has_vnni, is_x86
-from shls.runtime.onnx_metadata import read_contract, read_refiner_contract
-from shls.runtime.shipped import (
+from shls.runtime.backends import pretrained as shipped
+from shls.runtime.backends.pretrained import (
     ASSETS,
     EXACT,
     EXACT_REFINER,
@@ -19,6 +17,8 @@ from shls.runtime.shipped import (
     shipped_model,
     shipped_refiner,
 )
+from shls.runtime.hardware.cpu import has_vnni, is_x86
+from shls.runtime.models.onnx_reader import read_contract, read_refiner_contract
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.masks import PALETTE, decode_rle, overlay, read_mask, write_mask
-from shls.runtime.sinks import JsonLinesSink, MaskFolderSink, NullSink, Sink, VideoSink, open_sinks
-from shls.runtime.sources import open_source
+from shls.runtime.io.base import Sink
+from shls.runtime.io.masks import PALETTE, decode_rle, overlay, read_mask, write_mask
+from shls.runtime.io.sinks import JsonLinesSink, MaskFolderSink, NullSink, VideoSink, open_sinks
+from shls.runtime.io.sources import open_source
 from shls.runtime.types import Frame, Mask
 
 
@@ -107,7 +108,7 @@ WRITER = """
 import sys, time
 import numpy as np
 from pathlib import Path
-from shls.runtime.sinks import open_sinks
+from shls.runtime.io.sinks import open_sinks
 from shls.runtime.types import Frame, Mask
 folder = Path(sys.argv[1])
 sink = open_sinks(str(folder / "in.png"), folder / "o.mp4", folder / "masks", folder / "o.jsonl", 20)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.image_files import natural_key, source_files
-from shls.runtime.sources import open_source
+from shls.runtime.io.image_files import natural_key, source_files
+from shls.runtime.io.sources import open_source
 from shls.runtime.types import Frame
 
 

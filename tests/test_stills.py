@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.stills import Stills
+from shls.runtime.io.image_collection import Stills
 
 
 def draw(path: Path, red: int) -> None:

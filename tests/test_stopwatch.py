@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shls.runtime.stopwatch import KEEP, Stopwatch
+from shls.runtime._support.stopwatch import KEEP, Stopwatch
 
 
 def test_stages_are_timed_and_failures_are_not() -> None:

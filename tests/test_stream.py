@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime import stills as stills_module
 from shls.runtime.errors import BadInput
-from shls_train import stream as stream_module
-from shls_train.stream import ReadableStills, StillStream
+from shls.runtime.io import image_collection as stills_module
+from shls_train.data import image_stream as stream_module
+from shls_train.data.image_stream import ReadableStills, StillStream
 
 
 def shard(path: Path, first: int, count: int) -> None:

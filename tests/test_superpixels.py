@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
-from shls.runtime import assignment, closing, following, planes, regions, runs
-from shls.runtime.contract import SuperpixelSettings
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.superpixels import SuperpixelTracker, cut_along, slic
+from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.superpixels import _assignment as assignment
+from shls.runtime.superpixels import _color_planes as planes
+from shls.runtime.superpixels import _connectivity as regions
+from shls.runtime.superpixels import _run_lengths as runs
+from shls.runtime.superpixels import _thin_runs as closing
+from shls.runtime.superpixels import _warm_start as following
+from shls.runtime.superpixels.slic import SuperpixelTracker, cut_along, slic
 from shls.runtime.types import Superpixels
 
 

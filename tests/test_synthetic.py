@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shls.runtime.synthetic import SyntheticSource, centre_mask
+from shls.runtime.io.synthetic import SyntheticSource, centre_mask
 
 
 def test_frames_move_and_repeat() -> None:

@@ -10,16 +10,16 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from shls.export.to_engine import (
+from shls.export.tensorrt_builder import (
     contract_for_tensorrt,
     timing_cache_name,
     to_engine,
     trtexec_line,
     workspace_mb,
 )
-from shls.runtime.cli import app
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput, ContractMismatch, ExportFailed
-from shls.runtime.sidecar import Machine
+from shls.runtime.models.engine_info import Machine
 from tests.fake_engines import REFINER, build, fake, write_onnx
 
 
@@ -132,8 +132,8 @@ def test_the_command_refuses_what_does_not_fit(model: Path) -> None:
 
 def test_the_command_builds_and_says_for_which_machine(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fakes, out = fake(), model.with_suffix(".engine")
-    monkeypatch.setattr("shls.export.to_engine.load_tensorrt", lambda: fakes.trt)
-    monkeypatch.setattr("shls.export.to_engine.Cuda", lambda: fakes.cuda)
+    monkeypatch.setattr("shls.export.tensorrt_builder.load_tensorrt", lambda: fakes.trt)
+    monkeypatch.setattr("shls.export.tensorrt_builder.Cuda", lambda: fakes.cuda)
     told = shls("export", model, "--format", "engine", "--out", out)
     assert told.exit_code == 0, told.exception
     assert told.stderr == "Building: done\n", "no terminal, no line that changes"

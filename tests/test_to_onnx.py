@@ -16,14 +16,14 @@ import torch
 from shls.export import to_onnx
 from shls.export.model_file import read_model
 from shls.export.to_onnx import ExportFailed, export_onnx
-from shls.runtime.contract import METADATA_KEY, Contract
+from shls.runtime.backends.base import open_session
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.preprocess import to_input
-from shls.runtime.session import open_session
-from shls_train.checkpoint import load_network, save_checkpoint
-from shls_train.folding import fold_batch_norm
-from shls_train.network import EdgeNet
-from shls_train.train import normalise
+from shls.runtime.features.preprocess import to_input
+from shls.runtime.models.contract import METADATA_KEY, Contract
+from shls_train.engine.checkpoint import load_network, save_checkpoint
+from shls_train.models.edge import EdgeNet
+from shls_train.models.folding import fold_batch_norm
+from shls_train.stages.embedding import normalise
 
 FRAMES = [np.random.default_rng(i).integers(0, 255, (50, 70, 3), np.uint8) for i in range(2)]
 

@@ -19,18 +19,18 @@ import torch
 from safetensors.torch import load_file
 
 from shls.runtime.errors import BadInput
-from shls.runtime.stills import Stills
-from shls_train import loop
-from shls_train.checkpoint import load_checkpoint, newest_checkpoint, restore_network
-from shls_train.clips import ClipSize
+from shls.runtime.io.image_collection import Stills
 from shls_train.config import TrainConfig
-from shls_train.loop import TrainingFailed, learning_rate
-from shls_train.network import EdgeNet
-from shls_train.pieces import cut_out
-from shls_train.pseudo_masks import PseudoMasks
-from shls_train.run_log import Progress
-from shls_train.stream import StillStream
-from shls_train.train import Batch, Views, check_alive, sample_points, train
+from shls_train.data.clips import ClipSize
+from shls_train.data.cutouts import cut_out
+from shls_train.data.image_stream import StillStream
+from shls_train.engine import loop
+from shls_train.engine.checkpoint import load_checkpoint, newest_checkpoint, restore_network
+from shls_train.engine.loop import TrainingFailed, learning_rate
+from shls_train.engine.run_log import Progress
+from shls_train.models.edge import EdgeNet
+from shls_train.pseudo_labels.masks import PseudoMasks
+from shls_train.stages.embedding import Batch, Views, check_alive, sample_points, train
 
 SMALL = TrainConfig(steps=6, batch=2, points=16, crop=64, seed=3)
 
@@ -81,7 +81,8 @@ def test_a_run_killed_with_9_goes_on_bit_for_bit(stills: Path, tmp_path: Path) -
     script = f"""
 import sys
 from pathlib import Path
-from shls_train import loop, train
+from shls_train.engine import loop
+from shls_train.stages import embedding as train
 from shls_train.config import TrainConfig
 loop.CHECKPOINT_EVERY = 1
 config = TrainConfig(steps=6, batch=2, points=16, crop=64, loss="both", clips=1, superpixels=20)
@@ -121,7 +122,7 @@ def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
 
 
 def test_disk_full_keeps_the_old_checkpoint(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shls_train import checkpoint
+    from shls_train.engine import checkpoint
 
     def full(path: Path) -> None:
         path.write_bytes(b"half")
@@ -232,9 +233,9 @@ def test_dead_features_are_told() -> None:
 
 
 def test_held_out_clips_are_measured_and_drawn(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shls_train.stream.LEAST", 22)
-    monkeypatch.setattr("shls_train.stream.HELD_OUT", 11)
-    for name in ("shls_train.validation", "shls_train.pictures"):
+    monkeypatch.setattr("shls_train.data.image_stream.LEAST", 22)
+    monkeypatch.setattr("shls_train.data.image_stream.HELD_OUT", 11)
+    for name in ("shls_train.validation.synthetic", "shls_train.validation.plots"):
         monkeypatch.setattr(f"{name}.SIZE", ClipSize(frames=3, height=64, width=96))
     folder = tmp_path / "stills"
     for still in stills.iterdir():

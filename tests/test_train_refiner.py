@@ -12,21 +12,22 @@ import pytest
 import torch
 
 from shls.export.refiner_to_onnx import export_refiner
-from shls.runtime.contract import RefinerContract
-from shls.runtime.crops import CHANNELS, PRIOR, PRIOR_SCALE, Crops, put_back
+from shls.runtime.backends.base import open_session
+from shls.runtime.backends.ort import OrtRefiner
 from shls.runtime.errors import BadInput, ContractMismatch
-from shls.runtime.ort_refiner import OrtRefiner
+from shls.runtime.models.contract import RefinerContract
+from shls.runtime.refinement.crops import CHANNELS, PRIOR, PRIOR_SCALE, put_back
 from shls.runtime.segmenter import VideoSegmenter
-from shls.runtime.session import open_session
-from shls_train.checkpoint import load_checkpoint, load_network
-from shls_train.clips import ClipSize
+from shls.runtime.types import Crops
 from shls_train.config import RefinerConfig
-from shls_train.loop import CHECKPOINT_EVERY
-from shls_train.network import Embedding
-from shls_train.refiner import EdgeRefiner
-from shls_train.rollout import FOLLOWED, Sample, followed, mirrored
-from shls_train.scene_stream import SceneStream
-from shls_train.train_refiner import ROUND, RefinerTask, aggregate, frame_loss, pixels_worth, train_refiner
+from shls_train.data.clips import ClipSize
+from shls_train.data.scene_stream import SceneStream
+from shls_train.engine.checkpoint import load_checkpoint, load_network
+from shls_train.engine.loop import CHECKPOINT_EVERY
+from shls_train.models.edge import Embedding
+from shls_train.models.edge_refiner import EdgeRefiner
+from shls_train.stages.refiner import ROUND, RefinerTask, aggregate, frame_loss, pixels_worth, train_refiner
+from shls_train.validation.rollout import FOLLOWED, Sample, followed, mirrored
 
 CONFIG = RefinerConfig(steps=2, batch=2, clips=1, frames=3, height=64, width=96, crop=32, superpixels=60)
 
@@ -111,8 +112,8 @@ def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint:
 def test_a_resumed_run_is_the_run_that_was_not_stopped(
     stills: Path, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shls_train.loop.CHECKPOINT_EVERY", 1)
-    monkeypatch.setattr("shls_train.train_refiner.ROUND", 1)
+    monkeypatch.setattr("shls_train.engine.loop.CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("shls_train.stages.refiner.ROUND", 1)
     embedding = embedding_of(small_checkpoint)
     whole = load_checkpoint(train_refiner(stills, embedding, tmp_path / "whole", CONFIG, lambda _: None, None))
 
@@ -202,7 +203,7 @@ def test_frames_in_which_nothing_is_seen(
 ) -> None:
     """They teach nothing; and where that is all there is, nothing is learned."""
     task = task_of(stills, small_checkpoint)
-    monkeypatch.setattr("shls_train.train_refiner.roll_out", lambda *_: list(samples(visible)))
+    monkeypatch.setattr("shls_train.stages.refiner.roll_out", lambda *_: list(samples(visible)))
     losses = task.loss(task.batch(0))
     losses.loss.backward()
     gradients = [float(p.grad.abs().sum()) for p in task.network.parameters() if p.grad is not None]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.image_files import source_files
-from shls.runtime.sources import open_source
-from shls.runtime.uris import CameraUri, StreamUri, is_live, parse_camera, parse_stream, redact
+from shls.runtime.io.image_files import source_files
+from shls.runtime.io.sources import open_source
+from shls.runtime.io.uris import CameraUri, StreamUri, is_live, parse_camera, parse_stream, redact
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from shls_train import validation
-from shls_train.clips import Clip, ClipSize
-from shls_train.network import EdgeNet, Embedding
-from shls_train.pictures import RIGHT, WRONG, draw_clusters, draw_matches, write_picture
-from shls_train.r18 import R18Net
-from shls_train.stream import Still
-from shls_train.validation import NetworkSession, follow_clips, held_out_clips
+from shls_train.data.clips import Clip, ClipSize
+from shls_train.data.image_stream import Still
+from shls_train.models.edge import EdgeNet, Embedding
+from shls_train.models.r18 import R18Net
+from shls_train.validation import synthetic as validation
+from shls_train.validation.plots import RIGHT, WRONG, draw_clusters, draw_matches, write_picture
+from shls_train.validation.synthetic import NetworkSession, follow_clips, held_out_clips
 
 SMALL = ClipSize(frames=4, height=64, width=96)
 
@@ -23,7 +23,7 @@ SMALL = ClipSize(frames=4, height=64, width=96)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "SIZE", SMALL)
-    monkeypatch.setattr("shls_train.pictures.SIZE", SMALL)
+    monkeypatch.setattr("shls_train.validation.plots.SIZE", SMALL)
 
 
 def still(seed: int) -> Still:

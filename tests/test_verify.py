@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from shls.export import verify
 from shls.export.to_fp16 import to_fp16
-from shls.runtime.cli import app
+from shls.runtime.backends.base import Session, open_session
+from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput, MissingDependency, ShapeMismatch, ShlsError
-from shls.runtime.masks import write_mask
-from shls.runtime.session import Session, open_session
+from shls.runtime.io.masks import write_mask
 
 STRICT = verify.Tolerance(0.99999, 0.995)
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from shls.runtime import web
 from shls.runtime.errors import BadInput
+from shls.runtime.io import http_sink as web
+from shls.runtime.io.http_sink import WebSink
 from shls.runtime.types import Frame, Mask
-from shls.runtime.web import WebSink
 
 
 def result(at: int) -> tuple[Frame, Mask]:
@@ -94,7 +94,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_file_of_json_lines_says_the_same(tmp_path: Path) -> None:
-    from shls.runtime.sinks import JsonLinesSink
+    from shls.runtime.io.sinks import JsonLinesSink
 
     with WebSink() as sink, JsonLinesSink(tmp_path / "a.jsonl") as lines:
         for one in (sink, lines):

@@ -1,0 +1,1 @@
+"""The `shls` command."""

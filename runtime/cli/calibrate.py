@@ -1,0 +1,153 @@
+"""`shls calibrate` and `shls sensitivity`: from fp32 to INT8."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..errors import BadInput
+from .calibration_inputs import calibration_inputs
+from .options import (
+    CALIBRATION_FRAMES,
+    CALIBRATION_METHOD,
+    Embedding,
+    FirstMask,
+    check_model_name,
+    require,
+    shipped_clip,
+)
+
+FloatModel = Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")]
+Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
+Method = Annotated[Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")]
+Frames = Annotated[str, typer.Option(help="What to calibrate on: folder, .tar shards, video or pattern.")]
+Count = Annotated[int, typer.Option(help="Frames to choose, as different as possible.", min=1)]
+Seed = Annotated[int, typer.Option(help="Of that choice.", min=0)]
+KeptRanges = Annotated[
+    Path | None, typer.Option(help="Ranges as JSON: used if the file is there and fits, else written.")
+]
+COMPARED = 4
+"""Frames on which single convolutions are compared."""
+
+
+def calibrate(
+    model: FloatModel,
+    frames: Frames,
+    out: Annotated[Path, typer.Option(help="INT8 ONNX file to write.")],
+    target: Target = "tensorrt",
+    method: Method = CALIBRATION_METHOD,
+    count: Count = CALIBRATION_FRAMES,
+    seed: Seed = 0,
+    ranges: KeptRanges = None,
+    mask: FirstMask = None,
+    embedding: Embedding = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(help="Convolution to leave float, as `shls sensitivity` names it; may be repeated."),
+    ] = None,
+) -> None:
+    """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
+    require("onnx", "export")
+    from shls.calib.graph import load_float_model
+    from shls.calib.quantize import check_names, quantize
+    from shls.calib.ranges import kept_ranges
+
+    from .._support.files import check_writable
+    from ..models.contract import RefinerContract
+
+    # before the minutes that calibration takes
+    check_names(load_float_model(model)[0], keep_float or [])
+    check_model_name(out, model)
+    if ranges:
+        check_writable(ranges)
+    inputs = calibration_inputs(model, frames, mask, embedding, count, seed)
+    runs = inputs.runs * (1 if method == "minmax" else 2)
+    with typer.progressbar(length=runs, label="ranges", file=sys.stderr) as bar:
+        known = kept_ranges(model, inputs, method, ranges, lambda done: bar.update(done - bar.pos))
+    contract = quantize(model, known, target, out, keep_float or [])
+    before, after = model.stat().st_size, out.stat().st_size
+    what = "crops" if isinstance(contract, RefinerContract) else "frames"
+    typer.echo(
+        f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
+        f"{inputs.runs} of {inputs.candidates} {what}, seed {seed}"
+    )
+
+
+def sensitivity(
+    model: FloatModel,
+    frames: Frames,
+    target: Target = "tensorrt",
+    method: Method = CALIBRATION_METHOD,
+    count: Count = CALIBRATION_FRAMES,
+    seed: Seed = 0,
+    ranges: KeptRanges = None,
+    mask: FirstMask = None,
+    embedding: Embedding = None,
+    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
+    on_mask: Annotated[Path | None, typer.Option(help="Of a refiner: objects in that clip's first frame.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Write a bar chart here, .png.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Find what must stay float for J&F to fall by at most this.", min=0)
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="For --max-drop: folder in the layout of DAVIS.")] = None,
+    set_file: Annotated[Path | None, typer.Option("--set", help="For --max-drop: its sequences.")] = None,
+) -> None:
+    """Quantise one convolution at a time, and tell which of them lose most."""
+    if (max_drop is None) != (root is None) or (root is None) != (set_file is None):
+        raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE with it, or none of the three")
+    if chart is not None and chart.suffix != ".png":
+        raise BadInput(f"{chart}: the chart is a picture; expected a name that ends in .png")
+    require("onnx", "export")
+    from shls.calib.graph import Graph, load_float_model
+    from shls.calib.mixed_precision import keep_float
+    from shls.calib.ranges import kept_ranges
+    from shls.calib.sensitivity import draw_chart, table
+    from shls.calib.sensitivity import sensitivity as measure
+
+    from .._support.files import check_writable
+    from ..evaluation.davis import find_sequences
+    from ..models.contract import RefinerContract
+
+    graph, contract = load_float_model(model)
+    for path in filter(None, (ranges, chart)):
+        check_writable(path)
+    if root is not None and set_file is not None:
+        find_sequences(root, set_file)  # raises what it lacks before the minutes that the rest takes
+    refines = isinstance(contract, RefinerContract)
+    if refines and on is None:
+        on_mask = Path(shipped_clip()).with_name("bunny_mask.png")
+    compared = calibration_inputs(model, on or shipped_clip(), on_mask, embedding, COMPARED, seed)
+    known = kept_ranges(model, calibration_inputs(model, frames, mask, embedding, count, seed), method, ranges)
+    convolutions = len(Graph(graph).of_kind("Conv"))
+    with typer.progressbar(length=convolutions, label="convolutions", file=sys.stderr) as bar:
+        losses = measure(model, known, target, compared, lambda done: bar.update(done - bar.pos))
+    typer.echo(table(losses))
+    if chart:
+        draw_chart(losses, chart)
+        typer.echo(f"  {chart}")
+    if max_drop is not None and root is not None and set_file is not None:
+
+        def score(path: Path) -> float:
+            model, refiner = (embedding, path) if refines else (path, None)
+            return _jf(model, refiner, root, set_file)
+
+        exact = score(model)
+        typer.echo(f"J&F {exact:.4f} in fp32{'' if refines else ', unrefined'}")
+        trials = keep_float(model, known, target, losses, exact - max_drop, score)
+        for kept, reached in trials:  # each takes as long as an evaluation
+            typer.echo(f"J&F {reached:.4f} in int8-{target}, {len(kept)} convolutions float")
+        typer.echo(f"keep: {' '.join(f'--keep-float {name}' for name in kept) or 'none'}")
+
+
+def _jf(model: Path | None, refiner: Path | None, root: Path, set_file: Path) -> float:
+    """Of an embedding without refiner, or of a refiner with its embedding."""
+    from functools import partial
+
+    from ..evaluation.evaluate import evaluate
+    from ..segmenter import open_segmenter
+
+    mean = evaluate(root, set_file, partial(open_segmenter, model, refiner=refiner, refined=refiner is not None)).mean()
+    return (mean.j + mean.f) / 2

@@ -1,0 +1,1 @@
+"""Checks of the installation, profiles and benchmarks of models."""

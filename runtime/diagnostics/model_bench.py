@@ -1,0 +1,234 @@
+"""Which of several pairs of networks to take on this machine: size, speed and accuracy in one table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends.pretrained import ASSETS
+from ..errors import BadInput, ShlsError
+from ..evaluation.metrics import jaccard
+from ..io.base import Sink
+from ..io.masks import read_mask
+from ..io.sources import open_source
+from ..io.synthetic import noise
+from ..models.contract import AnyContract, RefinerContract
+from ..models.engine_info import read_sidecar
+from ..models.onnx_reader import read_any_contract, read_refiner_contract
+from ..pipeline import follow, warm_up
+from ..segmenter import SHIPPED_MODEL, VideoSegmenter, open_segmenter
+from ..types import Frame, Mask
+
+SUFFIXES = (".onnx", ".engine")
+REFERENCE = "fp32"
+ENOUGH = 0.95
+"""IoU with fp32's masks from which on a model counts as accurate."""
+FASTER = 1.05
+"""Ratio of speeds from which on one counts as faster."""
+
+
+class Pair(NamedTuple):
+    """An embedding, and the refiner that it runs with; None for what `shls run` would take."""
+
+    model: Path
+    refiner: Path | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair's figures; zeros where it does not run, and `status` says why.
+
+    Attributes
+    ----------
+    name : the embedding's file
+    refiner : precision of the refiner, nothing without one
+    megabytes : of the embedding
+    ms : median of a frame, from image to mask
+    network_ms : median of the embedding's part in it
+    refine_ms : median of the refiner's part, cutting out and putting back included
+    iou : mean over frames of its mask's overlap with that of the first fp32 model; None without one
+    """
+
+    name: str
+    status: str = "runs"
+    precision: str = ""
+    refiner: str = ""
+    backend: str = ""
+    megabytes: float = 0.0
+    ms: float = 0.0
+    network_ms: float = 0.0
+    refine_ms: float = 0.0
+    fps: float = 0.0
+    iou: float | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.status == "runs"
+
+
+def find_models(given: list[Path]) -> list[Path]:
+    """List the models to measure: those given, and those in folders given; else the shipped ones."""
+    found: list[Path] = []
+    for path in given or [SHIPPED_MODEL.parent]:
+        inside = sorted(one for one in path.glob("*") if one.suffix in SUFFIXES) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        place = given[0] if given else SHIPPED_MODEL.parent
+        raise BadInput(f"{place}: no model there; expected .onnx or .engine files")
+    return found
+
+
+def pair_up(files: list[Path]) -> list[Pair]:
+    """Give each embedding the refiner of its precision that was trained with it, among the files or the shipped ones.
+
+    Files that cannot be read are kept, so that their row says why.
+    """
+    contracts = {path: _contract(path) for path in files}
+    models = [path for path, contract in contracts.items() if not isinstance(contract, RefinerContract)]
+    if not models:
+        raise BadInput(f"{files[0]}: is a refiner; expected embeddings, alone or with the refiners they run with")
+    near = {path: one for path, one in contracts.items() if isinstance(one, RefinerContract)}
+    shipped = {path: read_refiner_contract(path) for path in sorted(ASSETS.glob("*refiner*.onnx"))}
+    return [Pair(path, _partner(contracts[path], near | shipped)) for path in models]
+
+
+def bench(
+    pairs: list[Pair],
+    frames: int,
+    threads: int = 0,
+    device: str = "auto",
+    progress: Callable[[Path], None] | None = None,
+) -> list[Row]:
+    """Follow the shipped clip's rabbit with each pair.
+
+    Parameters
+    ----------
+    pairs : one that cannot be opened gets a row that says so
+    frames : of the clip, at least 2
+    threads, device : as `open_segmenter` takes them
+    progress : called with each embedding before it is measured
+    """
+    rows: list[tuple[Row, list[np.ndarray]]] = []
+    for model, refiner in pairs:
+        if progress:
+            progress(model)
+        try:
+            rows.append(_measure(model, open_segmenter(model, threads, device=device, refiner=refiner), frames))
+        except ShlsError as error:
+            rows.append((Row(model.name, status=str(error)), []))
+    reference = next((masks for row, masks in rows if row.precision == REFERENCE), None)
+    return [_with_iou(row, masks, reference) for row, masks in rows]
+
+
+def recommend(rows: list[Row]) -> str:
+    """Name the fastest of the accurate models, and say why the others are not it."""
+    running = [row for row in rows if row.runs]
+    if not running:
+        return "No model runs here: see the status of each."
+    accurate = [row for row in running if row.iou is None or row.iou >= ENOUGH]
+    if not accurate:
+        return f"No model keeps an IoU of {ENOUGH} with {REFERENCE}: calibrate on other frames."
+    fastest = max(row.fps for row in accurate)
+    # of models that are about as fast, the one nearest to fp32, then the smaller one
+    best = max(
+        (row for row in accurate if row.fps * FASTER >= fastest),
+        key=lambda row: (row.iou or 0.0, -row.megabytes),
+    )
+    words = [_why(best, next((row for row in running if row.precision == REFERENCE), None))]
+    for row in running:
+        if row not in accurate:
+            words.append(f"{row.name} is not accurate enough: IoU {row.iou:.3f} with {REFERENCE}.")
+        elif row.precision.startswith("int8") and not best.precision.startswith("int8"):
+            words.append(f"INT8 is not faster here ({row.fps:.1f}): use {best.precision.upper()}.")
+    if best.iou is None:
+        words.append(f"There is no {REFERENCE} model to compare masks with.")
+    return " ".join(words)
+
+
+def _why(best: Row, reference: Row | None) -> str:
+    """The recommendation, with what it gains and costs beside the fp32 model."""
+    text = f"Use {best.name}: {best.fps:.1f} frames per second"
+    if reference is None:
+        return f"{text}."
+    if best is reference:
+        return f"{text}, and nothing that is as accurate is {FASTER - 1:.0%} faster."
+    return f"{text}, {best.fps / reference.fps:.1f} times those of {reference.name}; IoU with its masks {best.iou:.3f}."
+
+
+def table(rows: list[Row]) -> str:
+    """Lay the rows out as text."""
+    width = max(len(row.name) for row in rows)
+    names = f"{'model':<{width}}  precision      refiner"
+    lines = [f"{names}             MB  frame ms  network ms  refine ms     fps    IoU  backend"]
+    for row in rows:
+        if not row.runs:
+            lines.append(f"{row.name:<{width}}  {row.status}")
+            continue
+        iou = "     -" if row.iou is None else f"{row.iou:6.3f}"
+        lines.append(
+            f"{row.name:<{width}}  {row.precision:<13}  {row.refiner or '-':<13} {row.megabytes:7.1f} {row.ms:9.1f} "
+            f"{row.network_ms:11.1f} {row.refine_ms:10.1f} {row.fps:7.2f} {iou}  {row.backend}"
+        )
+    return "\n".join(lines)
+
+
+class _Keeps(Sink):
+    """Keeps the masks."""
+
+    def __init__(self) -> None:
+        self.masks: list[np.ndarray] = []
+
+    def write(self, frame: Frame, mask: Mask) -> None:  # noqa: ARG002
+        self.masks.append(mask.labels)
+
+
+def _measure(model: Path, segmenter: VideoSegmenter, frames: int) -> tuple[Row, list[np.ndarray]]:
+    assets, sink = SHIPPED_MODEL.parent, _Keeps()
+    with open_source(str(assets / "bunny.mp4")) as source:
+        warm_up(segmenter, noise(source.size))
+        mask = read_mask(assets / "bunny_mask.png", source.size)
+        done = follow(islice(source, frames), segmenter, lambda _: mask, sink)
+    times = {stage: 1000 * statistics.median(values) for stage, values in segmenter.stopwatch.seconds.items()}
+    row = Row(
+        model.name,
+        precision=segmenter.session.contract.precision,
+        refiner="" if segmenter.refiner is None else segmenter.refiner.contract.precision,
+        backend=segmenter.session.backend,
+        megabytes=model.stat().st_size / 1e6,
+        ms=times["segment"],
+        network_ms=times["network"],
+        refine_ms=times.get("refine", 0.0),
+        fps=done.fps,
+    )
+    return row, sink.masks[1:]
+
+
+def _contract(path: Path) -> AnyContract | None:
+    """What a file promises, or None if it does not tell; opening it will say why."""
+    try:
+        if path.suffix == ".engine":
+            return read_sidecar(path).contract
+        return read_any_contract(path)
+    except ShlsError:
+        return None
+
+
+def _partner(embedding: AnyContract | None, refiners: dict[Path, RefinerContract]) -> Path | None:
+    """The first refiner that was trained with an embedding and has its precision."""
+    if embedding is None:
+        return None
+    wanted = embedding.checkpoint_sha256, embedding.precision
+    return next((path for path, one in refiners.items() if (one.embedding_sha256, one.precision) == wanted), None)
+
+
+def _with_iou(row: Row, masks: list[np.ndarray], reference: list[np.ndarray] | None) -> Row:
+    if reference is None or not row.runs:
+        return row
+    overlaps = [jaccard(mask > 0, other > 0) for mask, other in zip(masks, reference, strict=True)]
+    return replace(row, iou=float(np.mean(overlaps)))

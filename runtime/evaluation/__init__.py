@@ -1,0 +1,1 @@
+"""DAVIS layout, J and F, and evaluation of whole data sets."""

@@ -1,0 +1,1 @@
+"""From a frame to superfeatures: preprocessing, network, superpixels, optical flow, pooling."""

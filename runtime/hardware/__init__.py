@@ -1,0 +1,1 @@
+"""The device: processor features, GPU, temperature and power sensors."""

@@ -1,0 +1,1 @@
+"""Video, images and masks in; masks, overlays and JSON lines out."""

@@ -1,0 +1,1 @@
+"""The memory: one clustered bank per marking, nearest-neighbour reading, object visibility."""

@@ -1,0 +1,226 @@
+"""The past, clustered and bounded.
+
+Three layers: the frame in which the user marked the objects, kept for ever; the most recent frames, kept whole in a
+ring; everything older, kept as a few centroids per object (spherical k-means, one step per frame). A superpixel reads
+its neighbours in feature space among those entries that it could have come from: within a radius of where it was
+in a recent frame, within a wider one in the first, anywhere among the centroids.
+
+Differs from the published SHLS, whose bank grows with the video and is read without regard to place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from ..errors import BadInput, ShapeMismatch
+from ..models.contract import MemorySettings
+from ..types import Readout
+from . import _int8_dot as dot_products
+from . import _packing as packing
+from . import _search as nearest
+from .prototypes import Centroids
+
+FIRST_REACH = 3.0
+"""Reach of the first frame's entries, as a multiple of a recent frame's."""
+
+CENTROID_HANDICAP = 0.03
+"""Subtracted from a centroid's cosine similarity: what is known without a place convinces less."""
+
+CERTAIN = (1 << 16) - 1
+"""Probability 1 as it is stored."""
+
+
+class Memory:
+    """A bounded memory of superfeatures and of the objects they belong to.
+
+    Its size depends on the settings, the number of superpixels and the number of objects, never on the video's length.
+
+    Parameters
+    ----------
+    settings : MemorySettings
+    size : (H, W)
+        Of the frames, pixels.
+    dim : int
+        D, length of a superfeature.
+    objects : int
+        K, without the background.
+
+    Raises
+    ------
+    BadInput
+        If the settings want more neighbours than can be found.
+    """
+
+    def __init__(self, settings: MemorySettings, size: tuple[int, int], dim: int, objects: int) -> None:
+        if not 1 <= settings.neighbours <= nearest.MOST:
+            raise BadInput(f"{settings.neighbours} neighbours are wanted; choose from 1 to {nearest.MOST}")
+        self._settings = settings
+        self._size = size
+        self._reach = settings.radius * size[0]
+        slots = settings.recent + 1
+        self._counts = np.zeros(slots, np.int64)
+        self._features = np.zeros((slots, 0, packing.GROUP * packing.LANES), np.uint8)
+        self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
+        self._boxes = np.zeros((slots, 0, 4), np.int16)
+        self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
+        self._centroids = Centroids(objects + 1, settings.clusters, dim)
+        self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
+        self._written = 0  # frames that are or were in slots which may be, and the first
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of state."""
+        frames = (self._features, self._centres, self._boxes, self._probabilities)
+        return sum(array.nbytes for array in frames) + self._centroids.nbytes
+
+    def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
+        """Remember a frame. The first one written is never forgotten; the oldest recent one becomes centroids.
+
+        Parameters
+        ----------
+        features : (N, D) float32, unit length
+        centres : (N, 2) float32, x and y in pixels
+        probabilities : (N, K + 1) float32
+        """
+        classes, _, dim = self._centroids.features.shape
+        expected = (len(features), dim), (len(features), classes)
+        if (features.shape, probabilities.shape) != expected:
+            raise ShapeMismatch(
+                f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}"
+            )
+        ring = len(self._counts) - self._fixed
+        slot = 0 if self._written == 0 else self._fixed + (self._written - 1) % ring
+        if self._written == 0 or self._counts[slot]:
+            self._learn(slot, features, probabilities)
+        self._store(slot, features, centres, probabilities)
+        self._written += 1
+
+    def correct(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
+        """Remember the newest frame like this instead, for good, and forget the recent ones, which led astray.
+
+        The first frame and the centroids stay, so what is corrected is still known from them; an earlier correction
+        becomes centroids. It takes one of the recent frames' places. If there is no frame but the first, this
+        becomes the first.
+
+        Parameters
+        ----------
+        features, centres, probabilities : as `write` takes them
+        """
+        if self._written <= 1 and self._fixed == 1:
+            self._written = 0
+            self.write(features, centres, probabilities)
+            return
+        if self._fixed == 2:
+            self._learn(1, features, probabilities)
+        self._fixed = min(2, len(self._counts) - 1)  # a single recent frame's place may not be taken
+        self._counts[1:] = 0
+        self._store(1, features, centres, probabilities)
+        self._written = 3 - self._fixed
+
+    def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
+        """Let the nearest entries vote for each superpixel.
+
+        Parameters
+        ----------
+        features : (N, D) float32, unit length
+        expected : (A, N, 2) float32
+            Where each superpixel was 0, 1, 2, ... frames ago, x and y in pixels; ages beyond A are taken as A - 1.
+            The first frame and a corrected one are looked up at the present place.
+        """
+        features = np.ascontiguousarray(features, np.float32)
+        ages = self._ages()
+        places = np.ascontiguousarray(expected[np.minimum(ages, len(expected) - 1)], np.float32)
+        newest = self._fixed + np.argsort(ages[self._fixed :], kind="stable")
+        visit = np.append(newest[self._counts[newest] > 0], np.arange(self._fixed)[::-1])
+        reach = np.full(len(ages), self._reach, np.float32)
+        reach[: self._fixed] *= FIRST_REACH
+        similarity, entry = nearest.search(
+            features, places, packing.spatial_order(places[0], self._size), visit, reach,
+            self._features, self._centres, self._boxes, self._settings.neighbours,
+        )  # fmt: skip
+        nearby = self._centroids.cosines(features)
+        flat = self._probabilities.reshape(-1, nearby.shape[1])
+        temperature, handicap = np.float32(self._settings.temperature), np.float32(CENTROID_HANDICAP)
+        return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
+
+    def _ages(self) -> np.ndarray:
+        """(S,): how many frames ago each slot was, as the next frame sees it; 0 for those which are kept."""
+        slots = np.arange(len(self._counts)) - self._fixed  # in the ring
+        return np.where(slots < 0, 0, (self._written - 2 - slots) % (len(slots) - self._fixed) + 1)
+
+    def _store(self, slot: int, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
+        """Pack a frame's superpixels, sixteen that lie together to a group."""
+        order = packing.spatial_order(centres, self._size)
+        groups = -(-len(order) // packing.GROUP)
+        self._grow(groups)
+        self._features[slot, :groups] = packing.pack(features[order], dot_products.offset())
+        self._centres[slot, :groups], self._boxes[slot, :groups] = packing.groups_of(centres[order])
+        self._boxes[slot, groups:] = packing.NO_BOX
+        self._probabilities[slot, : len(order)] = np.rint(probabilities[order] * CERTAIN)
+        self._counts[slot] = len(order)
+
+    def _grow(self, groups: int) -> None:
+        capacity = self._features.shape[1]
+        if groups <= capacity:
+            return
+        more = groups + groups // 32 - capacity
+        self._features = np.pad(self._features, ((0, 0), (0, more), (0, 0)))
+        self._centres = np.pad(self._centres, ((0, 0), (0, more), (0, 0), (0, 0)))
+        self._boxes = np.pad(self._boxes, ((0, 0), (0, more), (0, 0)))
+        self._boxes[:, capacity:] = packing.NO_BOX
+        self._probabilities = np.pad(self._probabilities, ((0, 0), (0, more * packing.GROUP), (0, 0)))
+
+    def _learn(self, slot: int, features: np.ndarray, probabilities: np.ndarray) -> None:
+        """Move the centroids: seeded by the first frame, afterwards by the frame that leaves the ring."""
+        if self._written == 0:
+            self._centroids.seed(features, probabilities)
+        else:
+            count, dim = int(self._counts[slot]), self._centroids.features.shape[2]
+            features = packing.unpack(self._features[slot], dot_products.offset(), count, dim)
+            probabilities = self._probabilities[slot, :count] / np.float32(CERTAIN)
+        self._centroids.learn(features, probabilities)
+
+
+@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+def _vote(
+    similarity: np.ndarray,
+    entry: np.ndarray,
+    remembered: np.ndarray,
+    certain: int,
+    nearby: np.ndarray,
+    handicap: np.float32,
+    temperature: np.float32,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, (N, K + 1); and attention."""
+    N, classes = nearby.shape
+    probabilities = np.empty((N, classes), np.float32)
+    attention = np.zeros((N, classes - 1, 4), np.float32)
+    for n in prange(N):
+        entries = np.zeros(classes, np.float32)
+        best = max(similarity[n, 0], nearby[n].max() - handicap)
+        for c in range(classes):
+            probabilities[n, c] = np.exp((nearby[n, c] - handicap - best) / temperature)
+        for j in range(entry.shape[1]):
+            if entry[n, j] < 0:
+                break
+            vote = np.exp((similarity[n, j] - best) / temperature) / np.float32(certain)
+            for c in range(classes):
+                probabilities[n, c] += vote * np.float32(remembered[entry[n, j], c])
+                if 2 * remembered[entry[n, j], c] > certain:
+                    entries[c] = max(entries[c], similarity[n, j])
+        probabilities[n] /= probabilities[n].sum()
+        _attend(entries, nearby[n], attention[n])
+    return probabilities, attention
+
+
+@njit(cache=True, nogil=True)
+def _attend(entries: np.ndarray, nearby: np.ndarray, attention: np.ndarray) -> None:
+    """Each object's similarities, and the best of all others', into (K, 4)."""
+    classes = len(entries)
+    for k in range(1, classes):
+        attention[k - 1, 0], attention[k - 1, 2] = entries[k], max(nearby[k], np.float32(0))
+        for c in range(classes):
+            if c != k:
+                attention[k - 1, 1] = max(attention[k - 1, 1], entries[c])
+                attention[k - 1, 3] = max(attention[k - 1, 3], nearby[c])

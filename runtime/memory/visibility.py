@@ -1,0 +1,252 @@
+"""Which of the superpixels that look like an object are it, and whether it is there at all.
+
+A memory must choose between the objects and the background for whatever comes in, so when an object has left, what is
+least unlike it would be painted. Two things tell: place and likeness.
+
+- Parts that overlap the last mask, carried to this frame by optical flow, are the object (the published outlier
+  filter), and so are parts beside them. Published is the convex hull in place of *beside*: with it, limbs that are cut
+  off by a superpixel's width are lost, and then learned as background.
+- Where no part overlaps, the object is hidden, gone, faster than the flow, or there was a cut. Then it is looked for
+  everywhere, and the best part must be as much like the marked frame, to a share, as the object was right after it.
+- What is neither is doubted: it is not painted, and the memory learns nothing of it. If it learned that as background,
+  an object that comes in bit by bit would not be found again.
+
+How alike an object is that was followed all the time says little: people who turn are as unlike their mark as many a
+background is. But they turn slowly. What in a few frames becomes less than half as alike as it was of late is something
+else that came before it, and of a small remnant in place likeness is asked, too: that is how false parts begin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..types import Readout, Superpixels
+
+OVERLAP = 0.05
+"""Share of an object's last mask that a part must overlap. Source: the published outlier filter."""
+
+ENLARGED = 1.0
+"""Share of the longer side of an object's box, or of the marked one, added to its sides: parts that reach into that
+box are kept, too."""
+
+RETURNING = 0.5
+"""Share of the likeness right after the mark that is asked of what was not in place. With 0.4 what is not there is
+shown in 38 of 168 frames of the cuts of `benchmarks/lost.py`, with 0.5 in none; with 0.6 a third of what comes back
+from behind its walls is missed."""
+
+STAYING, REMNANT = 0.3, 0.2
+"""The same of what is in place, where it is smaller than this share of the marked area."""
+
+FALLING, PACE = 0.4, 0.1
+"""The same of what is in place and larger, as a share of its likeness of late: a running mean that takes in so much of
+each frame. In the sequences that this was chosen on, what is followed stays above 0.5; what covers it and is taken for
+it begins at 0.1 to 0.4, and sometimes at 0.55 (the walls of `benchmarks/lost.py`). Light that falls to a third, all at
+once, is taken for a cover, too."""
+
+USUAL = 0.4
+"""Likeness right after the mark, of objects that were not seen then."""
+
+LEAST = 1e-4
+"""Probability of the background, so that it takes what nobody else wants."""
+
+ENTRIES = 128
+"""Marked superpixels of an object that are kept, at most."""
+
+SHARPNESS = 0.06
+"""Difference of two cosines that makes odds of e, as in the memory's vote."""
+
+
+@dataclass
+class _Marked:
+    """An object as it was marked: (n, D) float32, some of its superpixels; its area and its longer side, pixels.
+
+    Its likeness right after that, and of late; 0 until it was seen.
+    """
+
+    features: np.ndarray
+    area: float
+    side: float
+    usual: float = 0.0
+    late: float = 0.0
+
+    def goes_on(self, likeness: float, large: bool) -> bool:
+        """Tell whether what is in place is alike enough, and remember how alike it is."""
+        if not self.usual:
+            self.usual = self.late = likeness
+        alike = likeness >= (FALLING * self.late if large else STAYING * self.usual)
+        self.late += PACE * alike * (likeness - self.late)
+        return alike
+
+
+class Presence:
+    """What objects looked like when they were marked, at most 32 kB of each, and how alike they were after that."""
+
+    def __init__(self) -> None:
+        self._marked: dict[int, _Marked] = {}
+
+    def mark(self, features: np.ndarray, superpixels: Superpixels, shares: np.ndarray, ids: np.ndarray) -> None:
+        """Keep what objects look like.
+
+        Parameters
+        ----------
+        features : (N, D) float32, unit length
+        superpixels : Superpixels
+        shares : (N, K + 1) float32, which object each superpixel belongs to
+        ids : (K,) their ids
+        """
+        for k, object_id in enumerate(ids.tolist(), 1):
+            own = np.flatnonzero(shares[:, k] > 0)
+            some, area = features[own[:: -(-len(own) // ENTRIES) or 1]], float(superpixels.areas[own].sum())
+            side = float(np.ptp(superpixels.centres[own], axis=0).max()) if len(own) else 0.0
+            self._marked[object_id] = _Marked(some, area, side)
+
+    def forget(self, object_id: int) -> None:
+        """Follow an object no longer."""
+        self._marked.pop(object_id, None)
+
+    def judge(
+        self, readout: Readout, features: np.ndarray, superpixels: Superpixels, last: np.ndarray, ids: np.ndarray
+    ) -> tuple[Readout, np.ndarray, np.ndarray]:
+        """Take from the objects what is not them.
+
+        Parameters
+        ----------
+        readout : of the memory
+        features : (N, D) float32, unit length
+        superpixels : Superpixels
+        last : (h, w) uint8
+            The last mask where it is in this frame: columns of the readout, on a grid of any size; zeros after a cut.
+        ids : (K + 1,) of the columns
+
+        Returns
+        -------
+        The readout, with what is doubted given to all the others; the last mask, without the objects that are lost;
+        (N,) float32 from 0 to 1, how little is known of what is taken for background.
+        """
+        was = np.bincount(last.ravel(), minlength=len(ids))
+        probabilities = readout.probabilities.copy()
+        maybe = np.zeros(len(probabilities), np.float32)
+        for k in (np.flatnonzero(was[1:] == 0) + 1).tolist():
+            cosines = features @ self._marked[int(ids[k])].features.T
+            np.maximum(maybe, _look_for(probabilities, k, readout.attention[:, k - 1], cosines), out=maybe)
+        owner = probabilities.argmax(1).astype(np.uint8)
+        part, overlap, cells = _parts(superpixels.labels, last, owner)
+        there = (overlap > OVERLAP * was[owner]) | (2 * overlap > cells)
+        left = last.copy()
+        for k in range(1, len(ids)):
+            own = np.flatnonzero(owner == k)
+            look = _Look(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
+            sure = self._sure(int(ids[k]), look, there[part[own]])
+            if sure.any() or (was[k] and not own.size):  # what is thinner than superpixels is for pixels to find
+                probabilities[own[~sure], k] = 0
+            else:
+                probabilities[:, k], left[left == k] = 0, 0
+        taken = 1 - probabilities.sum(1)
+        probabilities[:, 0] = np.maximum(probabilities[:, 0], LEAST)
+        probabilities /= probabilities.sum(1, keepdims=True)
+        doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, maybe), 0)
+        return readout._replace(probabilities=probabilities), left, doubt
+
+    def _sure(self, object_id: int, look: _Look, there: np.ndarray) -> np.ndarray:
+        """(n,) bool: which of the superpixels that look like an object are it, given those that are in place."""
+        marked = self._marked[object_id]
+        if there.any():
+            found = look.around(there, marked.side)
+            large = bool(look.areas[there].sum() >= REMNANT * marked.area)
+            if marked.goes_on(look.likeness(found, marked.features), large):
+                return found
+        parts = [look.part == one for one in np.unique(look.part)]
+        if parts:
+            best = max(parts, key=lambda part: look.likeness(part, marked.features))
+            found = look.around(best, marked.side)
+            if look.likeness(found, marked.features) >= RETURNING * (marked.usual or USUAL):
+                return found
+        return np.zeros_like(there)
+
+
+class _Look(NamedTuple):
+    """Superpixels that look like one object: (n, D), (n, 2), (n,), and the part that each belongs to, (n,)."""
+
+    features: np.ndarray
+    centres: np.ndarray
+    areas: np.ndarray
+    part: np.ndarray
+
+    def likeness(self, chosen: np.ndarray, marked: np.ndarray) -> float:
+        """How much of some superpixels was marked, times how much of what was marked is in them; at most 1."""
+        cosines = self.features[chosen] @ marked.T
+        of_them = np.average(cosines.max(1), weights=self.areas[chosen])
+        return float(of_them * cosines.max(0).mean())
+
+    def around(self, chosen: np.ndarray, least: float) -> np.ndarray:
+        """(n,) bool: which superpixels are of a part that reaches into the chosen ones' box, enlarged.
+
+        By a share of its longer side, or of `least`.
+        """
+        low, high = self.centres[chosen].min(0), self.centres[chosen].max(0)
+        more = ENLARGED / 2 * max(least, (high - low).max())
+        inside = ((self.centres >= low - more) & (self.centres <= high + more)).all(1)
+        return np.isin(self.part, self.part[inside])
+
+
+def _look_for(probabilities: np.ndarray, k: int, attention: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+    """Ask where a lost object may be, in place: its looks, wherever they were, against the nearest of all else.
+
+    Returns (N,): how likely that would be if the background of late were not known, which the object may have joined.
+    """
+    own = np.maximum(attention[:, 2], cosines.max(1, initial=0))
+    here = _odds(own, np.maximum(attention[:, 1], attention[:, 3]))
+    probabilities *= ((1 - here) / np.maximum(1 - probabilities[:, k], 1e-6))[:, None]
+    probabilities[:, k] = here
+    return _odds(own, attention[:, 3])
+
+
+def _odds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp((other - one) / SHARPNESS)))
+
+
+@njit(cache=True, nogil=True)
+def _root(parents: np.ndarray, n: int) -> int:
+    while parents[n] != n:
+        parents[n] = parents[parents[n]]
+        n = parents[n]
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _parts(labels: np.ndarray, last: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected parts of the objects.
+
+    Returns (N,) int64, a number that the superpixels of a part share, below N; and for each number the cells of the
+    grid that the last mask has in common with its part, and all cells of the part.
+    """
+    N = len(owner)
+    h, w = last.shape
+    parents = np.arange(N)
+    overlap, cells = np.zeros(N, np.int64), np.zeros(N, np.int64)
+    above = np.zeros(w, np.int64)
+    for y in range(h):
+        row = int((y + 0.5) * labels.shape[0] / h)
+        before = -1
+        for x in range(w):
+            n = labels[row, int((x + 0.5) * labels.shape[1] / w)]
+            k = owner[n]
+            if k > 0:
+                cells[n] += 1
+                overlap[n] += last[y, x] == k
+                if before >= 0 and before != n and owner[before] == k:
+                    parents[_root(parents, before)] = _root(parents, n)
+                if y > 0 and above[x] != n and owner[above[x]] == k:
+                    parents[_root(parents, above[x])] = _root(parents, n)
+            before = above[x] = n
+    part = np.empty(N, np.int64)
+    for n in range(N):
+        part[n] = _root(parents, n)
+        if part[n] != n:
+            cells[part[n]] += cells[n]
+            overlap[part[n]] += overlap[n]
+    return part, overlap, cells

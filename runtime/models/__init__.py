@@ -1,0 +1,1 @@
+"""Model files: the contract inside them, ONNX metadata and the description beside an engine."""

@@ -1,0 +1,249 @@
+"""Objects cut out of a frame at one size, for the refiner; and what it says of them, put back.
+
+The grid is the frame at half the resolution, as in `refine.py`: (h, w). A crop is S x S whatever the object's size, so
+that the cost of an object is the same everywhere and every shape is known to the engine's builder.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numba import njit, prange
+
+from ..features.preprocess import normalise
+from ..models.contract import PIXEL_MEAN, PIXEL_STD
+from ..types import Crops, Superpixels
+from .boxes import find_boxes
+
+CHANNELS = 11
+"""Of a crop: red, green, blue, normalised as for the embedding; then, each for the crop's object: the logit that is to
+be refined, the probability of the likeliest other object, that of the superpixel, the last mask carried to this frame
+by optical flow, and the memory's four attention channels (see `Readout`)."""
+
+PRIOR = 3
+"""The channel of the logit."""
+
+PRIOR_SCALE = 5.0
+"""The prior logit is clipped to this and divided by it."""
+
+STRIDE = 4
+"""Pixels of a crop per cell of the features that go with it, unless a contract says otherwise."""
+
+
+class Scene(NamedTuple):
+    """All that is known of a frame when the memory was read.
+
+    image : (H, W, 3) uint8 RGB
+    superpixels : Superpixels, of the image
+    features : (D, h', w') float32, the embedding
+    probabilities : (N, K + 1) float32, of the superpixels
+    attention : (N, K, 4) float32, see `Readout`
+    planes : (h, w, K + 1) float32, probabilities on the grid, to be refined
+    last : (h, w) uint8, the last mask carried to this frame: column of `planes` per cell
+    """
+
+    image: np.ndarray
+    superpixels: Superpixels
+    features: np.ndarray
+    probabilities: np.ndarray
+    attention: np.ndarray
+    planes: np.ndarray
+    last: np.ndarray
+
+
+def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | None = None) -> Crops:
+    """Cut each visible object out of a frame.
+
+    Parameters
+    ----------
+    scene : Scene
+    size : int
+        S, side of a crop in pixels; a multiple of the stride.
+    stride : pixels of a crop per cell of its features
+    least : see `boxes.find_boxes`
+    """
+    objects, boxes = find_boxes(scene.planes, scene.last, least)
+    images = np.empty((len(objects), CHANNELS, size, size), np.float32)
+    h, w = scene.planes.shape[:2]
+    scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])
+    for colours, box in zip(images, boxes, strict=True):
+        normalise(_colours(scene.image, box, scale, size), PIXEL_MEAN, PIXEL_STD, colours[:PRIOR])
+    _fill(
+        images, objects, boxes, scale, scene.superpixels.labels, scene.probabilities, scene.attention, scene.planes,
+        scene.last, PRIOR, np.float32(PRIOR_SCALE),
+    )  # fmt: skip
+    return Crops(scene.planes, objects, boxes, images, cut_map(scene.features, boxes, (h, w), size // stride))
+
+
+def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side: int) -> np.ndarray:
+    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w): (V, D, side, side)."""
+    crops = np.empty((len(boxes), len(features), side, side), np.float32)
+    _fill_features(crops, boxes, features, *grid)
+    return crops
+
+
+def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
+    """Probabilities on the grid after refinement, (h, w, K + 1) float32; the same where no box is.
+
+    Objects are put together by their odds, and the background is what no object claims (soft aggregation, Oh et al.,
+    STM, 2019, section 3.4).
+
+    Parameters
+    ----------
+    crops : what was refined
+    logits : (V, S, S) float32
+    """
+    refined = crops.planes.copy()
+    _aggregate(refined, crops.objects, crops.boxes, logits, np.float32(1e-3))
+    return refined
+
+
+def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray) -> np.ndarray:
+    """Mean of the grid's probabilities over each superpixel, (N, K + 1) float32.
+
+    Parameters
+    ----------
+    planes : (h, w, K + 1) float32
+    superpixels : Superpixels
+    otherwise : (N, K + 1) float32, for superpixels that no cell's centre lies in
+    """
+    sums, cells = _sums(planes, superpixels.labels, len(superpixels.areas))
+    return np.where(cells[:, None] > 0, sums / np.maximum(cells, 1)[:, None], otherwise)
+
+
+def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -> np.ndarray:
+    """(S, S, 3) uint8."""
+    left, right = np.rint(box[[0, 2]] * scale[0]).astype(int)
+    top, bottom = np.rint(box[[1, 3]] * scale[1]).astype(int)
+    part = image[top:bottom, left:right]
+    shrinks = part.shape[0] * part.shape[1] > size * size
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+@njit(cache=True, nogil=True)
+def _between(at: float, cells: int) -> tuple[int, int, np.float32]:
+    """The two cells around a place on one axis, and the second one's share."""
+    at = min(max(at - 0.5, 0.0), cells - 1.0)
+    first = int(at)
+    return first, min(first + 1, cells - 1), np.float32(at - first)
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _fill(
+    images: np.ndarray,
+    objects: np.ndarray,
+    boxes: np.ndarray,
+    scale: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    attention: np.ndarray,
+    planes: np.ndarray,
+    last: np.ndarray,
+    prior: int,
+    prior_scale: np.float32,
+) -> None:
+    """All channels from `prior` on."""
+    size = images.shape[2]
+    h, w, classes = planes.shape
+    for row in prange(len(objects) * size):
+        v, i = row // size, row % size
+        k = objects[v]
+        left, top, right, bottom = boxes[v]
+        y = top + (i + 0.5) * (bottom - top) / size
+        y0, y1, fy = _between(y, h)
+        for j in range(size):
+            x = left + (j + 0.5) * (right - left) / size
+            x0, x1, fx = _between(x, w)
+            own, other = np.float32(0), np.float32(0)
+            for c in range(1, classes):
+                upper = planes[y0, x0, c] * (1 - fx) + planes[y0, x1, c] * fx
+                lower = planes[y1, x0, c] * (1 - fx) + planes[y1, x1, c] * fx
+                value = upper * (1 - fy) + lower * fy
+                if c == k:
+                    own = value
+                else:
+                    other = max(other, value)
+            own = min(max(own, np.float32(1e-4)), np.float32(1 - 1e-4))
+            logit = np.log(own / (1 - own)) / prior_scale
+            n = labels[int(y * scale[1]), int(x * scale[0])]
+            images[v, prior, i, j] = min(max(logit, np.float32(-1)), np.float32(1))
+            images[v, prior + 1, i, j] = other
+            images[v, prior + 2, i, j] = probabilities[n, k]
+            images[v, prior + 3, i, j] = 1.0 if last[int(y), int(x)] == k else 0.0
+            for a in range(4):
+                images[v, prior + 4 + a, i, j] = attention[n, k - 1, a]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _fill_features(crops: np.ndarray, boxes: np.ndarray, features: np.ndarray, h: int, w: int) -> None:
+    """Features of the boxes, bilinearly interpolated between the map's cells."""
+    count, D, size, _ = crops.shape
+    for row in prange(count * size):
+        v, i = row // size, row % size
+        left, top, right, bottom = boxes[v]
+        y = (top + (i + 0.5) * (bottom - top) / size) * features.shape[1] / h
+        y0, y1, fy = _between(y, features.shape[1])
+        for j in range(size):
+            x = (left + (j + 0.5) * (right - left) / size) * features.shape[2] / w
+            x0, x1, fx = _between(x, features.shape[2])
+            for d in range(D):
+                upper = features[d, y0, x0] * (1 - fx) + features[d, y0, x1] * fx
+                lower = features[d, y1, x0] * (1 - fx) + features[d, y1, x1] * fx
+                crops[v, d, i, j] = upper * (1 - fy) + lower * fy
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _aggregate(
+    planes: np.ndarray, objects: np.ndarray, boxes: np.ndarray, logits: np.ndarray, least: np.float32
+) -> None:
+    """Replace the probabilities inside the boxes, in place."""
+    h, _, classes = planes.shape
+    size = logits.shape[1]
+    for y in prange(h):
+        left, right = planes.shape[1], 0
+        for v in range(len(objects)):
+            if boxes[v, 1] <= y < boxes[v, 3]:
+                left, right = min(left, boxes[v, 0]), max(right, boxes[v, 2])
+        for x in range(left, right):
+            inside = False
+            for v in range(len(objects)):
+                if boxes[v, 0] <= x < boxes[v, 2] and boxes[v, 1] <= y < boxes[v, 3]:
+                    inside = True
+                    u = (x + 0.5 - boxes[v, 0]) * size / (boxes[v, 2] - boxes[v, 0])
+                    t = (y + 0.5 - boxes[v, 1]) * size / (boxes[v, 3] - boxes[v, 1])
+                    u0, u1, fu = _between(u, size)
+                    t0, t1, ft = _between(t, size)
+                    upper = logits[v, t0, u0] * (1 - fu) + logits[v, t0, u1] * fu
+                    lower = logits[v, t1, u0] * (1 - fu) + logits[v, t1, u1] * fu
+                    logit = upper * (1 - ft) + lower * ft
+                    planes[y, x, objects[v]] = np.float32(1) / (np.float32(1) + np.exp(-logit))
+            if not inside:
+                continue
+            nobody = np.float32(1)
+            for c in range(1, classes):
+                nobody *= 1 - planes[y, x, c]
+            planes[y, x, 0] = nobody
+            total = np.float32(0)
+            for c in range(classes):
+                value = min(max(planes[y, x, c], least), 1 - least)
+                planes[y, x, c] = value / (1 - value)
+                total += planes[y, x, c]
+            for c in range(classes):
+                planes[y, x, c] /= total
+
+
+@njit(cache=True, nogil=True)
+def _sums(planes: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over each superpixel, (N, K + 1), and cells of the grid whose centre lies in it, (N,)."""
+    h, w, classes = planes.shape
+    sums, cells = np.zeros((count, classes), np.float32), np.zeros(count, np.int64)
+    for y in range(h):
+        row = int((y + 0.5) * labels.shape[0] / h)
+        for x in range(w):
+            n = labels[row, int((x + 0.5) * labels.shape[1] / w)]
+            cells[n] += 1
+            for c in range(classes):
+                sums[n, c] += planes[y, x, c]
+    return sums, cells

@@ -1,0 +1,26 @@
+"""The second network as the runtime sees it: crops of objects in, logits out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backends.base import Refiner
+from .crops import Scene, cut_out, put_back
+from .reference_frames import History
+
+
+def refine_objects(scene: Scene, ids: np.ndarray, refiner: Refiner, history: History | None) -> np.ndarray:
+    """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32.
+
+    Parameters
+    ----------
+    scene : Scene
+    ids : (K + 1,), of the columns of its planes
+    refiner : Refiner
+    history : of the objects, where the refiner reads it
+    """
+    if history is None:
+        crops = cut_out(scene, refiner.contract.size, refiner.contract.stride)
+    else:
+        crops = history.cut_out(scene, ids)
+    return put_back(crops, refiner.run(crops)) if len(crops.objects) else scene.planes

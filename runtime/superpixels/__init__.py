@@ -1,0 +1,1 @@
+"""Superpixels: SLIC with a warm start, and ISEC."""

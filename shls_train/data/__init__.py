@@ -1,0 +1,1 @@
+"""Training data from stills: views, clips, scenes and streams."""

@@ -1,0 +1,1 @@
+"""Losses of the embedding: dense correspondence and NT-Xent."""

@@ -1,0 +1,1 @@
+"""Object masks of stills without labels: classical cues, their fusion and a saliency network."""

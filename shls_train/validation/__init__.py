@@ -1,0 +1,1 @@
+"""Validation on synthetic clips, plots and roll-outs of the runtime."""
