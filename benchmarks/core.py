@@ -30,7 +30,7 @@ from shls.runtime.features.optical_flow import MotionTracker
 from shls.runtime.features.pooling import pool
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.io.masks import overlay
-from shls.runtime.memory.bank import Memory
+from shls.runtime.memory.bank import MemoryBank
 from shls.runtime.models.contract import Contract
 from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.segmenter import SHIPPED_MODEL
@@ -150,9 +150,9 @@ def _stages(images: list[np.ndarray], mask: np.ndarray, count: int) -> tuple[dic
 
 def _full_memory(  # type: ignore[no-untyped-def]
     contract: Contract, size, seen, objects: int, mask: np.ndarray, superpixels
-) -> Memory:
+) -> MemoryBank:
     """A memory of the frames before the last, the first one marked."""
-    memory = Memory(contract.memory, size, contract.dim, objects)
+    memory = MemoryBank(contract.memory, size, contract.dim, objects)
     for (pooled, centres), (labels, *_) in zip(seen[:-1], superpixels[:-1], strict=True):
         memory.write(pooled, centres, _shares(objects, mask, labels))
     return memory

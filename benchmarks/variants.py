@@ -18,7 +18,7 @@ import numpy as np
 from common import at_least, described, plainly
 from shls.runtime.evaluation.evaluate import evaluate
 from shls.runtime.evaluation.metrics import Score
-from shls.runtime.memory.bank import Memory
+from shls.runtime.memory.bank import MemoryBank
 from shls.runtime.models.contract import Contract
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.types import Mask
@@ -70,10 +70,10 @@ class Fixed(VideoSegmenter):
         only_memory(self).write = lambda *_: None  # type: ignore[method-assign]
 
 
-def only_memory(segmenter: VideoSegmenter) -> Memory:
+def only_memory(segmenter: VideoSegmenter) -> MemoryBank:
     """Of the objects that were marked at the start."""
-    assert segmenter._memories is not None
-    ((memory, _, _),) = segmenter._memories._groups
+    assert segmenter._memory is not None
+    ((memory, _, _),) = segmenter._memory._groups
     return memory
 
 

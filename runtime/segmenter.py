@@ -12,15 +12,15 @@ from ._support.threading_layer import in_turn
 from .backends.base import Refiner, Session, open_refiner, open_session
 from .backends.pretrained import ASSETS, EXACT, shipped_model, shipped_refiner
 from .errors import BadInput, ContractMismatch, ShapeMismatch
-from .features.encoder import Seen, Sight
+from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
-from .memory.bank import Memory
-from .memory.manager import Memories
-from .memory.visibility import Presence
+from .memory.bank import MemoryBank
+from .memory.manager import MemoryManager
+from .memory.visibility import ObjectVisibility
 from .models.contract import Contract, RefinerContract
 from .refinement.crops import Scene, average
 from .refinement.pixel_filter import decide, spread
-from .refinement.reference_frames import History, channels
+from .refinement.reference_frames import ReferenceFrames, channels
 from .refinement.refiner import refine_objects
 from .types import Mask, Readout
 
@@ -81,9 +81,9 @@ class VideoSegmenter:
             _check_pair(session.contract, refiner.contract)
         self.session, self.refiner = session, refiner
         self.stopwatch = Stopwatch()
-        self._sight = Sight(session, self.stopwatch, session.on_gpu if overlap is None else overlap)
-        self._memories: Memories | None = None
-        self._history: History | None = None
+        self._encoder = FrameEncoder(session, self.stopwatch, session.on_gpu if overlap is None else overlap)
+        self._memory: MemoryManager | None = None
+        self._references: ReferenceFrames | None = None
         self._size = (0, 0)
 
     @in_turn
@@ -106,13 +106,13 @@ class VideoSegmenter:
         _check_image(image)
         ids = _ids_of(mask, image.shape[:2])
         self._size = image.shape[:2]
-        self._sight.restart()
-        self._seen = self._sight.look(image, mask)
-        self._memories, self._presence = Memories(), Presence()
+        self._encoder.restart()
+        self._frame = self._encoder.encode(image, mask)
+        self._memory, self._visibility = MemoryManager(), ObjectVisibility()
         refiner = self.refiner
-        self._history = History(refiner.contract) if refiner and refiner.contract.past else None
-        self._take_in(self._memories, self._seen, mask, ids)
-        self._mark(self._seen, mask, ids)
+        self._references = ReferenceFrames(refiner.contract) if refiner and refiner.contract.past else None
+        self._take_in(self._memory, self._frame, mask, ids)
+        self._mark(self._frame, mask, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
     @in_turn
@@ -143,7 +143,7 @@ class VideoSegmenter:
             raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
         kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
         labels = np.where(mask > 0, mask, kept)
-        cut = self._sight.cut(self._seen, labels)
+        cut = self._encoder.cut(self._frame, labels)
         memories.correct(cut.features, cut.superpixels.centres, _shares(cut, labels, memories.ids[1:]), ids)
         new = np.setdiff1d(ids, memories.ids)
         if new.size:
@@ -160,9 +160,9 @@ class VideoSegmenter:
             known = ", ".join(map(str, memories.ids[1:])) or "none"
             raise BadInput(f"object {object_id} is not followed; expected one of these: {known}")
         memories.remove(object_id)
-        self._presence.forget(object_id)
-        if self._history:
-            self._history.forget(object_id)
+        self._visibility.forget(object_id)
+        if self._references:
+            self._references.forget(object_id)
         labels = np.where(self._last.labels == object_id, np.uint8(0), self._last.labels)
         scores = {one: score for one, score in self._last.scores.items() if one != object_id}
         self._last = Mask(labels, scores)
@@ -187,32 +187,32 @@ class VideoSegmenter:
         memories = self._started()
         if image.shape[:2] != self._size:
             raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
-        self._seen = seen = self._sight.look(image)
+        self._frame = seen = self._encoder.encode(image)
         with self.stopwatch.time("memory"):
             centres = seen.superpixels.centres
-            readout = memories.read(seen.features, self._sight.trace(centres))
+            readout = memories.read(seen.features, self._encoder.trace(centres))
         with self.stopwatch.time("presence"):
-            readout, last, doubt = self._presence.judge(
+            readout, last, doubt = self._visibility.judge(
                 readout, seen.features, seen.superpixels, self._carried(seen, memories.ids), memories.ids
             )
         planes = self._decide_pixels(seen, readout, last)
         with self.stopwatch.time("remember"):
             learned = self._to_remember(seen, readout, planes) * (1 - doubt)[:, None]  # the rest votes for nobody
             memories.write(seen.features, centres, learned)
-            if self._history:
-                self._history.pass_on(seen.map)
+            if self._references:
+                self._references.pass_on(seen.map)
         with self.stopwatch.time("decide"):
             mask = decide(planes, self._size)
         self._last = _renumbered(mask, memories.ids)
         return self._last
 
-    def _carried(self, seen: Seen, ids: np.ndarray) -> np.ndarray:
+    def _carried(self, seen: EncodedFrame, ids: np.ndarray) -> np.ndarray:
         """The last mask where it is in this frame, on the grid: columns of `ids`."""
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))
-        return columns[self._sight.carry(self._last.labels, seen)]
+        return columns[self._encoder.carry(self._last.labels, seen)]
 
-    def _decide_pixels(self, seen: Seen, readout: Readout, last: np.ndarray) -> np.ndarray:
+    def _decide_pixels(self, seen: EncodedFrame, readout: Readout, last: np.ndarray) -> np.ndarray:
         """Probabilities on the grid of half the resolution, (h, w, K + 1)."""
         with self.stopwatch.time("spread"):
             planes = spread(readout.probabilities, seen.superpixels, seen.image)
@@ -220,9 +220,9 @@ class VideoSegmenter:
             return planes
         with self.stopwatch.time("refine"):
             scene = Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last)
-            return refine_objects(scene, self._started().ids, self.refiner, self._history)
+            return refine_objects(scene, self._started().ids, self.refiner, self._references)
 
-    def _to_remember(self, seen: Seen, readout: Readout, planes: np.ndarray) -> np.ndarray:
+    def _to_remember(self, seen: EncodedFrame, readout: Readout, planes: np.ndarray) -> np.ndarray:
         """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
         read = readout.probabilities
         if self.refiner is None:
@@ -230,23 +230,23 @@ class VideoSegmenter:
         refined = average(planes, seen.superpixels, read)
         return _learned(read, refined[:, :1])
 
-    def _started(self) -> Memories:
-        if self._memories is None:
+    def _started(self) -> MemoryManager:
+        if self._memory is None:
             raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
-        return self._memories
+        return self._memory
 
-    def _take_in(self, memories: Memories, seen: Seen, mask: np.ndarray, ids: np.ndarray) -> None:
+    def _take_in(self, memories: MemoryManager, seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
         """Follow what was marked in a frame from now on."""
         contract, nearest = self.session.contract, fit(mask, seen.image)
-        memory = Memory(contract.memory, (nearest.shape[0], nearest.shape[1]), contract.dim, len(ids))
+        memory = MemoryBank(contract.memory, (nearest.shape[0], nearest.shape[1]), contract.dim, len(ids))
         memory.write(seen.features, seen.superpixels.centres, _shares(seen, mask, ids))
         memories.add(memory, ids)
-        if self._history:
-            self._history.mark(seen.map, nearest, ids, grid_of(nearest.shape))
+        if self._references:
+            self._references.mark(seen.map, nearest, ids, grid_of(nearest.shape))
 
-    def _mark(self, seen: Seen, mask: np.ndarray, ids: np.ndarray) -> None:
+    def _mark(self, seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
         """Keep what the objects that are marked in a frame look like."""
-        self._presence.mark(seen.features, seen.superpixels, _shares(seen, mask, ids), ids)
+        self._visibility.mark(seen.features, seen.superpixels, _shares(seen, mask, ids), ids)
 
 
 def _learned(read: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -296,7 +296,7 @@ def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     return ids
 
 
-def _shares(seen: Seen, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _shares(seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """(N, K + 1) float32: which object each superpixel, which lies within one, belongs to; others are background."""
     column = np.zeros(256, np.intp)
     column[ids] = np.arange(1, len(ids) + 1)

@@ -80,8 +80,8 @@ def describe() -> dict[str, np.ndarray]:
         else:
             following.step(frame)
         if index in DESCRIBED:
-            found[f"labels_{index}"] = following._seen.superpixels.labels.astype(np.uint16)
-            found[f"features_{index}"] = following._seen.features.astype(np.float32)
+            found[f"labels_{index}"] = following._frame.superpixels.labels.astype(np.uint16)
+            found[f"features_{index}"] = following._frame.features.astype(np.float32)
     return found
 
 

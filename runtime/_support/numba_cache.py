@@ -16,6 +16,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "NUMBA_CACHE_DIR"
 PREFIX = "shls-kernels-"
@@ -44,9 +45,8 @@ def use_cache(package: Path) -> Path:
     _drop_old(parent, folder)
     os.environ[VARIABLE] = str(folder)
     if "numba" in sys.modules:  # it read the variable when it was imported
-        from numba import config
-
-        config.CACHE_DIR = str(folder)
+        numba: Any = sys.modules["numba"]
+        numba.config.CACHE_DIR = str(folder)
     return folder
 
 

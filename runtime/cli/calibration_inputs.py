@@ -69,7 +69,7 @@ def _stills_clips(stills: str, contract: Contract, seed: int) -> Iterator[Marked
 
     from shls.calib.crops import Marked
     from shls.calib.samples import sample_frames
-    from shls_train.data.clips import ClipSize, Piece, make_clip
+    from shls_train.data.clips import ClipSize, Cutout, make_clip
     from shls_train.data.views import blob
 
     if not Path(stills).is_dir() and Path(stills).suffix != ".tar":
@@ -83,6 +83,6 @@ def _stills_clips(stills: str, contract: Contract, seed: int) -> Iterator[Marked
     size = ClipSize(CLIP_FRAMES, contract.height, contract.width)
     for _ in range(CLIPS):
         background, *others = (images[at] for at in rng.choice(len(images), OBJECTS + 1))
-        clip = make_clip(background, [Piece(other, blob(other.shape[:2], rng)) for other in others], rng, size)
+        clip = make_clip(background, [Cutout(other, blob(other.shape[:2], rng)) for other in others], rng, size)
         if clip.labels[0].any():
             yield Marked(list(clip.frames), clip.labels[0])

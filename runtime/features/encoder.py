@@ -21,7 +21,7 @@ from .superfeatures import superfeatures
 T = TypeVar("T")
 
 
-class Seen(NamedTuple):
+class EncodedFrame(NamedTuple):
     """A frame after the stages that need no memory.
 
     image : (H, W, 3) uint8 RGB, scaled down where the frame has more pixels than the network's input
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     features: np.ndarray
 
 
-class Sight:
+class FrameEncoder:
     """Looks at one frame after the other; what it keeps of the past are superpixels and flow.
 
     Parameters
@@ -57,7 +57,7 @@ class Sight:
         self._superpixels = SuperpixelTracker(contract.superpixels)
         self._motion = MotionTracker(contract.memory.recent)
 
-    def look(self, image: np.ndarray, mask: np.ndarray | None = None) -> Seen:
+    def encode(self, image: np.ndarray, mask: np.ndarray | None = None) -> EncodedFrame:
         """Take the next frame, (H, W, 3) uint8 RGB; with a mask of its size, superpixels are cut along it."""
         small = self._working_image(image)
         waiting = self._start_beside(lambda: self._partition(small, mask))
@@ -67,7 +67,7 @@ class Sight:
         with self._stopwatch.time("pool"):
             return self._describe(small, superpixels, features)
 
-    def cut(self, seen: Seen, mask: np.ndarray) -> Seen:
+    def cut(self, seen: EncodedFrame, mask: np.ndarray) -> EncodedFrame:
         """The same frame with its superpixels cut along a mask, (H, W) uint8 of any size."""
         return self._describe(seen.image, cut_along(seen.superpixels, fit(mask, seen.image)), seen.map)
 
@@ -75,7 +75,7 @@ class Sight:
         """Where points of the last frame were before, see `MotionTracker.trace`."""
         return self._motion.trace(points)
 
-    def carry(self, labels: np.ndarray, seen: Seen) -> np.ndarray:
+    def carry(self, labels: np.ndarray, seen: EncodedFrame) -> np.ndarray:
         """Labels of the frame before where they are in this one, on the grid; after a cut, zeros.
 
         Superpixels start afresh when a picture shakes, too; then the flow still leads from frame to frame.
@@ -85,9 +85,9 @@ class Sight:
             return np.zeros((h, w), np.uint8)
         return self._motion.carry(cv2.resize(labels, (w, h), interpolation=cv2.INTER_NEAREST_EXACT))
 
-    def _describe(self, image: np.ndarray, superpixels: Superpixels, features: np.ndarray) -> Seen:
+    def _describe(self, image: np.ndarray, superpixels: Superpixels, features: np.ndarray) -> EncodedFrame:
         described = superfeatures(features, superpixels, self._session.contract.head)
-        return Seen(image, superpixels, features, described)
+        return EncodedFrame(image, superpixels, features, described)
 
     def _partition(self, image: np.ndarray, mask: np.ndarray | None) -> Superpixels:
         with self._stopwatch.time("superpixels"):

@@ -19,7 +19,7 @@ from ..types import Readout
 from . import _int8_dot as dot_products
 from . import _packing as packing
 from . import _search as nearest
-from .prototypes import Centroids
+from .prototypes import Prototypes
 
 FIRST_REACH = 3.0
 """Reach of the first frame's entries, as a multiple of a recent frame's."""
@@ -31,7 +31,7 @@ CERTAIN = (1 << 16) - 1
 """Probability 1 as it is stored."""
 
 
-class Memory:
+class MemoryBank:
     """A bounded memory of superfeatures and of the objects they belong to.
 
     Its size depends on the settings, the number of superpixels and the number of objects, never on the video's length.
@@ -64,7 +64,7 @@ class Memory:
         self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
         self._boxes = np.zeros((slots, 0, 4), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
-        self._centroids = Centroids(objects + 1, settings.clusters, dim)
+        self._centroids = Prototypes(objects + 1, settings.clusters, dim)
         self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
         self._written = 0  # frames that are or were in slots which may be, and the first
 

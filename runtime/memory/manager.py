@@ -13,13 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..types import Readout
-from .bank import Memory
+from .bank import MemoryBank
 
 LEAST = 1e-4
 """Of a background's probability, so that odds stay finite."""
 
 
-class Memories:
+class MemoryManager:
     """The past of all objects.
 
     Attributes
@@ -28,16 +28,16 @@ class Memories:
     """
 
     def __init__(self) -> None:
-        self._groups: list[tuple[Memory, np.ndarray, np.ndarray]] = []  # memory, its ids, which of them are left
+        self._groups: list[tuple[MemoryBank, np.ndarray, np.ndarray]] = []  # memory, its ids, which of them are left
         self.ids = np.zeros(1, np.uint8)
 
-    def add(self, memory: Memory, ids: np.ndarray) -> None:
+    def add(self, memory: MemoryBank, ids: np.ndarray) -> None:
         """Take in a memory of objects that were marked together, whose ids are new."""
         self._groups.append((memory, ids.astype(np.uint8), np.ones(len(ids), bool)))
         self._list()
 
     def correct(self, features: np.ndarray, centres: np.ndarray, shares: np.ndarray, marked: np.ndarray) -> None:
-        """Remember the newest frame anew where objects were marked again; see `Memory.correct`.
+        """Remember the newest frame anew where objects were marked again; see `MemoryBank.correct`.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class Memories:
         self._list()
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
-        """Probabilities and attention of the ids; see `Memory.read` for the parameters."""
+        """Probabilities and attention of the ids; see `MemoryBank.read` for the parameters."""
         read = [memory.read(features, expected) for memory, _, _ in self._groups]
         if self._one_whole:
             return read[0]
@@ -82,7 +82,7 @@ class Memories:
         for memory, _, own in self._told(probabilities):
             memory.write(features, centres, own)
 
-    def _told(self, probabilities: np.ndarray) -> Iterator[tuple[Memory, np.ndarray, np.ndarray]]:
+    def _told(self, probabilities: np.ndarray) -> Iterator[tuple[MemoryBank, np.ndarray, np.ndarray]]:
         """Each memory, the ids that are left of it, and its own columns; what is not its own is background to it."""
         at = 1
         for memory, ids, left in self._groups:

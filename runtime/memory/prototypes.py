@@ -16,7 +16,7 @@ INERTIA = 512.0
 """Entries after which a centroid stops getting heavier."""
 
 
-class Centroids:
+class Prototypes:
     """A few unit vectors per class, of objects and of the background.
 
     Attributes

@@ -82,7 +82,7 @@ class _Marked:
         return alike
 
 
-class Presence:
+class ObjectVisibility:
     """What objects looked like when they were marked, at most 32 kB of each, and how alike they were after that."""
 
     def __init__(self) -> None:
@@ -139,8 +139,8 @@ class Presence:
         left = last.copy()
         for k in range(1, len(ids)):
             own = np.flatnonzero(owner == k)
-            look = _Look(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
-            sure = self._sure(int(ids[k]), look, there[part[own]])
+            encode = _Look(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
+            sure = self._sure(int(ids[k]), encode, there[part[own]])
             if sure.any() or (was[k] and not own.size):  # what is thinner than superpixels is for pixels to find
                 probabilities[own[~sure], k] = 0
             else:
@@ -151,19 +151,19 @@ class Presence:
         doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, maybe), 0)
         return readout._replace(probabilities=probabilities), left, doubt
 
-    def _sure(self, object_id: int, look: _Look, there: np.ndarray) -> np.ndarray:
+    def _sure(self, object_id: int, encode: _Look, there: np.ndarray) -> np.ndarray:
         """(n,) bool: which of the superpixels that look like an object are it, given those that are in place."""
         marked = self._marked[object_id]
         if there.any():
-            found = look.around(there, marked.side)
-            large = bool(look.areas[there].sum() >= REMNANT * marked.area)
-            if marked.goes_on(look.likeness(found, marked.features), large):
+            found = encode.around(there, marked.side)
+            large = bool(encode.areas[there].sum() >= REMNANT * marked.area)
+            if marked.goes_on(encode.likeness(found, marked.features), large):
                 return found
-        parts = [look.part == one for one in np.unique(look.part)]
+        parts = [encode.part == one for one in np.unique(encode.part)]
         if parts:
-            best = max(parts, key=lambda part: look.likeness(part, marked.features))
-            found = look.around(best, marked.side)
-            if look.likeness(found, marked.features) >= RETURNING * (marked.usual or USUAL):
+            best = max(parts, key=lambda part: encode.likeness(part, marked.features))
+            found = encode.around(best, marked.side)
+            if encode.likeness(found, marked.features) >= RETURNING * (marked.usual or USUAL):
                 return found
         return np.zeros_like(there)
 

@@ -32,7 +32,7 @@ class Mark(NamedTuple):
     sides: tuple[int, int]
 
 
-class History:
+class ReferenceFrames:
     """The past of all objects followed, as far as a network reads it.
 
     Parameters

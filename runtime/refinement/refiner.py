@@ -6,10 +6,10 @@ import numpy as np
 
 from ..backends.base import Refiner
 from .crops import Scene, cut_out, put_back
-from .reference_frames import History
+from .reference_frames import ReferenceFrames
 
 
-def refine_objects(scene: Scene, ids: np.ndarray, refiner: Refiner, history: History | None) -> np.ndarray:
+def refine_objects(scene: Scene, ids: np.ndarray, refiner: Refiner, history: ReferenceFrames | None) -> np.ndarray:
     """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32.
 
     Parameters

@@ -20,7 +20,7 @@ SOFT = 3.0
 """Pixels of the still over which a turning thing ends."""
 
 
-class Looks:
+class Appearance:
     """The still and the mask of a thing, frame by frame.
 
     Parameters

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .appearance import Looks
+from .appearance import Appearance
 from .views import Rng, streak
 
 CELL = 4
@@ -36,7 +36,7 @@ class ClipSize:
     width: int = 512
 
 
-class Piece(NamedTuple):
+class Cutout(NamedTuple):
     """What is pasted: a still, (H, W, 3) uint8 RGB, and its mask, (H, W) uint8, 255 where the thing is."""
 
     still: np.ndarray
@@ -122,7 +122,7 @@ class Trajectory:
         return cv2.remap(field, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def make_clip(background: np.ndarray, pieces: Sequence[Piece], rng: Rng, size: ClipSize) -> Clip:
+def make_clip(background: np.ndarray, pieces: Sequence[Cutout], rng: Rng, size: ClipSize) -> Clip:
     """Draw a clip: the pieces in front of the background, later ones over earlier ones.
 
     Parameters
@@ -136,14 +136,14 @@ def make_clip(background: np.ndarray, pieces: Sequence[Piece], rng: Rng, size: C
     shape = (size.height, size.width)
     layers = [_camera(background.shape[:2], rng, size)]
     layers += [_way(piece.mask, rng, size) for piece in pieces[:MOST_OBJECTS]]
-    looks = [Looks(*piece, rng, size.frames) for piece in pieces[:MOST_OBJECTS]]
+    looks = [Appearance(*piece, rng, size.frames) for piece in pieces[:MOST_OBJECTS]]
     lens = _Lens(rng, size.frames)
     frames, labels = [], []
     for at in range(size.frames):
         image, label = _show(background, layers[0].to_still(at, shape)).astype(np.float32), np.zeros(shape, np.uint8)
         image = _blurred(image, lens.trace(layers[0].pace(at)))
-        for index, (layer, look) in enumerate(zip(layers[1:], looks, strict=True), 1):
-            piece = Piece(look.still(at), look.mask(at))
+        for index, (layer, encode) in enumerate(zip(layers[1:], looks, strict=True), 1):
+            piece = Cutout(encode.still(at), encode.mask(at))
             _paint(image, label, index, piece, layer.to_still(at, shape), lens.trace(layer.pace(at)))
         frames.append(lens.shoot(image, at))
         labels.append(label)
@@ -151,7 +151,7 @@ def make_clip(background: np.ndarray, pieces: Sequence[Piece], rng: Rng, size: C
 
 
 def _paint(
-    image: np.ndarray, label: np.ndarray, index: int, piece: Piece, places: np.ndarray, trace: np.ndarray | None
+    image: np.ndarray, label: np.ndarray, index: int, piece: Cutout, places: np.ndarray, trace: np.ndarray | None
 ) -> None:
     """Put a thing over what is there, in place."""
     cover = cv2.remap(piece.mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

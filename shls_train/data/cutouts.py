@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..pseudo_labels.masks import PseudoMasks
-from .clips import Piece
+from .clips import Cutout
 from .image_stream import Still
 from .views import Rng, blob
 
@@ -11,7 +11,7 @@ CONFIDENT = 0.5
 """Least confidence of a mask that is used."""
 
 
-def cut_out(still: Still, masks: PseudoMasks | None, rng: Rng) -> Piece:
+def cut_out(still: Still, masks: PseudoMasks | None, rng: Rng) -> Cutout:
     """The thing on a still by its mask; a blob where there are no masks, or nobody is sure of this one.
 
     Raises
@@ -21,5 +21,5 @@ def cut_out(still: Still, masks: PseudoMasks | None, rng: Rng) -> Piece:
     """
     if masks is not None and masks.confidence(still.name) >= CONFIDENT:
         mask, _ = masks[still.name]
-        return Piece(still.image, mask)
-    return Piece(still.image, blob(still.image.shape[:2], rng))
+        return Cutout(still.image, mask)
+    return Cutout(still.image, blob(still.image.shape[:2], rng))

@@ -9,7 +9,7 @@ import numpy as np
 from shls.runtime.io.image_collection import Stills
 
 from ..pseudo_labels.masks import PseudoMasks
-from .clips import Clip, ClipSize, Piece, make_clip
+from .clips import Clip, ClipSize, Cutout, make_clip
 from .shapes import largest_part, with_gaps, with_limbs
 from .views import Rng, blob
 
@@ -63,7 +63,7 @@ class Scenes:
         """Draw a clip whose first frame shows something to follow, of the held-out stills or of the others."""
         while True:
             background = self._stills[_pick(rng, self._all[held_out])]
-            pieces: list[Piece] = []
+            pieces: list[Cutout] = []
             for _ in range(1 + rng.choice(4, p=OBJECTS)):
                 pieces.append(self._piece(rng, held_out, background, pieces))
             clip = make_clip(background, pieces, rng, self._size)
@@ -72,7 +72,7 @@ class Scenes:
             if (clip.labels[0] > 0).mean() >= LEAST_AREA:
                 return clip
 
-    def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Piece]) -> Piece:
+    def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Cutout]) -> Cutout:
         """A thing to paste: a new one, or one that looks like what is there already."""
         things = self._things[held_out]
         if others and rng.random() < TWIN:
@@ -86,7 +86,7 @@ class Scenes:
             index = _pick(rng, things)
             still, mask = self._stills[index], largest_part(self._masks[index][0])
         mask = with_gaps(mask, rng) if rng.random() < GAPPED else mask
-        return Piece(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
+        return Cutout(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
 
 
 def _split(indices: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -183,8 +183,8 @@ class RefinerTask:
         """Roll out its clips: those that came with the last one, or, in a run that begins or is resumed, drawn now."""
         clips = self._coming or [self._clip(number, i) for i in self._clips]
         self._coming = []
-        self._seen = self._samples(clips, TorchRefiner(self.network, self._refiner_contract))
-        self._all_seen = self._counts(len(self._seen), 0)[0]
+        self._frame = self._samples(clips, TorchRefiner(self.network, self._refiner_contract))
+        self._all_seen = self._counts(len(self._frame), 0)[0]
 
     def _clip(self, round_: int, i: int) -> FeaturedClip:
         return self._draw([self._config.seed, 1, round_, i], held_out=False)
@@ -201,7 +201,7 @@ class RefinerTask:
         total, begin = int(self._all_seen.sum()), int(self._all_seen[: rank()].sum())
         chosen = np.sort(rng.choice(total, min(self._config.batch, total), replace=False)) - begin
         turned = rng.random(len(chosen)) < 0.5
-        mine = [(self._seen[i], turn) for i, turn in zip(chosen, turned, strict=True) if 0 <= i < len(self._seen)]
+        mine = [(self._frame[i], turn) for i, turn in zip(chosen, turned, strict=True) if 0 <= i < len(self._frame)]
         return [mirrored(sample) if turn else sample for sample, turn in mine]
 
     def _join(self, parts: list[np.ndarray], shape: tuple[int, ...]) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 
 from shls.runtime.diagnostics.profile_html import _ticks, check_report_path, to_html, write_report
 from shls.runtime.errors import BadInput
-from tests.test_profile_text import made_up, with_power
+from tests.runtime.diagnostics.test_profile_text import made_up, with_power
 
 
 def body(found: dict[str, Any]) -> ElementTree.Element:

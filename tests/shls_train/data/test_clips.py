@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shls_train.data.clips import MOST_BLUR, Clip, ClipSize, Piece, Trajectory, _Lens, make_clip
+from shls_train.data.clips import MOST_BLUR, Clip, ClipSize, Cutout, Trajectory, _Lens, make_clip
 
 SIZE = ClipSize(frames=6, height=96, width=160)
 
@@ -24,7 +24,7 @@ def disc(height: int, width: int) -> np.ndarray:
 
 
 def draw(seed: int, pieces: int = 2) -> Clip:
-    things = [Piece(ramp(120, 140, 255), disc(120, 140))] * pieces
+    things = [Cutout(ramp(120, 140, 255), disc(120, 140))] * pieces
     return make_clip(ramp(200, 260), things, np.random.default_rng(seed), SIZE)
 
 
@@ -122,5 +122,5 @@ def test_the_pace_is_how_far_a_layer_goes() -> None:
 
 
 def test_stills_of_any_size_serve() -> None:
-    tiny = Piece(ramp(7, 5), np.full((7, 5), 255, np.uint8))
+    tiny = Cutout(ramp(7, 5), np.full((7, 5), 255, np.uint8))
     assert make_clip(ramp(3, 4), [tiny], np.random.default_rng(0), SIZE).labels.max() <= 1

@@ -28,7 +28,7 @@ HINT = "TensorRT for RTX is not installed: pip install 'shls[rtx]'"
 LAYER = re.compile(
     r"^(?:VERBOSE: )?Name: (\w+), LayerType: (?:correlation|runtime_fusion), Inputs: \[ \{[^}]*Datatype: (\w+)", re.M
 )
-ASSETS = Path(__file__).parents[1] / "runtime" / "assets"
+ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 
 
 @pytest.fixture(scope="module")

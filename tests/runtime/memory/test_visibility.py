@@ -14,7 +14,7 @@ from shls.runtime.evaluation.metrics import jaccard
 from shls.runtime.io.masks import read_mask
 from shls.runtime.io.sinks import describe
 from shls.runtime.io.sources import open_source
-from shls.runtime.memory.visibility import Presence, _parts
+from shls.runtime.memory.visibility import ObjectVisibility, _parts
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.types import Readout, Superpixels
 
@@ -109,7 +109,7 @@ def test_a_lamp_is_no_cut(segmenter: VideoSegmenter, rabbit: list[Shot]) -> None
     segmenter.start(*clip[0])
     for t, (image, truth) in enumerate(clip[1:], 1):
         labels = segmenter.step(image).labels
-        assert segmenter._sight._superpixels.warm == (t != 3)
+        assert segmenter._encoder._superpixels.warm == (t != 3)
         assert jaccard(labels > 0, truth > 0) > 0.85, t  # an ear drowns in the light
 
 
@@ -126,7 +126,7 @@ RED, DARK, GREEN = np.eye(3, dtype=np.float32)  # features of the object, of a p
 
 
 def judged(
-    presence: Presence, looks: dict[int, np.ndarray], taken: set[int], last: set[int]
+    presence: ObjectVisibility, looks: dict[int, np.ndarray], taken: set[int], last: set[int]
 ) -> tuple[set[int], np.ndarray, np.ndarray]:
     """Superpixels that are left to the object; where it was; the doubts.
 
@@ -153,9 +153,9 @@ def judged(
 
 
 @pytest.fixture
-def presence() -> Presence:
+def presence() -> ObjectVisibility:
     """Object 7, five superpixels in a row, two of them dark; it was seen once since."""
-    presence = Presence()
+    presence = ObjectVisibility()
     shares = np.zeros((3 * COLUMNS, 2), np.float32)
     shares[:, 0] = 1
     shares[[1, 2, 3, 4, 5]] = 0, 1
@@ -166,12 +166,12 @@ def presence() -> Presence:
     return presence
 
 
-def object_seen(presence: Presence) -> None:
+def object_seen(presence: ObjectVisibility) -> None:
     looks = {1: RED, 2: RED, 3: RED, 4: DARK, 5: DARK}
     assert judged(presence, looks, {1, 2, 3, 4, 5}, {1, 2, 3, 4, 5})[0] == {1, 2, 3, 4, 5}
 
 
-def test_a_part_far_away_is_not_of_it_and_one_beside_it_is(presence: Presence) -> None:
+def test_a_part_far_away_is_not_of_it_and_one_beside_it_is(presence: ObjectVisibility) -> None:
     whole = {1, 2, 3, 4, 5}
     looks = dict.fromkeys([*whole, 7, 18, 19], RED)
     found, _, doubt = judged(presence, looks, whole | {7, 18, 19}, whole)
@@ -180,7 +180,7 @@ def test_a_part_far_away_is_not_of_it_and_one_beside_it_is(presence: Presence) -
     assert doubt[[1, 30]] == pytest.approx(0)
 
 
-def test_what_was_not_there_must_look_like_the_mark(presence: Presence) -> None:
+def test_what_was_not_there_must_look_like_the_mark(presence: ObjectVisibility) -> None:
     there = {30: RED, 31: RED, 32: DARK}
     assert judged(presence, there, {30, 31, 32}, set())[0] == {30, 31, 32}
     found, left, doubt = judged(presence, {31: DARK}, {30, 31, 32}, {1, 2, 3, 4, 5})
@@ -189,11 +189,11 @@ def test_what_was_not_there_must_look_like_the_mark(presence: Presence) -> None:
     assert doubt[31] == pytest.approx(0.8)
 
 
-def test_a_lost_object_is_looked_for_where_the_memory_does_not_expect_it(presence: Presence) -> None:
+def test_a_lost_object_is_looked_for_where_the_memory_does_not_expect_it(presence: ObjectVisibility) -> None:
     assert judged(presence, {50: RED, 51: RED, 52: RED}, set(), set())[0] == {50, 51, 52}
 
 
-def test_the_whole_may_change_but_not_at_once(presence: Presence) -> None:
+def test_the_whole_may_change_but_not_at_once(presence: ObjectVisibility) -> None:
     whole = {1, 2, 3, 4, 5}
     for share in (0.8, 0.7, 0.6):
         turned = (share * RED + (1 - share) * GREEN) / np.hypot(share, 1 - share)
@@ -203,7 +203,7 @@ def test_the_whole_may_change_but_not_at_once(presence: Presence) -> None:
     assert judged(presence, dict.fromkeys(whole, RED), whole, set())[0] == whole
 
 
-def test_a_remnant_must_look_like_the_mark(presence: Presence) -> None:
+def test_a_remnant_must_look_like_the_mark(presence: ObjectVisibility) -> None:
     superpixels = tiles(COLUMNS)
     shares = np.zeros((3 * COLUMNS, 2), np.float32)
     shares[:30] = 0, 1  # half of the frame is marked
@@ -214,7 +214,7 @@ def test_a_remnant_must_look_like_the_mark(presence: Presence) -> None:
     assert judged(presence, {0: RED, 1: RED}, {0, 1}, {0, 1})[0] == {0, 1}
 
 
-def test_what_is_thinner_than_superpixels_is_left_to_the_pixels(presence: Presence) -> None:
+def test_what_is_thinner_than_superpixels_is_left_to_the_pixels(presence: ObjectVisibility) -> None:
     found, left, doubt = judged(presence, {}, set(), {1, 2})
     assert found == set()
     assert left.sum() == 2 * 16, "where it was is still told to the refiner"

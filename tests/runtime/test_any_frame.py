@@ -18,7 +18,7 @@ from shls.runtime.cli.main import app
 from shls.runtime.errors import ShapeMismatch
 from shls.runtime.features.pooling import pool
 from shls.runtime.io.masks import overlay
-from shls.runtime.memory.bank import Memory
+from shls.runtime.memory.bank import MemoryBank
 from shls.runtime.models.contract import MemorySettings, SuperpixelSettings
 from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
@@ -65,7 +65,7 @@ def follow(image: np.ndarray, superpixels: Superpixels, seed: int) -> np.ndarray
     height, width = image.shape[:2]
     features = pool(rng.normal(size=(DIM, -(-height // 4), -(-width // 4))).astype(np.float32), superpixels)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
-    memory = Memory(MEMORY, (height, width), DIM, 1)
+    memory = MemoryBank(MEMORY, (height, width), DIM, 1)
     marked = np.eye(2, dtype=np.float32)[(superpixels.centres.sum(1) <= (height + width) / 2).astype(int)]
     for _ in range(4):  # the first frame, a full ring, one that becomes centroids
         memory.write(features, superpixels.centres, marked)

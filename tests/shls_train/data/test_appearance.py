@@ -7,16 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from shls_train.data.appearance import Looks
+from shls_train.data.appearance import Appearance
 
 FRAMES = 6
 
 
-def looks(seed: int) -> tuple[Looks, np.ndarray, np.ndarray]:
+def looks(seed: int) -> tuple[Appearance, np.ndarray, np.ndarray]:
     still = np.full((40, 60, 3), 100, np.uint8)
     mask = np.zeros((40, 60), np.uint8)
     mask[10:30, 15:45] = 255
-    return Looks(still, mask, np.random.default_rng(seed), FRAMES), still, mask
+    return Appearance(still, mask, np.random.default_rng(seed), FRAMES), still, mask
 
 
 @pytest.fixture
@@ -64,5 +64,5 @@ def test_light_wanders_without_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_empty_mask_stays_empty() -> None:
-    thing = Looks(np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8), np.random.default_rng(0), FRAMES)
+    thing = Appearance(np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9), np.uint8), np.random.default_rng(0), FRAMES)
     assert not thing.mask(0).any()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 FOLDERS = "runtime", "shls_train"
 KERNEL_FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py") if "njit" in path.read_text())
 NEEDS_SCIPY = {"dot", "vdot", "linalg", "inner", "outer"}

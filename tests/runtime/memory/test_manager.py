@@ -7,8 +7,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from shls.runtime.memory.bank import Memory
-from shls.runtime.memory.manager import Memories
+from shls.runtime.memory.bank import MemoryBank
+from shls.runtime.memory.manager import MemoryManager
 from shls.runtime.types import Readout
 
 
@@ -33,14 +33,14 @@ class Says:
 FEATURES = np.zeros((2, 4), np.float32)
 
 
-def memories(*groups: tuple[Says, list[int]]) -> Memories:
-    found = Memories()
+def memories(*groups: tuple[Says, list[int]]) -> MemoryManager:
+    found = MemoryManager()
     for says, ids in groups:
-        found.add(cast(Memory, says), np.array(ids, np.uint8))
+        found.add(cast(MemoryBank, says), np.array(ids, np.uint8))
     return found
 
 
-def read(found: Memories) -> np.ndarray:
+def read(found: MemoryManager) -> np.ndarray:
     return found.read(FEATURES, FEATURES).probabilities
 
 

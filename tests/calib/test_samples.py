@@ -12,7 +12,7 @@ import pytest
 from shls.calib.samples import check_contrast, sample_frames
 from shls.runtime.errors import BadInput
 
-BUNNY = Path(__file__).parents[1] / "runtime" / "assets" / "bunny.mp4"
+BUNNY = Path(__file__).parents[2] / "runtime" / "assets" / "bunny.mp4"
 
 
 def grey(level: int, seed: int) -> np.ndarray:

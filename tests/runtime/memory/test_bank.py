@@ -7,7 +7,7 @@ import pytest
 
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.memory import bank as module
-from shls.runtime.memory.bank import Memory
+from shls.runtime.memory.bank import MemoryBank
 from shls.runtime.models.contract import MemorySettings
 
 SIZE = (96, 128)
@@ -36,7 +36,7 @@ def slow_read(
     features: np.ndarray,
     centres: np.ndarray,
     settings: MemorySettings,
-    memory: Memory,
+    memory: MemoryBank,
 ) -> np.ndarray:
     """First and recent frames, all pairs, in plain numpy; the centroids are taken as the memory has them."""
     reach = settings.radius * SIZE[0]
@@ -64,7 +64,7 @@ def slow_read(
 def test_votes_equal_the_slow_twin(written: int, objects: int) -> None:
     rng = np.random.default_rng(written)
     settings = MemorySettings(recent=4, clusters=3, neighbours=5)
-    memory = Memory(settings, SIZE, DIM, objects)
+    memory = MemoryBank(settings, SIZE, DIM, objects)
     frames = [(unit(rng, n), places(rng, n), shares(rng, n, objects)) for n in rng.integers(20, 60, written)]
     for frame in frames:
         memory.write(*frame)
@@ -78,7 +78,7 @@ def test_votes_equal_the_slow_twin(written: int, objects: int) -> None:
 def test_windows_follow_the_expected_place() -> None:
     """Two things look alike; only the place tells them apart, and the place has moved."""
     settings = MemorySettings(recent=2, clusters=1, neighbours=1, radius=0.1)
-    memory = Memory(settings, SIZE, DIM, 1)
+    memory = MemoryBank(settings, SIZE, DIM, 1)
     feature = unit(np.random.default_rng(0), 1)
     nothing, far = np.array([[1.0, 0.0]], np.float32), np.array([[120.0, 90.0]], np.float32)
     memory.write(-feature, far, nothing)
@@ -94,7 +94,7 @@ def test_windows_follow_the_expected_place() -> None:
 
 def test_size_does_not_depend_on_the_length() -> None:
     rng = np.random.default_rng(0)
-    memory = Memory(MemorySettings(recent=3), SIZE, DIM, 2)
+    memory = MemoryBank(MemorySettings(recent=3), SIZE, DIM, 2)
     sizes = []
     for _ in range(40):
         memory.write(unit(rng, 50), places(rng, 50), shares(rng, 50, 2))
@@ -104,7 +104,7 @@ def test_size_does_not_depend_on_the_length() -> None:
 
 def test_the_first_frame_is_never_forgotten() -> None:
     rng = np.random.default_rng(1)
-    memory = Memory(MemorySettings(recent=2, clusters=2, neighbours=1), SIZE, DIM, 1)
+    memory = MemoryBank(MemorySettings(recent=2, clusters=2, neighbours=1), SIZE, DIM, 1)
     marked = unit(rng, 1)
     centre = np.array([[64, 48]], np.float32)
     memory.write(marked, centre, np.array([[0, 1]], np.float32))
@@ -116,7 +116,7 @@ def test_the_first_frame_is_never_forgotten() -> None:
 def test_what_leaves_the_ring_lives_on_in_the_centroids() -> None:
     """A look that the first frame did not have is known after it left the ring, anywhere in the frame."""
     rng = np.random.default_rng(2)
-    memory = Memory(MemorySettings(recent=1, clusters=2, neighbours=1, radius=0.05), SIZE, DIM, 1)
+    memory = MemoryBank(MemorySettings(recent=1, clusters=2, neighbours=1, radius=0.05), SIZE, DIM, 1)
     old, new, back = unit(rng, 3)[:, None]
     left, right = np.array([[5, 5]], np.float32), np.array([[120, 90]], np.float32)
     memory.write(old, left, np.array([[0, 1]], np.float32))
@@ -132,7 +132,7 @@ def test_centroids_have_unit_length_and_clusters_are_found() -> None:
     axes = np.eye(DIM, dtype=np.float32)[:2]
     features = axes[np.arange(40) % 2] + rng.normal(0, 0.02, (40, DIM)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    memory = Memory(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1)
+    memory = MemoryBank(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1)
     memory.write(features, places(rng, 40), np.tile(np.array([[0, 1]], np.float32), (40, 1)))
     centroids = memory._centroids.features[1]
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
@@ -141,7 +141,7 @@ def test_centroids_have_unit_length_and_clusters_are_found() -> None:
 
 
 def test_shapes_that_do_not_belong_together() -> None:
-    memory = Memory(MemorySettings(), SIZE, DIM, 2)
+    memory = MemoryBank(MemorySettings(), SIZE, DIM, 2)
     rng = np.random.default_rng(0)
     with pytest.raises(ShapeMismatch, match="expected"):
         memory.write(unit(rng, 4), places(rng, 4), shares(rng, 4, 1))
@@ -150,13 +150,13 @@ def test_shapes_that_do_not_belong_together() -> None:
 @pytest.mark.parametrize("neighbours", [0, 17])
 def test_neighbours_out_of_range(neighbours: int) -> None:
     with pytest.raises(BadInput, match="choose from 1 to 16"):
-        Memory(MemorySettings(neighbours=neighbours), SIZE, DIM, 1)
+        MemoryBank(MemorySettings(neighbours=neighbours), SIZE, DIM, 1)
 
 
 def test_a_correction_replaces_the_recent_frames_and_keeps_the_first() -> None:
     rng = np.random.default_rng(5)
     settings = MemorySettings(recent=3, clusters=2)
-    memory, features, centres = Memory(settings, SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
+    memory, features, centres = MemoryBank(settings, SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
     truth = shares(rng, 40, 1).round()
     memory.write(features, centres, truth)
     for _ in range(5):
@@ -175,7 +175,7 @@ def test_a_correction_replaces_the_recent_frames_and_keeps_the_first() -> None:
 
 def test_a_correction_where_one_recent_frame_is_kept() -> None:
     rng = np.random.default_rng(7)
-    memory, features, centres = Memory(MemorySettings(recent=1), SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
+    memory, features, centres = MemoryBank(MemorySettings(recent=1), SIZE, DIM, 1), unit(rng, 40), places(rng, 40)
     truth = shares(rng, 40, 1).round()
     for _ in range(2):
         memory.write(unit(rng, 40), centres, truth)
@@ -189,7 +189,7 @@ def test_a_correction_where_one_recent_frame_is_kept() -> None:
 def test_a_correction_of_the_first_frame_is_the_first() -> None:
     rng = np.random.default_rng(6)
     features, centres, truth = unit(rng, 40), places(rng, 40), shares(rng, 40, 1).round()
-    once, twice = (Memory(MemorySettings(), SIZE, DIM, 1) for _ in range(2))
+    once, twice = (MemoryBank(MemorySettings(), SIZE, DIM, 1) for _ in range(2))
     twice.write(features, centres, 1 - truth)
     twice.correct(features, centres, truth)
     once.write(features, centres, truth)
@@ -202,7 +202,7 @@ def test_a_correction_of_the_first_frame_is_the_first() -> None:
 def test_layout_and_ownership_of_the_arrays_do_not_matter(count: int) -> None:
     rng = np.random.default_rng(5)
     frame = unit(rng, count), places(rng, count), shares(rng, count, 1)
-    plain, other = (Memory(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1) for _ in range(2))
+    plain, other = (MemoryBank(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1) for _ in range(2))
     frozen = [np.asfortranarray(array) for array in frame]
     for array in frozen:
         array.flags.writeable = False

@@ -10,7 +10,7 @@ import pytest
 from shls.runtime.errors import ContractMismatch
 from shls.runtime.models.contract import Contract, RefinerContract, SuperpixelSettings
 from shls.runtime.refinement.crops import CHANNELS, Scene, cut_map, cut_out
-from shls.runtime.refinement.reference_frames import History, channels
+from shls.runtime.refinement.reference_frames import ReferenceFrames, channels
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.superpixels.slic import SuperpixelTracker
 from shls.runtime.types import Crops
@@ -50,13 +50,13 @@ FIRST = labels_of(_7=(20, 10, 80, 70), _9=(100, 20, 150, 60))
 
 
 @pytest.fixture
-def history() -> History:
-    history = History(CONTRACT)
+def history() -> ReferenceFrames:
+    history = ReferenceFrames(CONTRACT)
     history.mark(scene_of(FIRST, seed=1).features, FIRST, IDS[1:], GRID)
     return history
 
 
-def test_a_crop_ends_with_the_marked_mask_and_has_three_maps(history: History) -> None:
+def test_a_crop_ends_with_the_marked_mask_and_has_three_maps(history: ReferenceFrames) -> None:
     marked, last, now = (scene_of(FIRST, seed) for seed in (1, 2, 3))
     history.pass_on(last.features)
     crops = history.cut_out(now, IDS)
@@ -79,12 +79,12 @@ def test_a_crop_ends_with_the_marked_mask_and_has_three_maps(history: History) -
         assert differs.mean() < 0.08, "but for its outline, between cells"
 
 
-def test_the_first_frame_is_the_last_one_of_the_second(history: History) -> None:
+def test_the_first_frame_is_the_last_one_of_the_second(history: ReferenceFrames) -> None:
     crops = history.cut_out(scene_of(FIRST, seed=3), IDS)
     np.testing.assert_allclose(crops.features[:, DIM : 2 * DIM], crops.features[:, 2 * DIM :], atol=1e-6)
 
 
-def test_a_box_is_as_large_as_the_first_one_at_least(history: History) -> None:
+def test_a_box_is_as_large_as_the_first_one_at_least(history: ReferenceFrames) -> None:
     first = history.cut_out(scene_of(FIRST), IDS).boxes
     smaller = history.cut_out(scene_of(labels_of(_7=(40, 30, 56, 46), _9=(100, 20, 150, 60))), IDS).boxes
     for axis in (0, 1):
@@ -95,7 +95,7 @@ def test_a_box_is_as_large_as_the_first_one_at_least(history: History) -> None:
     assert larger[0, 3] - larger[0, 1] > first[0, 3] - first[0, 1]
 
 
-def test_what_was_marked_later_comes_from_its_own_frame(history: History) -> None:
+def test_what_was_marked_later_comes_from_its_own_frame(history: ReferenceFrames) -> None:
     later = scene_of(FIRST, seed=5)
     ids = np.array([0, 7, 9, 12], np.uint8)
     labels = labels_of(_12=(60, 50, 90, 90))
@@ -115,7 +115,7 @@ def test_what_was_marked_later_comes_from_its_own_frame(history: History) -> Non
 
 
 def test_a_mark_thinner_than_a_cell_is_kept() -> None:
-    history = History(CONTRACT)
+    history = ReferenceFrames(CONTRACT)
     labels = labels_of(_7=(33, 21, 34, 22))
     history.mark(scene_of(labels).features, labels, IDS[1:2], GRID)
     crops = history.cut_out(scene_of(FIRST)._replace(last=np.zeros(GRID, np.uint8)), np.array([0, 7, 7], np.uint8))

@@ -25,7 +25,7 @@ COLOURS = np.array([[40, 90, 40], [220, 60, 60], [60, 60, 220], [230, 230, 80]],
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> object:
     """Import the fake segmenters under a name that spawned processes find, too."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     import fake_segmenters
 
     return fake_segmenters
