@@ -3,9 +3,64 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
 
 from ..types import Frame, Mask
+
+UNSPECIFIED = 2
+"""Code point of ITU-T H.273 for a matrix, primaries or transfer that the video does not state."""
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """Properties of a source that a sink needs to write a video that matches the source.
+
+    The colour fields describe the RGB frames as the source gives them. They are resolved: a video without tags gets
+    BT.709 or BT.601 by its size, and tone-mapped video has the tags of BT.709. Images have unspecified colours.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Height and width of the frames, pixels, upright.
+    fps : float
+        Average frames per second.
+    time_base : Fraction or None
+        Unit of the video's time stamps, seconds; None if the source has no clock of its own (images).
+        `round(frame.time / time_base)` is the exact time stamp relative to the first frame.
+    sample_aspect : Fraction
+        Width of a pixel divided by its height, upright.
+    color_space, color_primaries, color_trc : int
+        Matrix, primaries and transfer as in ITU-T H.273, which FFmpeg's numbers follow; 2 is unspecified.
+        The matrix is never 0 (RGB).
+    color_range : int
+        FFmpeg's number: 0 unspecified, 1 limited (16-235), 2 full (0-255).
+    address : str or None
+        File or URL as `av.open` takes it, `file:` in front of a path; None for images, cameras and live streams.
+        A sink reads sound from it.
+    stream : int or None
+        Index in the container of the video stream that is read.
+    begin : float
+        Container time of `Frame.time` 0, seconds. Sound at container time t belongs to `Frame.time` t - begin.
+
+    Examples
+    --------
+    >>> StreamInfo((480, 854), 30.0).sample_aspect
+    Fraction(1, 1)
+    """
+
+    size: tuple[int, int]
+    fps: float
+    time_base: Fraction | None = None
+    sample_aspect: Fraction = Fraction(1)
+    color_space: int = UNSPECIFIED
+    color_primaries: int = UNSPECIFIED
+    color_trc: int = UNSPECIFIED
+    color_range: int = 0
+    address: str | None = None
+    stream: int | None = None
+    begin: float = 0.0
 
 
 class Source(ABC):
@@ -29,6 +84,11 @@ class Source(ABC):
     size: tuple[int, int]
     fps: float
     count: int | None
+
+    @property
+    def info(self) -> StreamInfo:
+        """Properties that a sink needs to write a matching video."""
+        return StreamInfo(self.size, self.fps)
 
     @abstractmethod
     def __next__(self) -> Frame:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import closing
+from fractions import Fraction
 from threading import Condition, Event, Thread
 
 import cv2
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Frame
-from .base import Source
+from .base import Source, StreamInfo
 from .capture import Feed, FeedError, open_camera, open_stream
 from .uris import STREAMS, parse_camera, parse_stream, redact, scheme_of
 
@@ -31,6 +32,9 @@ PAUSES = (0.2, 5.0)
 """Seconds between two attempts, the first and the longest; each is twice the one before."""
 POLL = 0.1
 """Seconds between two looks at whether to stop: a signal handler cannot wake a thread that waits."""
+
+LIVE_TIME_BASE = Fraction(1, 90000)
+"""Unit, seconds, that represents a live frame's arrival time well enough; RTP counts in it as well."""
 
 
 class LiveSource(Source):
@@ -83,6 +87,10 @@ class LiveSource(Source):
         if self._failure is not None and not self._stopped.is_set():
             raise self._failure
         raise StopIteration
+
+    @property
+    def info(self) -> StreamInfo:
+        return StreamInfo(self.size, self.fps, LIVE_TIME_BASE)
 
     def age(self, frame: Frame) -> float:
         return time.perf_counter() - self._origin - frame.time

@@ -6,10 +6,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 from ..types import Frame
-from .base import Source
+from .base import Source, StreamInfo
 
 
 class Playback(Source):
@@ -49,6 +50,10 @@ class Playback(Source):
     @property
     def breaks(self) -> int:  # type: ignore[override]
         return self._inner.breaks
+
+    @property
+    def info(self) -> StreamInfo:
+        return replace(self._inner.info, fps=self.fps)
 
     def age(self, frame: Frame) -> float:
         return self._inner.age(frame)

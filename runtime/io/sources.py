@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Frame
-from .base import Source
+from .base import Source, StreamInfo
 from .image_files import IMAGE_SUFFIXES, read_image, source_files
 from .uris import is_live, redact
 
@@ -99,13 +99,26 @@ class VideoSource(RecordedSource):
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or IMAGE_FPS)
         total = self._stream.frames or round((self._container.duration or 0) / av.time_base * self.fps)
         self.count = max(1, total - start) if total else None
+        self._begin = 0.0
         super().__init__(start)
+
+    @property
+    def info(self) -> StreamInfo:
+        return StreamInfo(
+            self.size,
+            self.fps,
+            self._stream.time_base,
+            address=f"file:{self._path}",
+            stream=self._stream.index,
+            begin=self._begin,
+        )
 
     def _read(self, start: int) -> Iterator[Frame]:
         index, origin = -1, None
         for index, picture in enumerate(self._pictures()):
             seconds = index / self.fps if picture.time is None else picture.time
-            origin = seconds if origin is None else origin
+            if origin is None:
+                origin = self._begin = seconds
             if index >= start:
                 yield Frame(_upright(picture), index, seconds - origin, f"{index:05d}")
         if index < start:
