@@ -1,1 +1,1 @@
-"""Helpers without knowledge of the method: files, time, SIMD, numba's cache and threads."""
+"""Helpers without knowledge of the method: files, caches, durations, SIMD and numba's threads."""

@@ -1,57 +1,77 @@
 """The folder in which numba keeps compiled kernels between runs.
 
 numba recompiles a function when its own file changes, but not when a function that it calls changes in another file.
-The folder's name is therefore a digest of all kernel sources, of numba's version and of the processor: an edited
-kernel, another numba or another machine starts with an empty folder.
+The folder's name is therefore a digest of all kernel sources, of numba's version and of the processor. An edited
+kernel, another version of numba or another machine starts with an empty folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import shutil
-import stat
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .folders import private_temporary_folder, user_cache
+
 VARIABLE = "NUMBA_CACHE_DIR"
 PREFIX = "shls-kernels-"
 KEPT = 4
-"""Folders of earlier versions that stay, so that two installs side by side do not compile in turn."""
+"""Number of earlier folders that stay, so that two installations side by side do not compile in turn."""
+
+log = logging.getLogger("shls")
 
 
 def use_cache(package: Path) -> Path:
-    """Point numba to this version's folder of compiled kernels and return it.
+    """Point numba to this version's folder of compiled kernels and return the folder.
 
-    The folder lies below ``NUMBA_CACHE_DIR`` where that is set, else below the user's cache folder, else among the
-    temporary files: a container may have a read-only install and no home.
+    The folder lies below ``NUMBA_CACHE_DIR`` where that is set, else below the user's cache folder. Where neither can
+    be written, as in a container without a home, the temporary folder is used and a warning is logged.
 
     Parameters
     ----------
     package : folder whose ``*.py`` files hold the kernels, searched recursively
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import shls.runtime
+    >>> folder = use_cache(Path(shls.runtime.__file__).parent)
+    >>> folder == cache_folder()
+    True
     """
-    name = PREFIX + kernel_digest(package)
-    chosen = os.environ.get(VARIABLE)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "shls"
-    if chosen:
-        parent = Path(chosen).parent if Path(chosen).name.startswith(PREFIX) else Path(chosen)
-    else:
-        parent = home if _writable(home) else _private_folder()
-    folder = parent / name
+    parent = _parent()
+    folder = parent / (PREFIX + kernel_digest(package))
     _drop_old(parent, folder)
     os.environ[VARIABLE] = str(folder)
-    if "numba" in sys.modules:  # it read the variable when it was imported
+    if "numba" in sys.modules:  # numba read the variable when it was imported
         numba: Any = sys.modules["numba"]
         numba.config.CACHE_DIR = str(folder)
     return folder
 
 
 def kernel_digest(package: Path) -> str:
-    """Return 16 hexadecimal digits that change with any kernel source, numba's version or the processor."""
+    """Return 16 hexadecimal digits that change with any kernel source, numba's version or the processor.
+
+    Parameters
+    ----------
+    package : folder whose ``*.py`` files hold the kernels, searched recursively
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     before = kernel_digest(Path(folder))
+    ...     _ = Path(folder, "kernel.py").write_text("import numba")
+    ...     len(before), before == kernel_digest(Path(folder))
+    (16, False)
+    """
     digest = hashlib.sha256(f"{version('numba')} {_processor()}".encode())
     for file in sorted(package.rglob("*.py")):
         source = file.read_bytes()
@@ -61,11 +81,36 @@ def kernel_digest(package: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder that `use_cache` chose."""
+    """Return the folder that `use_cache` chose.
+
+    Examples
+    --------
+    >>> import shls.runtime
+    >>> cache_folder().name.startswith("shls-kernels-")
+    True
+    """
     return Path(os.environ[VARIABLE])
 
 
+def _parent() -> Path:
+    """Choose the folder that holds the folders of all versions."""
+    if chosen := os.environ.get(VARIABLE):
+        # A parent process of ours has set the variable to its own folder.
+        return Path(chosen).parent if Path(chosen).name.startswith(PREFIX) else Path(chosen)
+    if home := user_cache():
+        return home
+    temporary = private_temporary_folder()
+    log.warning(
+        "kernel cache: the user's cache folder is not writable, so compiled kernels are kept in %s. "
+        "Set %s to a folder that lasts, or each restart compiles for a minute.",
+        temporary,
+        VARIABLE,
+    )
+    return temporary
+
+
 def _processor() -> str:
+    """Describe the processor by its model and its instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -76,7 +121,7 @@ def _processor() -> str:
 
 
 def _drop_old(parent: Path, folder: Path) -> None:
-    """Remove the oldest folders of other versions; what cannot be removed stays."""
+    """Remove the oldest folders of other versions; a folder that cannot be removed stays."""
     if folder.exists():
         return
     try:
@@ -85,26 +130,3 @@ def _drop_old(parent: Path, folder: Path) -> None:
         return
     for old in others[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _private_folder() -> Path:
-    """Return one folder for all runs of this user, or a new one if another user could write to it.
-
-    Files in this folder are executed, so it must belong to the user alone.
-    """
-    user = os.getuid()
-    folder = Path(tempfile.gettempdir()) / f"shls-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return folder
-    return Path(tempfile.mkdtemp(prefix="shls-"))

@@ -126,7 +126,7 @@ def killed_export(checkpoint: Path, out: Path) -> None:
 
 def test_no_place_to_write(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"model\.onnx: cannot be written .*choose another place"):
+    with pytest.raises(BadInput, match=r"model\.onnx: cannot be written .*Choose another place"):
         export_onnx(checkpoint, tmp_path / "file" / "model.onnx", 32, 32, FRAMES)
 
 

@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import shls.runtime
 from shls.runtime._support import numba_cache as cache
+from shls.runtime._support.folders import private_temporary_folder
 
 RUNTIME = Path(shls.runtime.__file__).parent
 SCRIPT = """
@@ -35,6 +37,10 @@ print(ask())
 
 
 def run(script: str, folder: Path, **variables: str) -> str:
+    return process(script, folder, **variables).stdout.strip()
+
+
+def process(script: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -45,7 +51,7 @@ def run(script: str, folder: Path, **variables: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return done
 
 
 def test_kernels_are_kept_in_the_home_and_used_again(tmp_path: Path) -> None:
@@ -59,7 +65,9 @@ def test_kernels_are_kept_in_the_home_and_used_again(tmp_path: Path) -> None:
 
 def test_a_read_only_home_leads_to_the_temporary_files(tmp_path: Path) -> None:
     for compiled in (1, 0):
-        count, _, folder = run(SCRIPT, tmp_path, HOME="/dev/null").split(" ")
+        done = process(SCRIPT, tmp_path, HOME="/dev/null")
+        assert done.stderr.startswith("kernel cache: the user's cache folder is not writable")
+        count, _, folder = done.stdout.strip().split(" ")
         assert int(count) == compiled
         assert Path(folder).parent == tmp_path / f"shls-{os.getuid()}"
     assert Path(folder).parent.stat().st_mode & 0o777 == 0o700
@@ -72,11 +80,11 @@ def test_a_chosen_folder_is_used_and_inherited(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
-    first = cache._private_folder()
-    assert cache._private_folder() == first
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    first = private_temporary_folder()
+    assert private_temporary_folder() == first
     first.chmod(0o777)
-    assert cache._private_folder() != first
+    assert private_temporary_folder() != first
 
 
 def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path: Path) -> None:
