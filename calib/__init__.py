@@ -1,1 +1,1 @@
-"""Calibration: from an ONNX file and frames to an INT8 ONNX file."""
+"""Calibration: turn an fp32 ONNX file and ordinary frames into an INT8 ONNX file, without a GPU."""

@@ -1,4 +1,4 @@
-"""What a refiner is calibrated on: objects as the runtime cuts them out while it follows clips with that refiner."""
+"""Calibration inputs of a refiner: crops of objects, recorded while the runtime follows clips with that refiner."""
 
 from __future__ import annotations
 
@@ -16,19 +16,45 @@ from shls.runtime.types import Crops
 
 
 class Marked(NamedTuple):
-    """A clip to follow: frames, each (H, W, 3) uint8 RGB, and the first one's objects, (H, W) uint8."""
+    """A clip together with the objects of its first frame.
+
+    Attributes
+    ----------
+    frames
+        Frames of one size, each (H, W, 3) uint8 RGB.
+    mask
+        (H, W) uint8 object ids of the first frame, 0 for the background.
+
+    Examples
+    --------
+    >>> clip = Marked([np.zeros((4, 6, 3), np.uint8)], np.ones((4, 6), np.uint8))
+    >>> len(clip.frames)
+    1
+    """
 
     frames: Sequence[np.ndarray]
     mask: np.ndarray
 
 
 class CropSamples(NamedTuple):
-    """See `shls.calib.samples.Inputs`.
+    """Crops of objects, the calibration inputs of a refiner; implements `shls.calib.samples.Inputs`.
 
-    images : (V, C, S, S) float32
-    features : (V, D, S / stride, S / stride) float32, 3 D with the past
-    candidates : how many they were chosen from
-    digest : SHA-256 of both, in hexadecimal
+    Attributes
+    ----------
+    images
+        (V, C, S, S) float32 crops of V objects.
+    features
+        (V, D, S / stride, S / stride) float32 features of the same crops; 3 D channels for a refiner with past frames.
+    candidates
+        Number of crops that the samples were chosen from.
+    digest
+        SHA-256 of images and features, in hexadecimal.
+
+    Examples
+    --------
+    >>> samples = CropSamples(np.zeros((2, 11, 8, 8), np.float32), np.zeros((2, 64, 2, 2), np.float32), 5, "")
+    >>> samples.runs
+    2
     """
 
     images: np.ndarray
@@ -38,33 +64,44 @@ class CropSamples(NamedTuple):
 
     @property
     def runs(self) -> int:
+        """Number of network runs, one per crop."""
         return len(self.images)
 
     def check(self) -> None:
-        """Nothing to refuse: the frames are looked at before they are followed."""
+        """Accept all crops: their frames are checked before the clips are followed."""
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
-        """One object after the other."""
+        """Yield the input tensors of one crop after the other; raises BadInput for an embedding."""
         if not isinstance(contract, RefinerContract):
-            raise BadInput(f"{contract.network}: describes whole frames, these are crops for a refiner")
+            raise BadInput(
+                f"{contract.network}: wrong calibration inputs (got crops of objects, expected whole frames). "
+                "Give frames"
+            )
         for at in range(self.runs):
             one = slice(at, at + 1)
             yield {contract.crops: self.images[one], contract.features: self.features[one]}
 
 
 def record_crops(clips: Iterable[Marked], embedding: Session, refiner: Refiner, count: int) -> CropSamples:
-    """Follow clips, and keep what the refiner got.
+    """Follow the objects of some clips and keep crops that the refiner received.
 
     Parameters
     ----------
-    clips : may be of different sizes
-    embedding, refiner : that belong together
-    count : objects wanted, evenly spread over all; all there are, if there are fewer
+    clips
+        Clips with first masks; their sizes may differ.
+    embedding, refiner
+        Two networks that were trained together.
+    count
+        Number of crops to keep, spread evenly over all crops. All crops are kept if there are fewer.
 
     Raises
     ------
     BadInput
-        If no object was seen after the first frames.
+        If no object is visible after the first frame of any clip.
+
+    Examples
+    --------
+    >>> crops = record_crops([clip], open_session(embedding), open_refiner(refiner), 32)  # doctest: +SKIP
     """
     recorder = Recorder(refiner)
     for clip in clips:
@@ -73,7 +110,10 @@ def record_crops(clips: Iterable[Marked], embedding: Session, refiner: Refiner, 
         for frame in clip.frames[1:]:
             segmenter.step(frame)
     if not recorder.seen:
-        raise BadInput("no object was seen after the first frame of any clip; give longer clips, or another mask")
+        raise BadInput(
+            "calibration clips: no object is visible after the first frame of any clip. "
+            "Give longer clips, or another mask"
+        )
     images, features = (np.concatenate(parts) for parts in zip(*recorder.seen, strict=True))
     chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
     digest = hashlib.sha256(images[chosen].tobytes() + features[chosen].tobytes()).hexdigest()
@@ -81,11 +121,21 @@ def record_crops(clips: Iterable[Marked], embedding: Session, refiner: Refiner, 
 
 
 class Recorder:
-    """A refiner that keeps what it is asked; see `shls.runtime.refinement.refiner.Refiner`.
+    """A refiner that records its inputs; implements `shls.runtime.backends.base.Refiner`.
 
     Attributes
     ----------
-    seen : images and features of each frame's objects
+    seen
+        Images and features of the objects, one pair per frame.
+
+    Parameters
+    ----------
+    refiner
+        The refiner that computes the logits.
+
+    Examples
+    --------
+    >>> recorder = Recorder(open_refiner(Path("refiner.onnx")))  # doctest: +SKIP
     """
 
     def __init__(self, refiner: Refiner) -> None:
@@ -94,6 +144,6 @@ class Recorder:
         self._refiner = refiner
 
     def run(self, crops: Crops) -> np.ndarray:
-        """(V, S, S) float32 logits, of the refiner."""
+        """Record the crops and return the refiner's logits, (V, S, S) float32."""
         self.seen.append((crops.images.copy(), crops.features.copy()))
         return self._refiner.run(crops)

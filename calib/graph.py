@@ -1,4 +1,4 @@
-"""What calibration needs to know of an ONNX graph."""
+"""ONNX graphs as calibration reads and writes them: neighbours of each tensor, loading, saving."""
 
 from __future__ import annotations
 
@@ -15,14 +15,34 @@ from shls.runtime.models.onnx_reader import read_any_contract
 
 
 class Graph:
-    """Who makes and who takes each tensor of a model.
+    """Producer and consumers of each tensor of a model.
 
     Attributes
     ----------
-    model : the ONNX model
-    inputs : names of its inputs
-    maker : tensor -> the node that makes it
-    takers : tensor -> the nodes that take it
+    model
+        The ONNX model.
+    nodes
+        The model's nodes, in the order of the file.
+    inputs
+        Names of the model's inputs.
+    maker
+        Name of a tensor -> the node that produces it.
+    takers
+        Name of a tensor -> the nodes that consume it.
+
+    Parameters
+    ----------
+    model
+        An ONNX model; it is not copied.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> graph = Graph(onnx.load(ASSETS / EXACT))
+    >>> graph.inputs
+    ['image']
+    >>> [node.op_type for node in graph.takers["image"]]
+    ['Conv']
     """
 
     def __init__(self, model: ModelProto) -> None:
@@ -36,49 +56,91 @@ class Graph:
                 self.takers.setdefault(name, []).append(node)
 
     def made_by(self, tensor: str, kind: str) -> bool:
-        """Tell whether a node of this kind makes a tensor."""
+        """Return True if a node of this kind produces the tensor."""
         return tensor in self.maker and self.maker[tensor].op_type == kind
 
     def activation(self, tensor: str) -> str:
-        """The tensor after the ReLU, where a ReLU alone takes it; else the tensor itself."""
+        """Return the output of the ReLU if a ReLU is the only consumer of the tensor, otherwise the tensor itself."""
         takers = self.takers.get(tensor, [])
         return takers[0].output[0] if [node.op_type for node in takers] == ["Relu"] else tensor
 
     def before_resize(self, tensor: str) -> str:
-        """The tensor that a Resize made this one of, of the same range; else the tensor itself."""
+        """Return the input of the Resize if a Resize produces the tensor, otherwise the tensor itself.
+
+        Both have the same range.
+        """
         return self.maker[tensor].input[0] if self.made_by(tensor, "Resize") else tensor
 
     def of_kind(self, *kinds: str) -> list[NodeProto]:
+        """Return the nodes of some operator types, such as Conv."""
         return [node for node in self.nodes if node.op_type in kinds]
 
     def ranged(self) -> list[str]:
-        """The tensors whose ranges may be asked for: the inputs, what convolutions take, and what they and additions
-        end in."""
+        """Return the names of all tensors whose ranges quantisation may need; a name may repeat.
+
+        Such tensors are the graph's inputs, and the inputs and outputs of convolutions and additions.
+        """
         taken = [self.before_resize(node.input[0]) for node in self.of_kind("Conv")]
         made = [self.activation(node.output[0]) for node in self.of_kind("Conv", "Add")]
         return [*self.inputs, *made, *taken]
 
 
 def load_float_model(path: Path) -> tuple[ModelProto, AnyContract]:
-    """Read an fp32 model that `shls export` wrote.
+    """Read an fp32 model that `shls export` wrote, and its contract.
 
     Raises
     ------
     BadInput
-        If there is no such file, it is no ONNX, or its precision is not fp32.
+        If the file does not exist, is not ONNX, or has a precision other than fp32.
     ContractMismatch
-        If it carries no contract of this version.
+        If the file carries no contract that this version reads.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> model, contract = load_float_model(ASSETS / EXACT)
+    >>> contract.network, contract.precision
+    ('shls-edge', 'fp32')
     """
     contract = read_any_contract(path)
     if contract.precision != "fp32":
-        raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")
+        raise BadInput(
+            f"{path}: wrong precision (got {contract.precision}, expected fp32). "
+            "Give the fp32 model that this file was made from"
+        )
     return onnx.load(path), contract
 
 
 def save_model(
     model: ModelProto, contract: AnyContract, precision: str, tools: dict[str, str], out: Path
 ) -> AnyContract:
-    """Check a model and write it whole, with the contract of its new precision; returns that contract."""
+    """Check a model and write it, with the contract of its new precision.
+
+    Parameters
+    ----------
+    model
+        The model to write; its metadata is replaced.
+    contract
+        Contract of the fp32 model.
+    precision
+        New precision, such as int8-cpu.
+    tools
+        Name -> version of the software that made the model; added to the contract.
+    out
+        File to write; it appears whole or not at all.
+
+    Returns
+    -------
+    The contract as written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(*load_float_model(ASSETS / EXACT), "fp32", {"mine": "1"}, Path(folder, "a.onnx")).tools["mine"]
+    '1'
+    """
     contract = replace(contract, precision=precision, tools=contract.tools | tools)
     onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
     onnx.checker.check_model(model, full_check=True)

@@ -1,4 +1,4 @@
-"""The fewest convolutions that have to stay float for masks to stay as good."""
+"""Search for the smallest set of convolutions that must stay float to keep the score of the fp32 model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ from .sensitivity import Loss
 
 
 class Trial(NamedTuple):
-    """What a quantised model scores in which some convolutions stay float."""
+    """Score of a quantised model in which some convolutions stay float.
+
+    Attributes
+    ----------
+    kept
+        Names of the convolutions that stay float.
+    score
+        Score of the model, for example J&F from 0 to 1.
+
+    Examples
+    --------
+    >>> Trial(["node_conv2d"], 0.8).score
+    0.8
+    """
 
     kept: list[str]
     score: float
@@ -29,26 +42,37 @@ def keep_float(
     least: float,
     score: Callable[[Path], float],
 ) -> Iterator[Trial]:
-    """Leave one more convolution float at a time, the most sensitive first, until the score is good enough.
+    """Keep one more convolution float at a time, the most sensitive first, until the score is high enough.
 
-    That is the smallest such set as far as each convolution acts by itself.
+    The result is the smallest such set if the losses of convolutions add up independently.
 
     Parameters
     ----------
-    path : an fp32 model that `shls export` wrote
-    ranges, target : see `shls.calib.quantize.quantize`
-    losses : the worst first, see `shls.calib.sensitivity.sensitivity`
-    least : score that is good enough
-    score : of a model file, J&F for one
+    path
+        An fp32 model that `shls export` wrote.
+    ranges, target
+        See `shls.calib.quantize.quantize`.
+    losses
+        Losses sorted from the largest, as `shls.calib.sensitivity.sensitivity` returns them.
+    least
+        Lowest score that is high enough.
+    score
+        Function from a model file to its score, for example J&F.
 
     Yields
     ------
-    Each trial when it is scored; the last one is good enough.
+    Trial
+        Each trial as soon as it is scored. The score of the last trial is high enough.
 
     Raises
     ------
     BadInput
-        If even with half of them float the score is too low: INT8 is not worth it then.
+        If the score is too low even with half of the convolutions float.
+
+    Examples
+    --------
+    >>> for trial in keep_float(model, ranges, "cpu", losses, 0.80, score):  # doctest: +SKIP
+    ...     print(len(trial.kept), trial.score)
     """
     names = [loss.node for loss in losses]
     with tempfile.TemporaryDirectory() as folder:
@@ -60,6 +84,7 @@ def keep_float(
             if trial.score >= least:
                 return
     raise BadInput(
-        f"with {len(trial.kept)} of {len(names)} convolutions float the score is {trial.score:.6f}, below "
-        f"{least:.6f}; calibrate on other frames or by another method, or use fp16"
+        f"{path}: score too low with {len(trial.kept)} of {len(names)} convolutions float "
+        f"(got {trial.score:.6f}, expected at least {least:.6f}). "
+        "Calibrate on other frames or by another method, or use fp16"
     )

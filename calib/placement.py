@@ -1,13 +1,7 @@
-"""What TensorRT asks of a quantised graph, as a list of faults.
+"""Check where a quantised graph departs from the Q/DQ placement that TensorRT recommends.
 
-After the vendor's "Working with quantized types", Q/DQ placement recommendations; a violation is no error
-to the parser, it only loses fusions or whole INT8 kernels without a word.
-
-Compared once with what nvidia-modelopt 0.47 does to `shls-edge` (`modelopt.onnx.quantization.quantize`, int8, max, its
-own high precision set to fp32): it quantises the same 20 convolutions, no bias, no pair before a ReLU, and of the five
-residual additions the same branch. It differs in two points: it puts the pair of an upsampled branch before the Resize
-(once behind it, too), ours lies behind it, which for nearest neighbours gives the same numbers; and it keeps weights in
-float with a QuantizeLinear of their own, 4.1 MB against 1.1, in opset 19.
+Source: NVIDIA's guide "Working with quantized types", section on the placement of Q/DQ nodes. TensorRT's parser accepts
+a graph that departs from it, but the engine silently loses fusions or whole INT8 kernels.
 """
 
 from __future__ import annotations
@@ -18,7 +12,26 @@ from .graph import Graph
 
 
 def tensorrt_faults(model: ModelProto) -> list[str]:
-    """List where a graph's Q/DQ nodes are not where TensorRT fuses them; empty if all is well."""
+    """List the places where TensorRT cannot fuse a graph's Q/DQ nodes.
+
+    Parameters
+    ----------
+    model
+        A model with Q/DQ nodes, as `shls.calib.quantize.quantized_model` makes them for TensorRT.
+
+    Returns
+    -------
+    One sentence per fault, with the node's name first; empty if the placement is right.
+
+    Examples
+    --------
+    >>> import onnx
+    >>> from shls.runtime.backends.pretrained import ASSETS
+    >>> tensorrt_faults(onnx.load(ASSETS / "shls-edge.int8-tensorrt.onnx"))
+    []
+    >>> tensorrt_faults(onnx.load(ASSETS / "shls-edge.int8-cpu.onnx"))[0]
+    'image_quantized_QuantizeLinear: zero point is not int8 zero'
+    """
     graph = Graph(model)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     faults: list[str] = []
@@ -32,7 +45,15 @@ def tensorrt_faults(model: ModelProto) -> list[str]:
 
 
 def quantized_convolutions(model: ModelProto) -> list[str]:
-    """Names of the convolutions that take a dequantised input and weight."""
+    """Return the names of the convolutions whose input and weight are quantised.
+
+    Examples
+    --------
+    >>> import onnx
+    >>> from shls.runtime.backends.pretrained import ASSETS
+    >>> len(quantized_convolutions(onnx.load(ASSETS / "shls-edge.int8-tensorrt.onnx")))
+    20
+    """
     graph = Graph(model)
     return [
         node.name
@@ -64,12 +85,12 @@ def _convolution_faults(node: NodeProto, graph: Graph, constants: dict[str, Tens
     for quantize in graph.takers.get(node.output[0], []):
         behind = graph.takers.get(quantize.output[0], []) if quantize.op_type == "QuantizeLinear" else []
         if any(taker.op_type == "Relu" for pair in behind for taker in graph.takers.get(pair.output[0], [])):
-            faults.append(f"{node.name}: a pair between convolution and ReLU")
+            faults.append(f"{node.name}: a Q/DQ pair lies between convolution and ReLU")
     return faults
 
 
 def _addition_faults(node: NodeProto, graph: Graph) -> list[str]:
-    """A residual addition: one branch straight from its convolution, the other quantised."""
+    """List faults of a residual addition: its main branch must be float, its skip branch quantised."""
     origins = [graph.maker.get(name) for name in node.input]
     dequantized = [o is not None and o.op_type == "DequantizeLinear" for o in origins]
     straight = [o is not None and o.op_type == "Conv" for o in origins]
@@ -84,7 +105,7 @@ def _addition_faults(node: NodeProto, graph: Graph) -> list[str]:
 
 
 def _behind_pair(dequantize: NodeProto, graph: Graph) -> str:
-    """Kind of the node whose output a pair passes on."""
+    """Return the operator type of the node in front of a Q/DQ pair."""
     quantize = graph.maker[dequantize.input[0]]
     maker = graph.maker.get(quantize.input[0])
     return maker.op_type if maker is not None else ""

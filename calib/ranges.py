@@ -1,4 +1,4 @@
-"""Which range each tensor takes on real frames, and a file that remembers whose ranges they are."""
+"""Range of each tensor of a network on calibration frames, and a JSON file that keeps the ranges with their origin."""
 
 from __future__ import annotations
 
@@ -20,16 +20,28 @@ from .samples import Inputs
 from .thresholds import BINS, THRESHOLDS
 
 METHODS = ("minmax", *THRESHOLDS)
+"""Names of the methods: minmax keeps every value, the others cut rare large values."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What ranges depend on; they serve nothing else.
+    """Origin of ranges: ranges are valid for this model, data, method and software only.
 
-    model : SHA-256 of the ONNX file
-    frames : SHA-256 of the calibration frames
-    method : minmax, entropy or percentile
-    tools : name -> version of what ran the network
+    Attributes
+    ----------
+    model
+        SHA-256 of the ONNX file.
+    frames
+        SHA-256 of the calibration frames.
+    method
+        One of `METHODS`.
+    tools
+        Name -> version of the software that ran the network.
+
+    Examples
+    --------
+    >>> Key("0" * 64, "1" * 64, "minmax", {"onnxruntime": "1.20.0"}).method
+    'minmax'
     """
 
     model: str
@@ -40,34 +52,60 @@ class Key:
 
 @dataclass(frozen=True)
 class Ranges:
-    """Lowest and highest value per tensor, in the network's own units."""
+    """Lowest and highest value of each tensor, in the network's own units.
+
+    Attributes
+    ----------
+    key
+        Origin of the ranges.
+    tensors
+        Name of a tensor -> its lowest and highest value.
+
+    Examples
+    --------
+    >>> Ranges(Key("", "", "minmax", {}), {"image": (-2.0, 2.0)}).tensors["image"]
+    (-2.0, 2.0)
+    """
 
     key: Key
     tensors: dict[str, tuple[float, float]]
 
 
 def ranges_key(model: Path, samples: Inputs, method: str) -> Key:
-    """The key of the ranges that a model has on some frames."""
+    """Return the origin of the ranges that a model has on some inputs.
+
+    Examples
+    --------
+    >>> ranges_key(Path("edge.onnx"), sample_frames("stills", 32, 0), "minmax")  # doctest: +SKIP
+    """
     return Key(sha256_of(model), samples.digest, method, {"onnxruntime": onnxruntime.__version__})
 
 
 def collect_ranges(path: Path, samples: Inputs, method: str, progress: Callable[[int], None] | None = None) -> Ranges:
-    """Run the network on the frames and note every tensor's range.
+    """Run a network on calibration inputs and record the range of each tensor.
 
     Parameters
     ----------
-    path : an fp32 model that `shls export` wrote
-    samples : the frames
-    method : minmax keeps every value; percentile and entropy cut rare large ones, see `shls.calib.thresholds`
-    progress : called with the number of network runs done, of 1 (minmax) or 2 (others) per frame
+    path
+        An fp32 model that `shls export` wrote.
+    samples
+        The calibration inputs.
+    method
+        One of `METHODS`; see `shls.calib.thresholds` for percentile and entropy.
+    progress
+        Function called with the number of finished network runs: one run per input for minmax, otherwise two.
 
     Raises
     ------
     BadInput
-        If the model cannot be used, the method is unknown, or the frames or the ranges are degenerate.
+        If the model cannot be read, the method is unknown, or the inputs or the ranges are degenerate.
+
+    Examples
+    --------
+    >>> ranges = collect_ranges(Path("edge.onnx"), sample_frames("stills", 32, 0), "percentile")  # doctest: +SKIP
     """
     if method not in METHODS:
-        raise BadInput(f"method {method!r}; expected one of {', '.join(METHODS)}")
+        raise BadInput(f"method: unknown (got {method!r}, expected one of {', '.join(METHODS)})")
     samples.check()
     model, contract = load_float_model(path)
     values = _Values(model, contract, samples, progress)
@@ -84,9 +122,23 @@ def kept_ranges(
     kept: Path | None,
     progress: Callable[[int], None] | None = None,
 ) -> Ranges:
-    """Read the ranges from a file that has them already, or collect them, and keep them there.
+    """Read ranges from a file if the file exists, otherwise collect the ranges and write the file.
 
-    See `collect_ranges` and `load_ranges` for the parameters and the errors.
+    Parameters
+    ----------
+    path, samples, method, progress
+        See `collect_ranges`.
+    kept
+        JSON file of ranges; None to collect the ranges without a file.
+
+    Raises
+    ------
+    BadInput, ContractMismatch
+        As `collect_ranges` and `load_ranges`.
+
+    Examples
+    --------
+    >>> kept_ranges(Path("edge.onnx"), samples, "minmax", Path("edge.ranges.json"))  # doctest: +SKIP
     """
     if kept is not None and kept.exists():
         return load_ranges(kept, ranges_key(path, samples, method))
@@ -97,38 +149,53 @@ def kept_ranges(
 
 
 def save_ranges(ranges: Ranges, path: Path) -> None:
-    """Write ranges as JSON, whole."""
+    """Write ranges as JSON; the file appears whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> ranges = Ranges(Key("", "", "minmax", {}), {"image": (-2.0, 2.0)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_ranges(ranges, Path(folder, "ranges.json"))
+    ...     load_ranges(Path(folder, "ranges.json"), ranges.key) == ranges
+    True
+    """
     write_json(path, asdict(ranges))
 
 
 def load_ranges(path: Path, expected: Key) -> Ranges:
-    """Read ranges and check whose they are.
+    """Read ranges and compare their origin with the expected origin.
 
     Raises
     ------
     ContractMismatch
-        If they belong to another model, other frames, another method or other versions; names both sides.
+        If the ranges belong to another model, other frames, another method or other versions. The message names both
+        sides.
     BadInput
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> load_ranges(Path("ranges.json"), ranges_key(Path("edge.onnx"), samples, "minmax"))  # doctest: +SKIP
     """
     try:
         content = json.loads(path.read_text())
         key = Key(**content["key"])
         tensors = {str(name): (float(low), float(high)) for name, (low, high) in content["tensors"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: cannot be read as ranges ({error}); delete it to calibrate anew") from error
+        raise BadInput(f"{path}: cannot be read as ranges ({error}). Delete the file to calibrate anew") from error
     for field in fields(Key):
         theirs, ours = getattr(key, field.name), getattr(expected, field.name)
         if theirs != ours:
             raise ContractMismatch(
-                f"{path}: ranges of another {field.name}: they were made for {_short(theirs)}, this is "
-                f"{_short(ours)}; delete the file to calibrate anew, or name another"
+                f"{path}: ranges of another {field.name} (got {_short(theirs)}, expected {_short(ours)}). "
+                "Delete the file to calibrate anew, or name another file"
             )
     return Ranges(key, tensors)
 
 
 class _Values:
-    """What every ranged tensor holds, frame after frame; may be iterated over again."""
+    """Iterable over the values of all ranged tensors, one dictionary per input; it can be iterated repeatedly."""
 
     def __init__(
         self,
@@ -170,14 +237,14 @@ def _extremes(values: _Values) -> dict[str, tuple[float, float]]:
     for name, (low, high) in found.items():
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise BadInput(
-                f"tensor {name} lies between {low} and {high} on all calibration frames; expected a finite "
-                "range that is not empty: give more and different frames, or check the model"
+                f"tensor {name}: unusable range (got {low} to {high}, expected finite values that differ). "
+                "Give more and different frames, or check the model"
             )
     return found
 
 
 def _histograms(values: _Values, extremes: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
-    """Count magnitudes, (BINS,) from 0 to each tensor's largest."""
+    """Count magnitudes without zeros: (BINS,) from 0 to the largest magnitude of each tensor."""
     counts = {name: np.zeros(BINS) for name in extremes}
     for tensors in values:
         for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""Frames to calibrate on: few, and as different from each other as the source allows."""
+"""Calibration frames: a small selection of frames that differ from each other as much as the source allows."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from shls.runtime.io.sources import open_source
 from shls.runtime.models.contract import AnyContract, RefinerContract
 
 CANDIDATES = 512
-"""Images that are looked at, at most; of a video every frame is."""
+"""Largest number of images to choose from; of a video, all frames are candidates."""
 GRID = 8
-"""Cells per side of the thumbnail that describes an image."""
+"""Number of cells per side of the thumbnail that describes an image."""
 ROUNDS = 20
-"""Of k-means, at most."""
+"""Largest number of rounds of k-means."""
 
 
 class Inputs(Protocol):
-    """What a network is calibrated on, and compared on.
+    """Inputs of a network for calibration or comparison.
 
     Attributes
     ----------
-    runs : of the network
-    candidates : how many they were chosen from
-    digest : SHA-256 of the data, in hexadecimal
+    runs
+        Number of network runs that the inputs are for.
+    candidates
+        Number of frames or crops that the inputs were chosen from.
+    digest
+        SHA-256 of the data, in hexadecimal.
     """
 
     @property
@@ -43,18 +46,28 @@ class Inputs(Protocol):
     def digest(self) -> str: ...
 
     def check(self) -> None:
-        """Raise BadInput for data from which no range can be learnt."""
+        """Raise BadInput if the data cannot give usable ranges."""
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
-        """Tensors by name, run after run; raises BadInput for a network that takes something else."""
+        """Yield the input tensors of each run by name; raises BadInput for a network with other inputs."""
 
 
 class Samples(NamedTuple):
-    """Frames; see `Inputs`.
+    """Frames, the calibration inputs of an embedding; implements `Inputs`.
 
-    images : each (H, W, 3) uint8 RGB, of any size
-    candidates : how many they were chosen from
-    digest : SHA-256 of sizes and pixels, in hexadecimal
+    Attributes
+    ----------
+    images
+        Frames of any size, each (H, W, 3) uint8 RGB.
+    candidates
+        Number of frames that the samples were chosen from.
+    digest
+        SHA-256 of sizes and pixels, in hexadecimal.
+
+    Examples
+    --------
+    >>> Samples([np.zeros((4, 6, 3), np.uint8)], candidates=9, digest="").runs
+    1
     """
 
     images: list[np.ndarray]
@@ -63,33 +76,47 @@ class Samples(NamedTuple):
 
     @property
     def runs(self) -> int:
+        """Number of network runs, one per frame."""
         return len(self.images)
 
     def check(self) -> None:
-        """Refuse black and blank frames."""
+        """Raise BadInput if all frames are black or blank."""
         check_contrast(self.images)
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
-        """One frame after the other."""
+        """Yield the input tensor of one frame after the other; raises BadInput for a refiner."""
         if isinstance(contract, RefinerContract):
-            raise BadInput(f"{contract.network}: takes crops of objects, these are whole frames")
+            raise BadInput(
+                f"{contract.network}: wrong calibration inputs (got whole frames, expected crops of objects). "
+                "Give clips with masks"
+            )
         for image in self.images:
             yield {contract.input: to_input(image, contract)}
 
 
 def sample_frames(uri: str, count: int, seed: int) -> Samples:
-    """Choose different frames: cluster them by thumbnail, take the one nearest to each centre.
+    """Choose frames that differ: cluster all candidates by thumbnail and take the frame nearest to each centre.
 
     Parameters
     ----------
-    uri : a video file; or images: a folder (searched recursively, .tar shards too), a .tar shard, a pattern
-    count : frames wanted; all there are, if there are fewer
-    seed : of the candidates among many images, and of the clusters' first centres
+    uri
+        A video file, a folder of images (searched recursively, .tar shards too), a .tar shard, or a file pattern.
+    count
+        Number of frames to choose. All frames are taken if there are fewer.
+    seed
+        Random seed for the choice of candidates and for the first centres.
 
     Raises
     ------
     BadInput
-        If there are no images, or one of those chosen cannot be read.
+        If there are no images, or if a candidate cannot be read.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS
+    >>> samples = sample_frames(str(ASSETS / "bunny.mp4"), 3, seed=0)
+    >>> samples.runs, samples.images[0].dtype.name
+    (3, 'uint8')
     """
     rng = np.random.default_rng(seed)
     images = _images(uri, rng)
@@ -100,7 +127,7 @@ def sample_frames(uri: str, count: int, seed: int) -> Samples:
 
 
 def _images(uri: str, rng: np.random.Generator) -> Callable[[], Iterator[np.ndarray]]:
-    """What reads the candidates; called twice, because few of them stay in memory."""
+    """Return a function that reads all candidates; it is called twice, so that they need not stay in memory."""
     path = Path(uri)
     if path.is_dir() or path.suffix == ".tar":
         stills = Stills(path)
@@ -120,14 +147,14 @@ def _video(uri: str) -> Iterator[np.ndarray]:
 
 
 def _describe(image: np.ndarray) -> np.ndarray:
-    """(GRID * GRID * 6,) float32: mean colour and its spread in each cell."""
+    """Return (GRID * GRID * 6,) float32: mean and standard deviation of the colour in each cell."""
     cells = cv2.resize(image, (GRID * 8, GRID * 8), interpolation=cv2.INTER_AREA).astype(np.float32)
     cells = cells.reshape(GRID, 8, GRID, 8, 3)
     return np.concatenate([cells.mean((1, 3)).ravel(), cells.std((1, 3)).ravel()])
 
 
 def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
-    """Indices of at most `count` points, the nearest to each centre of k-means."""
+    """Return the indices of at most `count` points, the nearest point to each centre of k-means."""
     if len(points) <= count:
         return list(range(len(points)))
     centres = points[_first_centres(points, count, rng)]
@@ -144,18 +171,18 @@ def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> list[in
 
 
 def _first_centres(points: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
-    """k-means++ (Arthur and Vassilvitskii 2007): far points are likelier."""
+    """Choose the first centres by k-means++ (Arthur and Vassilvitskii 2007): distant points are more probable."""
     chosen = [int(rng.integers(len(points)))]
     while len(chosen) < count:
         distances = _square_distances(points, points[chosen]).min(axis=1)
-        if not distances.any():  # the rest are copies of those chosen
+        if not distances.any():  # all other points are copies of the chosen points
             break
         chosen.append(int(rng.choice(len(points), p=distances / distances.sum())))
     return chosen
 
 
 def _square_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(P, F) and (K, F) -> (P, K)."""
+    """Return the squared distances between (P, F) and (K, F) points, (P, K)."""
     squares: np.ndarray = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
     return np.asarray(np.maximum(squares, 0))
 
@@ -168,16 +195,27 @@ def _digest(images: list[np.ndarray]) -> str:
 
 
 def check_contrast(images: list[np.ndarray], least: int = 32) -> None:
-    """Refuse frames from which no range can be learnt.
+    """Raise BadInput if frames are black or blank, because such frames give no usable ranges.
+
+    Parameters
+    ----------
+    images
+        Frames, each (H, W, 3) uint8.
+    least
+        Smallest acceptable difference between the darkest and the brightest value of all frames, in grey levels.
 
     Raises
     ------
     BadInput
-        If all pixels of all frames lie within fewer grey levels than `least`, as in black frames.
+        If the difference is smaller.
+
+    Examples
+    --------
+    >>> check_contrast([np.zeros((4, 6, 3), np.uint8), np.full((4, 6, 3), 90, np.uint8)])
     """
     low, high = min(int(i.min()) for i in images), max(int(i.max()) for i in images)
     if high - low < least:
         raise BadInput(
-            f"all pixels of the {len(images)} calibration frames lie between {low} and {high} of 255; "
-            "black or blank frames teach no ranges: give ordinary pictures"
+            f"calibration frames: black or blank (got pixels between {low} and {high} of 255 in {len(images)} frames, "
+            f"expected a difference of at least {least}). Give ordinary pictures"
         )

@@ -1,4 +1,4 @@
-"""Which convolutions lose how much when they are quantised, and what that looks like."""
+"""Loss of accuracy caused by each quantised convolution, as a table and as a chart."""
 
 from __future__ import annotations
 
@@ -21,19 +21,30 @@ from .ranges import Ranges
 from .samples import Inputs
 
 ROW, LABEL, BAR = 26, 190, 520
-"""Of the chart, pixels: height of a row, width of the names, width of the longest bar."""
+"""Sizes in the chart, pixels: height of a row, width of the names, width of the longest bar."""
 
 BLUE, GREY = (180, 110, 40), (170, 170, 170)  # BGR
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What quantising one convolution costs.
+    """Loss caused by quantising one convolution: 1 - mean cosine to the output of the fp32 model.
 
-    node : the convolution's name in the graph
-    weight : name of its weight, which says where in the network it is
-    alone : 1 - mean cosine to the output of fp32, with it alone quantised; of features, cell by cell
-    others : the same with all but it quantised; what leaving it float would bring
+    Attributes
+    ----------
+    node
+        Name of the convolution in the graph.
+    weight
+        Name of the convolution's weight, which says where in the network the convolution is.
+    alone
+        Loss of a model in which this convolution alone is quantised.
+    others
+        Loss of a model in which all other convolutions are quantised.
+
+    Examples
+    --------
+    >>> Loss("node_conv2d", "stem.0.weight", alone=4e-3, others=2e-3).alone
+    0.004
     """
 
     node: str
@@ -49,29 +60,39 @@ def sensitivity(
     samples: Inputs,
     progress: Callable[[int], None] | None = None,
 ) -> list[Loss]:
-    """Quantise one convolution at a time, and all but one, and compare the output with that of fp32.
+    """Measure the loss of each convolution: quantise it alone, then all convolutions except it.
 
     Parameters
     ----------
-    path : an fp32 model that `shls export` wrote
-    ranges : of that model
-    target : tensorrt or cpu
-    samples : what to compare on, not what was calibrated on
-    progress : called with the number of convolutions done
+    path
+        An fp32 model that `shls export` wrote.
+    ranges
+        Ranges of that model's tensors.
+    target
+        The engine that will run the model: tensorrt or cpu.
+    samples
+        Inputs to compare on; they should differ from the calibration inputs.
+    progress
+        Function called with the number of finished convolutions.
 
     Returns
     -------
-    One per convolution, the worst first.
+    One loss per convolution, sorted from the largest `alone`.
 
     Raises
     ------
     BadInput
-        If there are no frames, or what `shls.calib.quantize.quantize` raises.
+        If there are no inputs, and as `shls.calib.quantize.quantize`.
+
+    Examples
+    --------
+    >>> losses = sensitivity(Path("edge.onnx"), ranges, "cpu", sample_frames("clip.mp4", 4, 0))  # doctest: +SKIP
+    >>> print(table(losses))  # doctest: +SKIP
     """
     model, contract = load_float_model(path)
     feeds = list(samples.feeds(contract))
     if not feeds:
-        raise BadInput("no frames to compare on; give a source with at least one")
+        raise BadInput("sensitivity: no frames to compare on. Give a source with at least one frame")
     exact = _outputs(model, feeds)
     names = [(node.name, node.input[1]) for node in Graph(model).of_kind("Conv")]
 
@@ -88,7 +109,14 @@ def sensitivity(
 
 
 def table(losses: list[Loss]) -> str:
-    """Return a row per convolution, for people; the losses are 1 - cosine to fp32."""
+    """Return a text table with one row per convolution; the losses are 1 - cosine to fp32.
+
+    Examples
+    --------
+    >>> print(table([Loss("node_conv2d", "stem.0.weight", 4e-3, 2e-3)]))
+    convolution  weight         alone INT8  alone float
+    node_conv2d  stem.0.weight    4.00e-03     2.00e-03
+    """
     wide, name = (max(len(text) for text in column) for column in _columns(losses))
     rows = [f"{'convolution':{wide}}  {'weight':{name}}  alone INT8  alone float"]
     rows += [f"{loss.node:{wide}}  {loss.weight:{name}}  {loss.alone:10.2e}  {loss.others:11.2e}" for loss in losses]
@@ -96,10 +124,26 @@ def table(losses: list[Loss]) -> str:
 
 
 def draw_chart(losses: list[Loss], path: Path) -> None:
-    """Write the table as a bar chart, PNG, in the order given: two bars for each convolution."""
+    """Write a bar chart as PNG: two bars per convolution, in the given order.
+
+    Parameters
+    ----------
+    losses
+        At least one loss, as `sensitivity` returns them.
+    path
+        File to write; it appears whole or not at all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_chart([Loss("node_conv2d", "stem.0.weight", 4e-3, 2e-3)], Path(folder, "chart.png"))
+    ...     cv2.imread(str(Path(folder, "chart.png"))).shape
+    (52, 820, 3)
+    """
     canvas = np.full((ROW * (len(losses) + 1), LABEL + BAR + 110, 3), 255, np.uint8)
     longest = max(max(loss.alone, loss.others) for loss in losses)
-    _write(canvas, "1 - cosine to fp32: it alone in INT8 (blue); all others in INT8 (grey)", (LABEL, 18))
+    _write(canvas, "1 - cosine to fp32: this one alone in INT8 (blue); all others in INT8 (grey)", (LABEL, 18))
     for row, loss in enumerate(losses, 1):
         top = ROW * row
         _write(canvas, loss.weight.removesuffix(".weight"), (8, top + 18))
@@ -112,7 +156,7 @@ def draw_chart(losses: list[Loss], path: Path) -> None:
 
 
 def _outputs(model: ModelProto, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
-    """(F, ...) float32, of all runs."""
+    """Run the model on all inputs and return the outputs, (F, ...) float32."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,6 +1,7 @@
-"""Where to cut a tensor's range: rare large values cost the many small ones their resolution.
+"""Thresholds at which the range of a tensor is cut: without rare large values, small values have finer steps.
 
-Both work on a histogram of magnitudes without the zeros that ReLU makes: those cost nothing in any range.
+Both methods work on a histogram of magnitudes, (BINS,) counts from zero to the largest magnitude of the tensor. Exact
+zeros are not counted, because every range represents zero without error.
 """
 
 from __future__ import annotations
@@ -8,24 +9,43 @@ from __future__ import annotations
 import numpy as np
 
 BINS = 2048
+"""Number of bins of a histogram."""
 LEVELS = 128
-"""Magnitudes that int8 tells apart."""
+"""Number of magnitudes that int8 can represent."""
 STEP = 16
-"""Bins between two thresholds that the entropy search tries."""
+"""Distance, in bins, between two thresholds of the entropy search."""
 PERCENTILE = 99.99
+"""Percentage of magnitudes that lie below the percentile threshold."""
 
 
 def percentile_threshold(histogram: np.ndarray) -> int:
-    """The bin below which 99.99 % of the magnitudes lie, 1..BINS."""
+    """Return the number of bins, 1 to BINS, that contain 99.99 % of the magnitudes.
+
+    Examples
+    --------
+    >>> histogram = np.zeros(BINS)
+    >>> histogram[9], histogram[-1] = 99_990, 10
+    >>> percentile_threshold(histogram)
+    10
+    """
     share = np.cumsum(histogram) / histogram.sum()
     return int(np.searchsorted(share, PERCENTILE / 100)) + 1
 
 
 def entropy_threshold(histogram: np.ndarray) -> int:
-    """The bin at which cutting loses least information, 1..BINS.
+    """Return the number of bins, LEVELS to BINS, whose cut distribution loses least information.
 
-    Kullback-Leibler divergence between the distribution cut there, what lies beyond counted to its end, and
-    the same distribution in `LEVELS` steps (Migacz, "8-bit inference with TensorRT", GTC 2017).
+    The loss is the Kullback-Leibler divergence between the cut distribution and the same distribution in `LEVELS`
+    steps. Counts beyond the cut are added to its last bin.
+
+    References
+    ----------
+    Migacz, "8-bit inference with TensorRT", GTC 2017.
+
+    Examples
+    --------
+    >>> entropy_threshold(np.full(BINS, 50.0)) > 0.9 * BINS  # a flat distribution is hardly cut
+    True
     """
     tried = range(LEVELS, BINS + 1, STEP)
     return min(tried, key=lambda bins: _divergence(histogram, bins))
@@ -42,8 +62,9 @@ def _divergence(histogram: np.ndarray, bins: int) -> float:
     coarse = np.where(counted, per_level[level] / np.maximum(filled[level], 1), 0)
     p, q = real / real.sum(), coarse / max(coarse.sum(), 1)
     both = (p > 0) & (q > 0)
-    # What the coarse one lacks altogether counts as if one in a million values were there.
+    # A bin that the coarse distribution lacks counts as if it held a millionth of the values: log(1e6) is about 14.
     return float((p[both] * np.log(p[both] / q[both])).sum() + (p[(p > 0) & ~both] * 14).sum())
 
 
 THRESHOLDS = {"entropy": entropy_threshold, "percentile": percentile_threshold}
+"""Name of a method -> function from a histogram to a threshold in bins."""

@@ -118,9 +118,9 @@ def test_sensitivity(small_refiner: Path, ranges: Ranges, samples: CropSamples) 
 def test_the_right_data_for_the_right_network(
     small_model: Path, small_refiner: Path, samples: CropSamples, frames_folder: Path
 ) -> None:
-    with pytest.raises(BadInput, match="takes crops of objects, these are whole frames"):
+    with pytest.raises(BadInput, match=r"\(got whole frames, expected crops of objects\)"):
         collect_ranges(small_refiner, sample_frames(str(frames_folder), 2, 0), "minmax")
-    with pytest.raises(BadInput, match="describes whole frames, these are crops"):
+    with pytest.raises(BadInput, match=r"\(got crops of objects, expected whole frames\)"):
         collect_ranges(small_model, samples, "minmax")
 
 

@@ -44,5 +44,6 @@ def test_as_few_as_will_do(small_model: Path, ranges: Ranges, losses: list[Loss]
 
 def test_when_nothing_helps(small_model: Path, ranges: Ranges, losses: list[Loss]) -> None:
     trials = keep_float(small_model, ranges, "cpu", losses, 0.7, lambda _: 0.5)
-    with pytest.raises(BadInput, match=r"with 10 of 20 convolutions float the score is 0\.500000, below 0\.700000"):
+    message = r"with 10 of 20 convolutions float \(got 0\.500000, expected at least 0\.700000\)"
+    with pytest.raises(BadInput, match=message):
         list(trials)

@@ -101,4 +101,4 @@ def test_black_frames_teach_no_refiner(small_refiner: Path, small_model: Path, t
         arguments = ["--frames", frames, *given, "--embedding", small_model, "--out", tmp_path / "int8.onnx"]
         refused = shls("calibrate", small_refiner, *arguments)
         assert isinstance(refused.exception, BadInput), refused.output
-        assert "black or blank frames teach no ranges" in str(refused.exception)
+        assert "calibration frames: black or blank (got pixels between" in str(refused.exception)
