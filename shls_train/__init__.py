@@ -1,1 +1,1 @@
-"""Training on unlabelled stills (torch)."""
+"""Training of the SHLS networks on unlabelled still images (PyTorch)."""

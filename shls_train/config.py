@@ -1,4 +1,4 @@
-"""What a training run is: every field is an option of its command."""
+"""Training recipes: every field is an option of the command that runs the stage."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What every stage's recipe has; see `shls_train.engine.loop`.
+    """Settings that every training stage shares; see `shls_train.engine.loop.fit`.
 
     Attributes
     ----------
-    steps : optimiser steps of the whole run; the learning rate follows them
-    lr : peak learning rate of AdamW
-    seed : of weights and data
+    steps : int
+        Optimiser steps of the whole run. The learning rate schedule spans them.
+    lr : float
+        Peak learning rate of AdamW.
+    seed : int
+        Random seed of the initial weights and of the training data.
+
+    Examples
+    --------
+    >>> Schedule(steps=100, lr=1e-3)
+    Schedule(steps=100, lr=0.001, seed=0)
     """
 
     steps: int
@@ -24,21 +32,37 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Schedule):
-    """The recipe of the embedding stage.
+    """Recipe of the embedding stage.
 
     Attributes
     ----------
-    network : ours, or the published one, which is slow and has no dense features to correspond
-    loss : dense correspondence between views, the published NT-Xent between objects, or the sum of both
-    crop : side of a view and of a clip's frame, pixels
-    temperature : of both losses
-    batch : dense: pairs of views per step
-    points : dense: corresponding points per pair
-    margin : dense: pixels around the right partner that are not counted as wrong
-    clips : nt-xent: synthetic clips per step
-    frames : nt-xent: frames per clip
-    superpixels : nt-xent: per frame
-    triplets : nt-xent: per superpixel
+    network : {"shls-edge", "shls-r18"}
+        The default network, or the published architecture. The published network is slow and trains with NT-Xent only.
+    loss : {"dense", "nt-xent", "both"}
+        Dense correspondence between views, the published NT-Xent between objects, or the sum of both losses.
+    crop : int
+        Side of a view and of a clip's frame, in pixels.
+    temperature : float
+        Softmax temperature of both losses.
+    batch : int
+        Pairs of views per step (dense loss).
+    points : int
+        Corresponding points per pair (dense loss).
+    margin : float
+        Radius around the correct partner, in pixels. Points inside it are not negatives (dense loss).
+    clips : int
+        Synthetic clips per step (NT-Xent).
+    frames : int
+        Frames per clip (NT-Xent).
+    superpixels : int
+        Superpixels per frame (NT-Xent).
+    triplets : int
+        Triplets per superpixel (NT-Xent).
+
+    Examples
+    --------
+    >>> TrainConfig(loss="both", steps=9000).temperature
+    0.07
     """
 
     network: Literal["shls-edge", "shls-r18"] = "shls-edge"
@@ -58,16 +82,27 @@ class TrainConfig(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class RefinerConfig(Schedule):
-    """The recipe of the refiner's stage.
+    """Recipe of the refiner stage.
 
     Attributes
     ----------
-    batch : frames per step
-    clips : rolled out for each round of steps, see `shls_train.stages.refiner.ROUND`
-    frames : of a clip, the marked one included
-    height, width : of a clip's frames, pixels
-    crop : S, side of an object's crop, pixels
-    superpixels : N, per frame
+    batch : int
+        Frames per step.
+    clips : int
+        Clips that are rolled out for each round of `shls_train.stages.refiner.ROUND` steps.
+    frames : int
+        Frames per clip, the reference frame included.
+    height, width : int
+        Size of a clip's frames, in pixels.
+    crop : int
+        S, side of an object's crop, in pixels.
+    superpixels : int
+        N, superpixels per frame.
+
+    Examples
+    --------
+    >>> RefinerConfig(crop=160).crop
+    160
     """
 
     steps: int = 3000

@@ -1,1 +1,1 @@
-"""Training data from stills: views, clips, scenes and streams."""
+"""Training data from stills: pairs of views, synthetic clips, scenes and streams."""

@@ -1,1 +1,1 @@
-"""The training loop: checkpoints, processes, logs."""
+"""Training engine: loop, checkpoints, distributed training and run logs."""

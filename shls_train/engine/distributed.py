@@ -1,8 +1,8 @@
-"""Several processes as one: what each computes of a batch, and what they tell each other.
+"""Data-parallel training: shares of a batch per process, and communication between the processes.
 
-Started by ``torchrun``, every process takes its share of each batch. Batch normalisation counts over all shares, losses
-compare with what the others have, gradients are averaged: the run is, up to rounding, the one of a single process with
-the whole batch. Without ``torchrun`` nothing here does anything.
+Under ``torchrun`` every process computes its share of each batch. Batch statistics, negatives of the losses and
+gradients cover all shares. The result equals training in one process with the whole batch, up to rounding.
+Without ``torchrun`` every function of this module has no effect.
 """
 
 from __future__ import annotations
@@ -22,25 +22,50 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def processes() -> int:
-    """How many there are."""
+    """Count the training processes (the world size).
+
+    Examples
+    --------
+    >>> processes()
+    1
+    """
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which one this is; the first writes all files."""
+    """Index of this process, from 0 on. Process 0 writes all files.
+
+    Examples
+    --------
+    >>> rank()
+    0
+    """
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def training_device() -> torch.device:
-    """Where this process trains: a GPU of its own, where there are any."""
+    """Device of this process: its own GPU if CUDA is available, else the CPU.
+
+    Examples
+    --------
+    >>> training_device().type in ("cpu", "cuda")
+    True
+    """
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Meet the other processes that ``torchrun`` started, if it did; nccl between GPUs, gloo between CPUs."""
+def process_group() -> Iterator[None]:
+    """Join the process group of ``torchrun`` (NCCL between GPUs, Gloo between CPUs) and leave it at the end.
+
+    Examples
+    --------
+    >>> with process_group():
+    ...     print(processes())
+    1
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
@@ -55,37 +80,98 @@ def joined() -> Iterator[None]:
 
 
 def share(count: int) -> range:
-    """This process's part of a step's `count` things; raises BadInput if they cannot be shared out evenly."""
+    """Indices of a step's samples that this process computes.
+
+    Parameters
+    ----------
+    count : int
+        Samples (pairs of views or clips) per step, over all processes.
+
+    Returns
+    -------
+    range
+        This process's indices, ``count / processes()`` of them.
+
+    Raises
+    ------
+    BadInput
+        If `count` is not a multiple of the number of processes.
+
+    Examples
+    --------
+    >>> share(6)
+    range(0, 6)
+    """
     if count % processes():
-        raise BadInput(f"{count} views or clips a step for {processes()} processes; choose a multiple")
+        raise BadInput(
+            f"batch: samples cannot be split evenly (got {count} pairs or clips per step, expected a multiple of "
+            f"{processes()} processes). Change --batch or --clips."
+        )
     each = count // processes()
     return range(rank() * each, (rank() + 1) * each)
 
 
 def gather(x: Tensor) -> Tensor:
-    """What all processes have, one after the other along the first axis, with gradient; shapes must be equal."""
-    return x if processes() == 1 else _Gather.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+    """Concatenate a tensor of all processes along the first axis, with gradient.
+
+    Parameters
+    ----------
+    x : Tensor
+        This process's part. The shape must be the same in all processes.
+
+    Returns
+    -------
+    Tensor
+        The parts in the order of the ranks; `x` itself with a single process.
+
+    Examples
+    --------
+    >>> gather(torch.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
+    return x if processes() == 1 else _GatherWithGradient.apply(x)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum over all processes, with gradient."""
-    return x if processes() == 1 else _Sum.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+    """Sum a tensor over all processes, with gradient.
+
+    Examples
+    --------
+    >>> total(torch.tensor(3.0))
+    tensor(3.)
+    """
+    return x if processes() == 1 else _SumWithGradient.apply(x)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def average_gradients(network: nn.Module) -> None:
-    """Average what the processes found; all of it in one message, the networks are small."""
+    """Average the gradients of a network over all processes, in place and in one message.
+
+    Examples
+    --------
+    >>> network = nn.Linear(1, 1)
+    >>> network(torch.ones(1, 1)).sum().backward()
+    >>> average_gradients(network)
+    >>> network.bias.grad
+    tensor([1.])
+    """
     if processes() == 1:
         return
-    found = [p.grad for p in network.parameters() if p.grad is not None]
-    message = torch.cat([g.flatten() for g in found])
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    message = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(message)
     message /= processes()
-    for gradient, mean in zip(found, message.split([g.numel() for g in found]), strict=True):
+    for gradient, mean in zip(gradients, message.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 
 
 def average(values: list[float]) -> list[float]:
-    """Numbers to report, averaged over the processes."""
+    """Average scalars for the log over all processes.
+
+    Examples
+    --------
+    >>> average([0.5, 2.0])
+    [0.5, 2.0]
+    """
     if processes() == 1:
         return values
     message = torch.tensor(values, dtype=torch.float64, device=_message_device())
@@ -94,25 +180,46 @@ def average(values: list[float]) -> list[float]:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Wait until all processes have reached this call (a barrier).
+
+    Examples
+    --------
+    >>> wait()
+    """
     if processes() > 1:
         dist.all_reduce(torch.zeros(1, device=_message_device()))
 
 
 def synchronise_norms(module: Module) -> Module:
-    """Let batch normalisation count over all processes, in place. Parameters and their names stay."""
+    """Make batch normalisation use the statistics of all processes, in place.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Network whose BatchNorm1d and BatchNorm2d layers are replaced. Names and values of parameters remain.
+
+    Returns
+    -------
+    nn.Module
+        `module`; unchanged with a single process.
+
+    Examples
+    --------
+    >>> type(synchronise_norms(nn.Sequential(nn.BatchNorm2d(3)))[0]).__name__
+    'BatchNorm2d'
+    """
     if processes() == 1:
         return module
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            setattr(module, name, _SharedNorm(child))
+            setattr(module, name, _SyncedBatchNorm(child))
         else:
             synchronise_norms(child)
     return module
 
 
-class _SharedNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation over all processes, which may have different counts; torch's own needs GPUs."""
+class _SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over all processes, on CPUs and with unequal batches; torch.nn.SyncBatchNorm needs GPUs."""
 
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
@@ -131,11 +238,11 @@ class _SharedNorm(nn.modules.batchnorm._BatchNorm):
         mean = total(y.sum(axes)) / count
         centred = y - mean.view(shape)
         variance = total((centred**2).sum(axes)) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        self._update_running_statistics(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         scale = (variance + self.eps).rsqrt() * self.weight
         return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -145,7 +252,7 @@ class _SharedNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked += 1
 
 
-class _Gather(torch.autograd.Function):
+class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:  # type: ignore[override]
         parts = [torch.empty_like(x) for _ in range(processes())]
@@ -155,11 +262,11 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)  # every process has a loss that depends on this part
+        dist.all_reduce(gradient)  # the loss of every process depends on this part
         return gradient.chunk(processes())[rank()]
 
 
-class _Sum(torch.autograd.Function):
+class _SumWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:  # type: ignore[override]
         x = x.clone()

@@ -1,7 +1,7 @@
-"""The training loop that every stage shares: from a task and a recipe to checkpoints.
+"""Training loop of every stage: train a task by a recipe and write checkpoints.
 
-Whatever a step does depends on the seed and the step's number alone, so a run that was killed and resumed is, bit for
-bit on a CPU, the run that was not.
+Each step depends only on the seed and the step's number. On a CPU, an interrupted and resumed run is therefore
+bit-equal to an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -38,11 +38,26 @@ WEIGHT_DECAY = 1e-2
 
 
 class TrainingFailed(ShlsError):
-    """The loss or the weights are no numbers any more, or the features say nothing."""
+    """Training cannot continue: the loss or a weight is not finite, or all features are equal."""
 
 
 class Losses(NamedTuple):
-    """What is minimised, what else a step tells (the same names at every step), and how many images it saw."""
+    """Result of one training step in one process.
+
+    Attributes
+    ----------
+    loss : Tensor
+        Scalar to minimise.
+    scalars : dict of str to float
+        Further values for the log. The names must be the same at every step.
+    images : int
+        Images that the network has processed.
+
+    Examples
+    --------
+    >>> Losses(torch.tensor(0.5), {"accuracy": 0.9}, images=24).images
+    24
+    """
 
     loss: Tensor
     scalars: dict[str, float]
@@ -50,12 +65,14 @@ class Losses(NamedTuple):
 
 
 class Task(Protocol):
-    """One stage of training.
+    """Protocol of a training stage.
 
     Attributes
     ----------
-    network : what is trained, on the `training_device()`; its kind is in `shls_train.engine.checkpoint.NETWORKS`
-    inputs : what the run depends on besides its recipe; it is resumed only with the same
+    network : nn.Module
+        Network to train, on `training_device()`. Its class is in `shls_train.engine.checkpoint.NETWORKS`.
+    inputs : dict
+        Properties of the training data. A run is resumed only with equal inputs.
     """
 
     @property
@@ -65,53 +82,73 @@ class Task(Protocol):
     def inputs(self) -> dict[str, Any]: ...
 
     def batch(self, step: int) -> Any:
-        """Make a step's data, on the CPU, of the recipe's seed and the step alone; called ahead from another thread."""
+        """Make the data of a step, on the CPU, from the seed and the step. A background thread calls this method."""
 
     def loss(self, batch: Any) -> Losses:
-        """Run the network, in training mode, on a batch; of several processes the losses' mean is minimised."""
+        """Run the network in training mode on a batch. The optimiser minimises the mean over all processes."""
 
 
 @runtime_checkable
 class Validated(Protocol):
-    """A task that can tell how good its network is on data that it does not train on."""
+    """Protocol of a task that validates its network on held-out data."""
 
     def validate(self) -> dict[str, float]:
-        """Measure the network, in evaluation mode."""
+        """Measure the network, in evaluation mode; return scores by name."""
 
 
 @runtime_checkable
 class Illustrated(Protocol):
-    """A task that can show what its network does."""
+    """Protocol of a task that draws pictures of its network's results."""
 
     def pictures(self, folder: Path, step: int) -> None:
-        """Write PNG files named by the step, with the network in evaluation mode."""
+        """Write PNG files whose names contain the step. The network is in evaluation mode."""
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Convolutions in bfloat16, on CPUs and GPUs alike: it needs no scaling of the loss."""
+    """Autocast to bfloat16, which needs no loss scaling.
+
+    Examples
+    --------
+    >>> with mixed_precision(torch.device("cpu")):
+    ...     nn.Linear(2, 2)(torch.ones(1, 2)).dtype
+    torch.bfloat16
+    """
     return torch.autocast(device.type, torch.bfloat16)
 
 
 def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], None]) -> Path:
-    """Train, or go on with, the run that lives in `out`; returns its last checkpoint.
+    """Start or resume a training run and train it to its last step.
 
-    Writes ``log.csv`` (a row per step), the same for TensorBoard, and the newest two checkpoints; with each of these
-    a row of ``validation.csv`` and ``pictures/``, where the task has them. Of several processes the first does, in a
-    folder that all can read.
+    The folder receives ``log.csv`` with one row per step, TensorBoard event files and the newest two checkpoints.
+    At each checkpoint the task may add a row to ``validation.csv`` and files to ``pictures/``.
+    With several processes, process 0 writes all files. All processes must be able to read the folder.
 
     Parameters
     ----------
-    task : what is trained on what
-    out : folder of the run
-    recipe : all its fields are kept in the checkpoints
-    report : called after each step
+    task : Task
+        Network, data and loss.
+    out : Path
+        Training folder. A run in it is resumed from its newest checkpoint.
+    recipe : Schedule
+        Recipe of the stage. All fields are stored in the checkpoints.
+    report : callable
+        Function that receives a `Progress` after each step.
+
+    Returns
+    -------
+    Path
+        The last checkpoint.
 
     Raises
     ------
     BadInput
-        If `out` holds a run with another recipe or other inputs, or cannot be written.
+        If `out` contains a run with another recipe or other inputs, or cannot be written.
     TrainingFailed
-        If loss or weights stop being finite, or features die; the last good checkpoint stays.
+        If the loss or a weight is not finite, or all features are equal. The last good checkpoint remains.
+
+    Examples
+    --------
+    >>> last = fit(task, Path("runs/edge"), TrainConfig(), print)  # doctest: +SKIP
     """
     _make_folder(out)
     synchronise_norms(task.network)
@@ -125,7 +162,7 @@ def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], No
             progress, begun = progress._replace(seconds=now - begun), now
             keep = progress.step % CHECKPOINT_EVERY == 0 or progress.step == recipe.steps
             if keep:
-                progress = progress._replace(validation=_look(task, out, progress.step))
+                progress = progress._replace(validation=_validate_and_plot(task, out, progress.step))
             if rank() == 0:
                 log.write(progress)
                 report(progress)
@@ -139,7 +176,26 @@ def fit(task: Task, out: Path, recipe: Schedule, report: Callable[[Progress], No
 
 
 def learning_rate(step: int, recipe: Schedule) -> float:
-    """One cycle: linear warm-up over a tenth of the run, then a cosine down to nothing."""
+    """Learning rate of a step: linear warm-up over the first tenth of the run, then a cosine decay to zero.
+
+    Parameters
+    ----------
+    step : int
+        Step, from 0 on.
+    recipe : Schedule
+        Number of steps and peak learning rate.
+
+    Returns
+    -------
+    float
+        Learning rate, 0 to ``recipe.lr``.
+
+    Examples
+    --------
+    >>> recipe = Schedule(steps=100, lr=0.1)
+    >>> [round(learning_rate(step, recipe), 3) for step in (0, 9, 55, 99)]
+    [0.01, 0.1, 0.05, 0.0]
+    """
     warm = max(1, recipe.steps // 10)
     if step < warm:
         return recipe.lr * (step + 1) / warm
@@ -156,10 +212,10 @@ def _optimise(
     try:
         losses = task.loss(batch)
     except TrainingFailed as failed:
-        raise TrainingFailed(f"step {step + 1}: {failed}; {_advice(out)}") from failed
+        raise TrainingFailed(f"step {step + 1}: {failed}. {_advice(out)}") from failed
     loss, *values = average([losses.loss.item(), *losses.scalars.values()])
     if not math.isfinite(loss):
-        raise TrainingFailed(f"step {step + 1}: the loss is {loss}; {_advice(out)}")
+        raise TrainingFailed(f"step {step + 1}: loss is not finite (got {loss}). {_advice(out)}")
     optimizer.zero_grad(set_to_none=True)
     losses.loss.backward()
     average_gradients(task.network)
@@ -168,10 +224,10 @@ def _optimise(
     return Progress(step + 1, loss, scalars, lr, losses.images * processes(), 0.0, {})
 
 
-def _look(task: Task, out: Path, step: int) -> dict[str, float]:
-    """Validate, and draw, in the first process; in all, see whether the weights are good: the loss is older."""
+def _validate_and_plot(task: Task, out: Path, step: int) -> dict[str, float]:
+    """Check that all weights are finite; in process 0 also validate the network and draw pictures."""
     if not all(bool(tensor.isfinite().all()) for tensor in task.network.state_dict().values()):
-        raise TrainingFailed(f"step {step}: weights are no numbers any more; {_advice(out)}")
+        raise TrainingFailed(f"step {step}: a weight is not finite. {_advice(out)}")
     if rank() > 0:
         return {}
     task.network.eval()
@@ -184,16 +240,16 @@ def _look(task: Task, out: Path, step: int) -> dict[str, float]:
 
 def _advice(out: Path) -> str:
     last = newest_checkpoint(out)
-    return f"the last good checkpoint is {last or 'none'}; begin another run with a smaller --lr"
+    return f"The last good checkpoint is {last or 'none'}. Start a new run with a smaller --lr."
 
 
 def _seed_of(seed: int, step: int) -> int:
-    """For what a task draws with torch: another one each step, in each process."""
+    """Seed of torch's random numbers, different for each step and process."""
     return int(np.random.SeedSequence([seed, step, rank()]).generate_state(1)[0])
 
 
 def _parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Weight decay on convolutions only; biases and batch normalisation go free."""
+    """Split parameters: weight decay for convolutions, none for biases and batch normalisation."""
     convolutions = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": convolutions, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
@@ -203,7 +259,7 @@ def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{out}: cannot be a training folder ({error.strerror}); choose another --out") from error
+        raise BadInput(f"{out}: training folder cannot be created ({error.strerror}). Choose another --out.") from error
 
 
 def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Optimizer) -> int:
@@ -211,11 +267,12 @@ def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Opti
         return 0
     checkpoint = load_checkpoint(out)
     meta = checkpoint.meta
-    theirs, ours = meta["config"] | meta.get("inputs", {}), asdict(recipe) | task.inputs
-    other = [name for name in theirs | ours if theirs.get(name) != ours.get(name)]
-    if other:
-        differing = ", ".join(f"{name} {theirs.get(name)}, not {ours.get(name)}" for name in other)
-        raise BadInput(f"{out}: holds a run with {differing}; choose another --out")
+    stored, given = meta["config"] | meta.get("inputs", {}), asdict(recipe) | task.inputs
+    different = [name for name in stored | given if stored.get(name) != given.get(name)]
+    if different:
+        got = ", ".join(f"{name} {given.get(name)}" for name in different)
+        expected = ", ".join(f"{name} {stored.get(name)}" for name in different)
+        raise BadInput(f"{out}: settings differ from the run's (got {got}, expected {expected}). Choose another --out.")
     load_weights(task.network, checkpoint)
     load_optimizer(optimizer, checkpoint)
     return int(checkpoint.meta["step"])
@@ -226,7 +283,7 @@ def _meta(step: int, recipe: Schedule, task: Task) -> dict[str, Any]:
 
 
 class _Batches:
-    """Batches made ahead of the optimiser by one thread (OpenCV and our kernels release the interpreter)."""
+    """Batches that one background thread prepares (OpenCV and the numba kernels release the GIL)."""
 
     def __init__(self, task: Task, step: int, steps: int) -> None:
         self._make = task.batch

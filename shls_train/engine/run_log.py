@@ -1,4 +1,4 @@
-"""What a training run writes of its progress: two tables, and the same for TensorBoard."""
+"""Progress of a training run: two CSV tables and TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,30 @@ from .events import EventFile
 
 
 class Progress(NamedTuple):
-    """One optimiser step, as told to the progress bar and written to the log; validated are only a few."""
+    """Result of one optimiser step, for the progress bar and the log.
+
+    Attributes
+    ----------
+    step : int
+        Optimiser steps done so far.
+    loss : float
+        Mean loss over all processes.
+    scalars : dict of str to float
+        Further values of the stage, for example an accuracy.
+    lr : float
+        Learning rate of the step.
+    images : int
+        Images of the step, over all processes.
+    seconds : float
+        Duration of the step.
+    validation : dict of str to float
+        Validation scores by name; empty except at checkpoints.
+
+    Examples
+    --------
+    >>> Progress(200, 1.5, {}, 2e-3, images=24, seconds=0.5, validation={}).images_per_second
+    48.0
+    """
 
     step: int
     loss: float
@@ -25,11 +48,31 @@ class Progress(NamedTuple):
 
     @property
     def images_per_second(self) -> float:
+        """Training speed of this step."""
         return self.images / self.seconds
 
 
 class RunLog:
-    """The run's tables, cut back to the step that it resumes from, and the same for TensorBoard."""
+    """Writer of ``log.csv``, ``validation.csv`` and the TensorBoard event file of a run.
+
+    Parameters
+    ----------
+    out : Path
+        Training folder.
+    step : int
+        Step that the run resumes from. Later rows of existing tables are removed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with RunLog(Path(folder), 0) as log:
+    ...         log.write(Progress(1, 0.5, {}, 1e-3, images=2, seconds=1.0, validation={}))
+    ...     print(Path(folder, "log.csv").read_text())
+    step,loss,lr,images_per_second
+    1,0.50000,1.000e-03,2.00
+    <BLANKLINE>
+    """
 
     def __init__(self, out: Path, step: int) -> None:
         self._out = out
@@ -43,11 +86,19 @@ class RunLog:
         self._events.close()
 
     def write(self, at: Progress) -> None:
-        """Raises BadInput where the disk does not take it."""
+        """Append one step to the tables and the event file.
+
+        Raises
+        ------
+        BadInput
+            If a file cannot be written.
+        """
         try:
             self._write(at)
         except OSError as error:
-            raise BadInput(f"{self._out}: cannot be written ({error.strerror}); free some space and resume") from error
+            raise BadInput(
+                f"{self._out}: log cannot be written ({error.strerror}). Free some space and resume."
+            ) from error
 
     def _write(self, at: Progress) -> None:
         trained = {"loss": at.loss, **at.scalars}
@@ -63,7 +114,7 @@ class RunLog:
 
 
 class _Table:
-    """A CSV file whose first column is the step; rows after the one resumed from are dropped."""
+    """CSV file whose first column is the step; rows after the resumed step are removed."""
 
     def __init__(self, path: Path, step: int) -> None:
         self._path = path

@@ -1,1 +1,1 @@
-"""Losses of the embedding: dense correspondence and NT-Xent."""
+"""Losses of the embedding stage: dense correspondence and NT-Xent."""

@@ -1,4 +1,4 @@
-"""The published loss: superfeatures of one object lie together, apart from those of others."""
+"""NT-Xent, the published loss: superfeatures of one object attract, superfeatures of different objects repel."""
 
 from __future__ import annotations
 
@@ -10,59 +10,75 @@ from .dense import Matching
 
 
 def nt_xent(features: Tensor, triplets: Tensor, temperature: float) -> Matching:
-    """NT-Xent over random triplets: each positive against all negatives of its anchor.
+    """NT-Xent loss over random triplets: each positive against all negatives of its anchor.
 
-    Source: Mendonça et al. 2023 (SHLS), temperature 0.07, 16 triplets per anchor; the loss is that of Chen et al.
-    2020 (SimCLR), equation 1.
+    Source: Chen et al. 2020 (SimCLR), equation 1, with the sampling of Mendonça et al. 2023 (SHLS): temperature 0.07,
+    16 triplets per anchor.
 
     Parameters
     ----------
     features : (N, D)
         Unit vectors.
     triplets : (A, 1 + 2 T) int64
-        See `draw_triplets`.
+        Rows of indices into `features`: an anchor, T positives, T negatives; see `draw_triplets`.
     temperature : float
-        Divisor of the cosine similarities.
+        Softmax temperature, the divisor of the cosine similarities.
 
     Returns
     -------
-    The mean over anchors and positives, and how often a positive is nearer than all negatives; both 0 without anchors.
+    Matching
+        Mean loss over anchors and positives, and the share of positives that are more similar than all negatives.
+        Both are 0 without anchors.
+
+    Examples
+    --------
+    >>> features = torch.eye(2)[[0, 0, 1]]  # superpixels 0 and 1 are equal, superpixel 2 differs
+    >>> nt_xent(features, torch.tensor([[0, 1, 2]]), temperature=0.07).accuracy
+    tensor(1.)
     """
     if not len(triplets):
         return Matching(features.sum() * 0, torch.zeros((), device=features.device))
-    # Not features[triplets]: on several threads the order of its gradient's sums is that of chance.
+    # index_select, because the gradient of features[triplets] is summed in a random order on several threads.
     chosen = features.index_select(0, triplets.flatten()).view(*triplets.shape, -1)  # (A, 1 + 2 T, D)
     cosines = (chosen[:, 1:] @ chosen[:, 0, :, None])[..., 0] / temperature  # (A, 2 T)
-    right, wrong = cosines.chunk(2, dim=1)  # (A, T) each
-    rest = torch.logsumexp(wrong, dim=1, keepdim=True)  # (A, 1)
-    loss = (torch.logaddexp(right, rest) - right).mean()
-    accuracy = (right > wrong.amax(1, keepdim=True)).float().mean()
+    positives, negatives = cosines.chunk(2, dim=1)  # (A, T) each
+    all_negatives = torch.logsumexp(negatives, dim=1, keepdim=True)  # (A, 1)
+    loss = (torch.logaddexp(positives, all_negatives) - positives).mean()
+    accuracy = (positives > negatives.amax(1, keepdim=True)).float().mean()
     return Matching(loss, accuracy)
 
 
 def draw_triplets(owners: np.ndarray, per_anchor: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw triplets of superpixels of one frame.
+    """Draw random triplets of superpixels of one frame.
 
-    Every superpixel is an anchor whose object has another one and is not alone in the frame.
+    A superpixel is an anchor if its object has a second superpixel and the frame contains another object.
 
     Parameters
     ----------
     owners : (N,) integers
-        The object of each superpixel; negative ones belong to none and are left out.
+        Object id of each superpixel. Superpixels with a negative id are ignored.
     per_anchor : int
-        T.
+        T, positives and negatives per anchor.
+    rng : numpy.random.Generator
+        Source of random numbers.
 
     Returns
     -------
-    (A, 1 + 2 T) int64: an anchor, its positives, its negatives; indices of superpixels.
+    (A, 1 + 2 T) int64 array
+        Superpixel indices per anchor: the anchor, its positives, its negatives.
+
+    Examples
+    --------
+    >>> draw_triplets(np.array([0, 0, 7]), 2, np.random.default_rng(0)).tolist()
+    [[0, 1, 1, 2, 2], [1, 0, 0, 2, 2]]
     """
     order = np.argsort(owners, kind="stable")
     order = order[np.searchsorted(owners[order], 0) :]
     _, firsts, members = np.unique(owners[order], return_index=True, return_counts=True)
-    first, size = np.repeat(firsts, members), np.repeat(members, members)  # of each one's object, in `order`
+    first, size = np.repeat(firsts, members), np.repeat(members, members)  # of each superpixel's object, in `order`
     at = np.flatnonzero((size > 1) & (size < len(order)))
     first, size = first[at, None], size[at, None]
-    steps = rng.integers(1, size, (len(at), per_anchor))  # to another one of the object, never to itself
+    steps = rng.integers(1, size, (len(at), per_anchor))  # to another superpixel of the object, never to the anchor
     positives = first + (at[:, None] - first + steps) % size
     others = rng.integers(0, len(order) - size, (len(at), per_anchor))
     negatives = others + size * (others >= first)

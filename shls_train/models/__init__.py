@@ -1,1 +1,1 @@
-"""The networks and what export needs of them."""
+"""Network architectures, and the folding and digests that export needs."""

@@ -1,10 +1,9 @@
-"""The refiner of `shls-edge`: what the memory says of an object's surroundings in, a logit per pixel out.
+"""The refiner of `shls-edge`: from an object's crop and the memory's prediction to a logit per pixel.
 
-A small U-Net at half the crop's resolution, and a thin last layer at the whole. It corrects the logit that it is given,
-so that it starts as the identity.
-As in the embedding: 3x3 convolutions, ReLU and residual additions, so that every builder fuses and quantises all of it.
-Tried and dropped: batch normalisation. Crops of a few clips are alike: by their own mean and deviation the network
-learned well; by the running ones, which it has in use, it did worse than nothing, and led its own roll-outs astray.
+The refiner is a small U-Net at half the crop's resolution with a thin output layer at full resolution. The output is
+a correction that is added to the memory's logit; an untrained refiner is therefore the identity.
+Like the embedding, the refiner uses only convolutions, ReLU and residual additions. It has no batch normalisation,
+because the crops of a few clips have unrepresentative statistics.
 """
 
 from __future__ import annotations
@@ -22,14 +21,24 @@ from .edge import Residual, conv, double
 
 
 class RefinerNetwork(nn.Module):
-    """Any network that decides the pixels of an object's crop.
+    """Base class of refiners, which predict the mask of one object in its crop.
 
     Attributes
     ----------
-    dim : D, channels of the embedding's map
-    stride : pixels of a crop per cell of its features
-    past : whether it reads the marked frame and the last one, too; see `shls.runtime.refinement.reference_frames`
-    size_multiple : a crop's side must be a multiple of it
+    dim : int
+        D, channels of the embedding's feature map.
+    stride : int
+        Crop pixels per cell of the features.
+    past : bool
+        True if the refiner also reads the reference frame and the previous frame; see
+        `shls.runtime.refinement.reference_frames`.
+    size_multiple : int
+        The side of a crop must be a multiple of this number.
+
+    Examples
+    --------
+    >>> issubclass(EdgeRefiner, RefinerNetwork)
+    True
     """
 
     dim: int
@@ -39,24 +48,60 @@ class RefinerNetwork(nn.Module):
 
 
 def plain_conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution and ReLU."""
+    """Build a 3x3 convolution with bias and ReLU; see `shls_train.models.edge.conv`.
+
+    Examples
+    --------
+    >>> [type(layer).__name__ for layer in plain_conv(3, 8)]
+    ['Conv2d', 'ReLU']
+    """
     return conv(inputs, outputs, stride, normalised=False)
 
 
 def start(network: RefinerNetwork) -> None:
-    """Weights that keep the size of what goes through (He et al. 2015); residual blocks do nothing yet."""
+    """Initialise a refiner in place: variance-preserving weights (He et al. 2015) and zero biases.
+
+    Examples
+    --------
+    >>> network = EdgeRefiner()
+    >>> start(network)
+    >>> bool(network.head.bias.eq(0).all())
+    True
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # there is one
         elif isinstance(module, Residual):
-            module.quieten()
+            module.quieten()  # no effect: `modules` yields the block's convolutions after the block itself
 
 
 def contract_of(
     network: RefinerNetwork, name: str, size: int, checkpoint_sha256: str = "", embedding_sha256: str = ""
 ) -> RefinerContract:
-    """What a network reads, for crops of a size; in training it has no digests yet."""
+    """Build the contract of a refiner.
+
+    Parameters
+    ----------
+    network : RefinerNetwork
+        Refiner to describe.
+    name : str
+        Name of the network, for example "shls-edge-refiner".
+    size : int
+        S, side of a crop in pixels.
+    checkpoint_sha256, embedding_sha256 : str
+        Digests of the refiner's and the embedding's weights; empty during training.
+
+    Returns
+    -------
+    RefinerContract
+        Shapes and channels that the network reads.
+
+    Examples
+    --------
+    >>> contract_of(EdgeRefiner(), "shls-edge-refiner", 224).dim
+    64
+    """
     return RefinerContract(
         name,
         size,
@@ -70,17 +115,25 @@ def contract_of(
 
 
 class EdgeRefiner(RefinerNetwork):
-    """Stages at strides 2, 4, 8 and 16 of the crop, fused top-down; the embedding's features come in at stride 4.
+    """Refiner with stages at strides 2, 4, 8 and 16 of the crop, fused top-down; features enter at stride 4.
 
-    Source: SHLS's segmenter reads the same (attention maps, last mask, features), with 40 times the arithmetic; the
-    shape is that of U-Net, Ronneberger et al. 2015.
+    Source: the inputs are those of the SHLS segmenter (attention maps, last mask, features), which needs 40 times the
+    arithmetic. The architecture is a U-Net (Ronneberger et al. 2015).
 
     Parameters
     ----------
     dim : int
         D, length of a superfeature.
-    widths : channels at strides 2, 4, 8 and 16.
-    fine : channels at stride 1.
+    widths : tuple of int
+        Channels at strides 2, 4, 8 and 16.
+    fine : int
+        Channels at stride 1.
+
+    Examples
+    --------
+    >>> crops, features = torch.zeros(2, CHANNELS, 32, 32), torch.zeros(2, 64, 8, 8)
+    >>> EdgeRefiner()(crops, features).shape
+    torch.Size([2, 32, 32])
     """
 
     stride, past, size_multiple = STRIDE, False, 16  # the coarsest stage has stride 16
@@ -114,7 +167,10 @@ class EdgeRefiner(RefinerNetwork):
             self.features4.weight *= dim**0.5  # its inputs are of unit length, not of unit variance
 
     def forward(self, crops: Tensor, features: Tensor) -> Tensor:
-        """(K, C, S, S) and (K, D, S/4, S/4) -> (K, S, S) logits; see `shls.runtime.refinement.crops` for the channels."""
+        """Map crops, (K, C, S, S), and features, (K, D, S/4, S/4), to logits, (K, S, S).
+
+        `shls.runtime.refinement.crops` defines the channels of a crop.
+        """
         at2 = self.block2(self.stem(crops))  # (K, c2, S/2, S/2)
         at4 = self.block4(self.down4(at2) + self.features4(features))  # (K, c4, S/4, S/4)
         at8 = self.block8(self.down8(at4))  # (K, c8, S/8, S/8)

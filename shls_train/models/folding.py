@@ -1,4 +1,4 @@
-"""A network as it is exported: batch normalisation folded into the convolutions before it; and the weights' digest."""
+"""Preparation of networks for export: folding of batch normalisation, and the digest of the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,24 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """A copy of a network without batch normalisation; its outputs are the same within rounding."""
+    """Copy a network and fold batch normalisation into the preceding convolutions.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Network to copy; it remains unchanged.
+
+    Returns
+    -------
+    nn.Module
+        Copy in evaluation mode, with the same outputs within rounding.
+
+    Examples
+    --------
+    >>> folded = fold_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)))
+    >>> [type(layer).__name__ for layer in folded]
+    ['Conv2d', 'Identity']
+    """
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
         if isinstance(module, nn.Sequential):
@@ -32,14 +49,37 @@ def _fold(sequence: nn.Sequential) -> None:
 
 
 def embedding_digest(network: Embedding) -> str:
-    """The digest that an embedding will have once it is exported, as it is now."""
+    """Digest of an embedding network's weights as an exported model stores it.
+
+    Examples
+    --------
+    >>> from .edge import EdgeNet
+    >>> len(embedding_digest(EdgeNet()))
+    64
+    """
     folded = fold_batch_norm(network)
     folded.fold_head()
     return weights_digest(folded)
 
 
 def weights_digest(folded: nn.Module) -> str:
-    """SHA-256 of a folded network's weights, whatever file they came from: by it models know each other."""
+    """SHA-256 of a folded network's weights. Models refer to each other by this digest.
+
+    Parameters
+    ----------
+    folded : nn.Module
+        Network of `fold_batch_norm`.
+
+    Returns
+    -------
+    str
+        Digest in hexadecimal.
+
+    Examples
+    --------
+    >>> weights_digest(nn.Identity())[:8]
+    'e3b0c442'
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(folded.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())

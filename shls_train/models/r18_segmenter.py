@@ -1,24 +1,30 @@
-"""The segmenter of `shls-r18`: the published shape, for fidelity; about ten times the arithmetic of our refiner.
+"""The segmenter of `shls-r18`: the published architecture, with about ten times the arithmetic of `shls-edge-refiner`.
 
-Source: Mendonça et al. 2023 (SHLS) and the behaviour of their public code. What is the same: attention maps decide, by
-a gate, how much of this frame's and of the last frame's features is read, at both scales; a decoder at 1/4, 1/2 and 1
-with skip connections from the first mask, the last mask, the first frame's features and the attention maps; one logit
-map per object; objects are put together by soft aggregation (`shls.runtime.refinement.crops.put_back`); the region of interest is
-the object's box, enlarged by 30 %, at least as large as the first one (`shls.runtime.refinement.reference_frames`); the embedding is frozen
-while it learns. The tests of this file, of `crops.py` and of `history.py` hold it.
+Source: Mendonça et al. 2023 (SHLS) and the behaviour of their public code.
 
-Where it differs:
+Equal to the published method:
 
-- It reads what the embedding's two heads make of L2 and L4, 32 channels each, in place of the 64 and 256 themselves:
-  that is what an exported embedding gives. There are none at scale 1, so the last skip has masks and attention alone.
-- Every region is brought to one size, and the first frame's is the object's own there: a reference that is in the same
-  place and of the same size whatever moved in between. The last frame's features are read in this frame's region.
-- The last mask is carried to this frame by optical flow.
-- Widths of the decoder (128, 64, 32) are ours, as is the gate's (one hidden layer): the papers do not tell them.
-- Outside the regions, and for objects below 0.25 % of the frame, the pre-segmentation stays, decided by colours.
-- No batch normalisation, for the reason that `refiner.py` gives.
-- Learning: AdamW and one cycle in place of Adam at 1e-4; half of what the soft IoU lacks is added to the cross-entropy;
-  the last mask is withheld at times (`train_refiner.py`).
+- A gate, computed from the attention maps, mixes features of this frame and of the previous frame at both scales.
+- A decoder at scales 1/4, 1/2 and 1 has skip connections from the first mask, the previous mask, the first frame's
+  features and the attention maps. The output is one logit map per object.
+- Objects are merged by soft aggregation (`shls.runtime.refinement.crops.put_back`).
+- The region of interest is the object's box enlarged by 30 %, and at least as large as the first box
+  (`shls.runtime.refinement.reference_frames`).
+- The embedding is frozen during training.
+
+Different from the published method:
+
+- Features: the outputs of the embedding's two heads, 32 channels each, because an exported embedding provides only
+  these. The last skip connection has masks and attention maps only, since there are no features at scale 1.
+- Regions are resized to one size. The first frame is cropped around the object's own box there. The previous frame's
+  features are cropped in this frame's region.
+- The previous mask is warped to this frame by optical flow.
+- Widths: the papers do not state the widths of the decoder and the gate. Here they are 128, 64 and 32, and the gate
+  has one hidden layer.
+- The colour-based pre-segmentation remains outside the regions and for objects below 0.25 % of the frame.
+- There is no batch normalisation, as in `shls_train.models.edge_refiner`.
+- Training: AdamW with a one-cycle schedule instead of Adam at 1e-4. A soft IoU term with weight 0.5 is added to the
+  cross-entropy. The previous mask is dropped at random (`shls_train.stages.refiner`).
 """
 
 from __future__ import annotations
@@ -34,21 +40,29 @@ from .edge_refiner import RefinerNetwork, plain_conv, start
 from .r18 import SHARE
 
 LAST, ATTENTION = PRIOR + 3, slice(PRIOR + 4, PRIOR + 8)
-"""Channels of a crop: the last mask, and the four attention maps; the marked mask is the last channel."""
+"""Channels of a crop: the previous mask and the four attention maps. The last channel is the first mask."""
 
 MASKS = 2
 MAPS = MASKS + 4
-"""Of each skip: first mask, last mask, attention."""
+"""Channels of each skip connection: first mask, previous mask, and four attention maps."""
 
 
 class R18Segmenter(RefinerNetwork):
-    """Gate, then a decoder at strides 4, 2 and 1 of the crop.
+    """Refiner of the published method: a gate per scale, then a decoder at strides 4, 2 and 1 of the crop.
 
     Parameters
     ----------
     dim : int
-        D, channels of the embedding's map: both heads' shares.
-    widths : channels of the decoder at strides 4, 2 and 1
+        D, channels of the embedding's feature map, which both heads share equally.
+    widths : tuple of int
+        Channels of the decoder at strides 4, 2 and 1.
+
+    Examples
+    --------
+    >>> network = R18Segmenter()
+    >>> channels = ATTENTION.stop + 1
+    >>> network(torch.zeros(2, channels, 16, 16), torch.zeros(2, 3 * network.dim, 8, 8)).shape
+    torch.Size([2, 16, 16])
     """
 
     stride, past, size_multiple = 2, True, 4
@@ -70,7 +84,10 @@ class R18Segmenter(RefinerNetwork):
         start(self)
 
     def forward(self, crops: Tensor, features: Tensor) -> Tensor:
-        """(K, C, S, S) and (K, 3 D, S/2, S/2) -> (K, S, S) logits; see `shls.runtime.refinement.reference_frames` for the channels."""
+        """Map crops, (K, C, S, S), and features of three frames, (K, 3 D, S/2, S/2), to logits, (K, S, S).
+
+        `shls.runtime.refinement.reference_frames` defines the channels.
+        """
         maps1 = torch.cat([crops[:, -1:], crops[:, LAST : LAST + 1], crops[:, ATTENTION]], dim=1)  # (K, 6, S, S)
         maps2 = F.avg_pool2d(maps1, 2)  # (K, 6, S/2, S/2)
         maps4 = F.avg_pool2d(maps2, 2)  # (K, 6, S/4, S/4)
@@ -88,10 +105,28 @@ class R18Segmenter(RefinerNetwork):
 
 
 def mix(gate: Tensor, now: Tensor, last: Tensor) -> Tensor:
-    """As much of this frame's features as the gate, 0 to 1, lets through; the rest is the last frame's."""
+    """Blend features of this frame and of the previous frame by a gate.
+
+    Parameters
+    ----------
+    gate : Tensor
+        Weight of this frame's features, 0 to 1.
+    now, last : Tensor
+        Features of this frame and of the previous frame, of the shape of `gate`.
+
+    Returns
+    -------
+    Tensor
+        ``gate * now + (1 - gate) * last``.
+
+    Examples
+    --------
+    >>> mix(torch.tensor([0.25]), torch.tensor([4.0]), torch.tensor([0.0]))
+    tensor([1.])
+    """
     return gate * now + (1 - gate) * last
 
 
 def _gate() -> nn.Sequential:
-    """From the four attention maps to a share per channel of one scale's features."""
+    """Build a gate: from the four attention maps to a weight per channel of one scale's features."""
     return nn.Sequential(plain_conv(4, SHARE), nn.Conv2d(SHARE, SHARE, 3, padding=1), nn.Sigmoid())

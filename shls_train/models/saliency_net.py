@@ -1,4 +1,4 @@
-"""The small network that learns from its own smoothed predictions what stands out in a photograph."""
+"""Saliency network: a small network that predicts the salient object of a photograph."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from torch import Tensor, nn
 
 from shls.runtime.models.contract import PIXEL_MEAN, PIXEL_STD
 
-SIDE = 128  # pixels of the input, into which images are squashed
-MAP = SIDE // 2  # pixels of the output
+SIDE = 128  # side of the network's input in pixels; images are resized without keeping the aspect ratio
+MAP = SIDE // 2  # side of the network's output in pixels
 WIDTHS = 16, 32, 64, 96, 128  # channels at strides 2, 4, 8, 16, 32
-FUSED = 32  # channels of the way up
+FUSED = 32  # channels of the decoder
 
 
 class SaliencyNet(nn.Module):
-    """Convolutions down to 4x4 cells, which see the whole image, and a light way up; 0.5 M parameters, 60 MMAC.
+    """Encoder down to 4x4 cells with a global receptive field, and a light decoder; 0.5 M parameters, 60 MMAC.
 
     Parameters
     ----------
-    lessons : stills that it learns from; `average`, (lessons, MAP, MAP) uint8, is what it said of them so far
+    lessons : int
+        Number of training stills.
+
+    Attributes
+    ----------
+    average : (lessons, MAP, MAP) uint8 Tensor
+        Running average of the network's predictions for each training still.
+
+    Examples
+    --------
+    >>> SaliencyNet().eval()(torch.zeros(1, 3, SIDE, SIDE)).shape
+    torch.Size([1, 64, 64])
     """
 
     average: Tensor
@@ -38,7 +49,7 @@ class SaliencyNet(nn.Module):
         self.head = nn.Conv2d(FUSED, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised images to (B, S / 2, S / 2) logits."""
+        """Map normalised images, (B, 3, S, S), to logits, (B, S / 2, S / 2)."""
         maps = []
         for stage in self.down:
             images = stage(images)
@@ -51,21 +62,71 @@ class SaliencyNet(nn.Module):
 
 
 def squash(image: np.ndarray) -> np.ndarray:
-    """An image of any size to the network's (S, S, 3) uint8."""
+    """Resize an image of any size to the network's input size.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        Image of any size and aspect ratio.
+
+    Returns
+    -------
+    (SIDE, SIDE, 3) uint8 array
+        Image with the aspect ratio changed to 1.
+
+    Examples
+    --------
+    >>> squash(np.zeros((30, 40, 3), np.uint8)).shape
+    (128, 128, 3)
+    """
     return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def normalise(images: Tensor) -> Tensor:
-    """(B, S, S, 3) uint8 RGB -> (B, 3, S, S) float32, channels last in memory."""
+    """Normalise RGB images to the networks' input range.
+
+    Parameters
+    ----------
+    images : (B, S, S, 3) uint8 Tensor
+        RGB images.
+
+    Returns
+    -------
+    (B, 3, S, S) float32 Tensor
+        Zero mean and unit variance per channel on natural images; channels last in memory.
+
+    Examples
+    --------
+    >>> normalise(torch.zeros(2, 8, 8, 3, dtype=torch.uint8)).shape
+    torch.Size([2, 3, 8, 8])
+    """
     return images.float().sub_(torch.tensor(PIXEL_MEAN)).div_(torch.tensor(PIXEL_STD)).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
 def predict(network: SaliencyNet, image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB to probabilities (MAP, MAP) float32, the mean over the image and its mirror image."""
+    """Predict the saliency of an image, averaged over the image and its mirror image.
+
+    Parameters
+    ----------
+    network : SaliencyNet
+        Network in evaluation mode.
+    image : (H, W, 3) uint8
+        RGB image of any size.
+
+    Returns
+    -------
+    (MAP, MAP) float32 array
+        Probability of the salient object, 0 to 1.
+
+    Examples
+    --------
+    >>> predict(SaliencyNet().eval(), np.zeros((30, 40, 3), np.uint8)).shape
+    (64, 64)
+    """
     views = normalise(torch.from_numpy(squash(image))[None])
-    one, mirrored = torch.sigmoid(network(torch.cat([views, views.flip(3)])))
-    return ((one + mirrored.flip(1)) / 2).numpy()
+    original, mirrored = torch.sigmoid(network(torch.cat([views, views.flip(3)])))
+    return ((original + mirrored.flip(1)) / 2).numpy()
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -1,1 +1,1 @@
-"""Object masks of stills without labels: classical cues, their fusion and a saliency network."""
+"""Pseudo-masks: object masks of unlabelled stills from saliency cues, their fusion and a saliency network."""

@@ -1,1 +1,1 @@
-"""The two stages of training: embedding and refiner."""
+"""Training stages: stage 1 trains the embedding network, stage 2 the refiner."""

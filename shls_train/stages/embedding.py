@@ -21,7 +21,7 @@ from ..data.image_stream import StillStream
 from ..data.objects import Cut, Objects, cut_frames, join
 from ..data.views import Pair, make_pair
 from ..engine.checkpoint import EMBEDDINGS
-from ..engine.distributed import gather, joined, processes, share, total, training_device
+from ..engine.distributed import gather, process_group, processes, share, total, training_device
 from ..engine.loop import Losses, TrainingFailed, fit, mixed_precision
 from ..engine.run_log import Progress
 from ..losses.dense import Matching, dense_correspondence
@@ -68,7 +68,7 @@ def train(
     TrainingFailed
         If the loss stops being finite; the last checkpoint stays.
     """
-    with joined():
+    with process_group():
         task = EmbeddingTask(StillStream(data, config.seed), config, PseudoMasks(masks) if masks else None)
         return fit(task, out, config, report)
 

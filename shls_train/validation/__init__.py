@@ -1,1 +1,1 @@
-"""Validation on synthetic clips, plots and roll-outs of the runtime."""
+"""Validation: roll-outs of the runtime on synthetic clips, scores and plots."""

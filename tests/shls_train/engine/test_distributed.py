@@ -104,7 +104,8 @@ def test_two_processes_train_a_refiner_as_one(stills: Path, small_checkpoint: Pa
 
 
 def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
-    blind = "import os\nfrom shls_train.stages import refiner as train_refiner\nfrom shls_train.validation import rollout\nrollout.FOLLOWED = 0.0\n"
+    blind = "import os\nfrom shls_train.stages import refiner as train_refiner\n"
+    blind += "from shls_train.validation import rollout\nrollout.FOLLOWED = 0.0\n"
     blind += "if os.environ['RANK'] == '1':\n"
     blind += "    train_refiner.roll_out = lambda *_: []\n"
     log, weights = run_whole(2, tmp_path, blind + REFINER_SCRIPT, str(stills), str(tmp_path), str(small_checkpoint))
@@ -117,7 +118,7 @@ def test_batches_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(distributed, "processes", lambda: 4)
     monkeypatch.setattr(distributed, "rank", lambda: 2)
     assert list(distributed.share(8)) == [4, 5]
-    with pytest.raises(BadInput, match="6 views or clips a step for 4 processes; choose a multiple"):
+    with pytest.raises(BadInput, match=r"got 6 pairs or clips per step, expected a multiple of 4 processes\)\. Change"):
         distributed.share(6)
 
 
