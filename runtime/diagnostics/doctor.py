@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import ShlsError
+from ..hardware.jetson import jetpack_of, jetson_model, l4t_release, power_mode
 from ..hardware.nvml import Nvml, open_nvml
 from ..hardware.rapl import hidden
-from ..hardware.sensors import ROOT, jetpack_of, jetson_model, l4t_release, power_mode, read_sysfs
+from ..hardware.sensors import ROOT, read_sysfs
 from . import package_checks as installed
 from .finding import Finding, Status
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib.metadata import distributions
 from typing import Any
 
-from ..hardware.sensors import l4t_release
+from ..hardware.jetson import l4t_release
 from .finding import Finding
 
 IDENTITY = (
@@ -140,7 +140,7 @@ def check_onnxruntime() -> Iterator[Finding]:
 
 def check_model() -> Iterator[Finding]:
     from ..backends.base import open_session
-    from ..segmenter import SHIPPED_MODEL
+    from ..backends.pretrained import SHIPPED_MODEL
 
     contract = open_session(SHIPPED_MODEL, threads=1).contract
     text = f"{contract.network}, {contract.precision}, {contract.width}x{contract.height}"

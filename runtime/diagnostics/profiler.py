@@ -44,9 +44,11 @@ import numpy as np
 from .._support.stopwatch import Stopwatch
 from ..backends.base import Session
 from ..errors import BadInput
+from ..hardware.jetson import Tegrastats
 from ..hardware.nvml import open_nvml
 from ..hardware.rapl import Powercap
-from ..hardware.sensors import Sample, Sampler, Tegrastats, read_sysfs
+from ..hardware.sampler import Sampler
+from ..hardware.sensors import Sample, read_sysfs
 from ..io.base import Source
 from ..io.sinks import NullSink
 from ..io.synthetic import centre_mask, noise

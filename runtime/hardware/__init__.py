@@ -1,1 +1,1 @@
-"""The device: processor features, GPU, temperature and power sensors."""
+"""Readings of the device: processor features, GPU, temperatures, power and clocks."""

@@ -1,89 +1,137 @@
-"""NVIDIA's management library through ctypes: what a desktop GPU tells of itself."""
+"""Readings of an NVIDIA GPU through NVML, the driver's management library (package `nvidia-ml-py`)."""
 
 from __future__ import annotations
 
-import ctypes
-from contextlib import suppress
+import logging
 from typing import Any
 
 from .sensors import Sample
 
-THROTTLE_REASONS = {
-    0x4: "power cap",
-    0x8: "hardware slowdown",
-    0x20: "software thermal slowdown",
-    0x40: "hardware thermal slowdown",
-    0x80: "power brake",
+THROTTLING = {
+    "SwPowerCap": "power cap",
+    "HwSlowdown": "hardware slowdown",
+    "SwThermalSlowdown": "software thermal slowdown",
+    "HwThermalSlowdown": "hardware thermal slowdown",
+    "HwPowerBrakeSlowdown": "power brake",
 }
-"""Bits of nvmlClocksThrottleReasons that mean less speed than the user asked for; idle is none of them."""
+"""NVML's throttle reasons that reduce the speed below the requested one, in words; an idle GPU has none of them."""
 
-
-class _Memory(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+log = logging.getLogger("shls")
 
 
 def open_nvml() -> Nvml | None:
-    """Open the first GPU; None where there is no driver, or no GPU."""
-    with suppress(OSError, RuntimeError, AttributeError):
-        return Nvml(ctypes.CDLL("libnvidia-ml.so.1"))
+    """Open the first NVIDIA GPU.
+
+    Returns
+    -------
+    The GPU, or None without `nvidia-ml-py`, without a driver or without a GPU. The reason is logged.
+
+    Examples
+    --------
+    >>> gpu = open_nvml()
+    >>> gpu is None or isinstance(gpu.name, str)
+    True
+    """
+    try:
+        return Nvml()
+    except ModuleNotFoundError:
+        log.info("GPU: no readings, because nvidia-ml-py is not installed. Run `pip install nvidia-ml-py`.")
+    except OSError as error:
+        log.info("GPU: no readings from NVML (%s)", error)
     return None
 
 
 class Nvml:
-    """The first GPU.
-
-    Parameters
-    ----------
-    library : libnvidia-ml, or what has its functions
+    """The first NVIDIA GPU.
 
     Raises
     ------
-    RuntimeError
-        If the library finds no GPU.
+    ModuleNotFoundError
+        If `nvidia-ml-py` is not installed.
+    OSError
+        If NVML finds no driver or no GPU.
+
+    Examples
+    --------
+    >>> gpu = Nvml()  # doctest: +SKIP
+    >>> gpu.read().temperatures  # doctest: +SKIP
+    {'gpu': 61.0}
     """
 
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._gpu = ctypes.c_void_p()
-        if library.nvmlInit_v2() or library.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(self._gpu)):
-            raise RuntimeError("NVML finds no GPU")
+    def __init__(self) -> None:
+        import pynvml
+
+        self._nvml: Any = pynvml
+        try:
+            pynvml.nvmlInit()
+            self._gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        except pynvml.NVMLError as error:
+            raise OSError(str(error)) from error
 
     @property
     def name(self) -> str:
-        text = ctypes.create_string_buffer(96)
-        self._library.nvmlDeviceGetName(self._gpu, text, 96)
-        return text.value.decode(errors="replace")
+        """Name of the GPU, empty if NVML does not report it.
+
+        Examples
+        --------
+        >>> Nvml().name  # doctest: +SKIP
+        'NVIDIA GeForce RTX 4090'
+        """
+        return str(self._value("nvmlDeviceGetName") or "")
 
     @property
     def driver(self) -> str:
-        text = ctypes.create_string_buffer(80)
-        self._library.nvmlSystemGetDriverVersion(text, 80)
-        return text.value.decode(errors="replace")
+        """Version of the driver, empty if NVML does not report it.
+
+        Examples
+        --------
+        >>> Nvml().driver  # doctest: +SKIP
+        '580.95.05'
+        """
+        try:
+            return str(self._nvml.nvmlSystemGetDriverVersion())
+        except self._nvml.NVMLError:
+            return ""
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Bytes in all and free; zeros where the device shares the CPU's memory and does not say."""
-        memory = _Memory()
-        if self._library.nvmlDeviceGetMemoryInfo(self._gpu, ctypes.byref(memory)):
-            return 0, 0
-        return memory.total, memory.free
+        """Total and free bytes; zeros where GPU and CPU share the memory and NVML does not report it.
+
+        Examples
+        --------
+        >>> Nvml().memory  # doctest: +SKIP
+        (25757220864, 25191030784)
+        """
+        memory = self._value("nvmlDeviceGetMemoryInfo")
+        return (0, 0) if memory is None else (int(memory.total), int(memory.free))
 
     def read(self) -> Sample:
-        """Read clock, temperature, power, throttling and memory; what this GPU does not tell is left out."""
-        clock = self._value("nvmlDeviceGetClockInfo", ctypes.c_uint(), 1)  # 1: the multiprocessors'
-        degrees = self._value("nvmlDeviceGetTemperature", ctypes.c_uint(), 0)  # 0: the chip's
-        milliwatts = self._value("nvmlDeviceGetPowerUsage", ctypes.c_uint())
-        reasons = self._value("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.c_ulonglong()) or 0
+        """Return clock, temperature, power, throttling and memory; values that the GPU lacks are left out.
+
+        Examples
+        --------
+        >>> Nvml().read().watts  # doctest: +SKIP
+        71.5
+        """
+        nvml = self._nvml
+        clock = self._value("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM)
+        degrees = self._value("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
+        milliwatts = self._value("nvmlDeviceGetPowerUsage")
+        reasons = self._value("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
+        bits = {word: getattr(nvml, f"nvmlClocksThrottleReason{reason}") for reason, word in THROTTLING.items()}
         total, free = self.memory
         return Sample(
             0.0,
             {} if clock is None else {"gpu": float(clock)},
             {} if degrees is None else {"gpu": float(degrees)},
             {} if milliwatts is None else {"gpu": milliwatts / 1000},
-            tuple(f"gpu: {word}" for bit, word in THROTTLE_REASONS.items() if reasons & bit),
+            tuple(f"gpu: {word}" for word, bit in bits.items() if reasons & bit),
             {"gpu": (total - free) / 2**20} if total else {},
         )
 
-    def _value(self, function: str, result: Any, *arguments: int) -> int | None:
-        code = getattr(self._library, function)(self._gpu, *arguments, ctypes.byref(result))
-        return None if code else int(result.value)
+    def _value(self, function: str, *arguments: int) -> Any:
+        """Call a function of NVML on the GPU; None if the GPU or the library does not support it."""
+        try:
+            return getattr(self._nvml, function)(self._gpu, *arguments)
+        except (self._nvml.NVMLError, AttributeError):
+            return None

@@ -1,4 +1,4 @@
-"""Power of a PC's processor and memory, from the energy counters that Linux shows under powercap (RAPL)."""
+"""Power of a PC's processor and memory, from the energy counters below Linux' powercap folder (RAPL)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .sensors import ROOT, Sample
+from ._sysfs import ROOT
+from .sensors import Sample
 
 ZONES = "sys/class/powercap/intel-rapl:*"
 """AMD's counters have the same name. `intel-rapl-mmio` counts the same energy a second time."""
 PARTS = ("core", "uncore")
-"""Zones whose energy their package's holds already."""
+"""Zones whose energy is included in the energy of their package."""
 SOONEST = 0.1
-"""Seconds between two readings below which the counters, which move each millisecond, say little."""
+"""Least seconds between two readings: the counters advance each millisecond, so shorter spans are inexact."""
 
 
 class Powercap:
-    """Watts from counters of energy: the first reading gives none.
+    """Power readings from energy counters; the first reading has none.
 
     Parameters
     ----------
-    root : of the file system
-    clock : seconds
+    root : root of the file system
+    clock : function that returns seconds
+
+    Examples
+    --------
+    >>> Powercap(Path("/no/such/tree")).read().power
+    {}
     """
 
     def __init__(self, root: Path = ROOT, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -31,7 +37,16 @@ class Powercap:
         self._power: dict[str, float] = {}
 
     def read(self) -> Sample:
-        """Mean power since the last reading, by zone."""
+        """Return zone -> mean watts since the last reading, as the sample's `power`.
+
+        A reading sooner than 0.1 s after the last one repeats the last result.
+
+        Examples
+        --------
+        >>> meter = Powercap()
+        >>> meter.read().power
+        {}
+        """
         now = self._clock()
         if self._last is not None and now - self._last[0] < SOONEST:
             return Sample(power=self._power)
@@ -47,20 +62,30 @@ class Powercap:
         return Sample(power=self._power)
 
     def _spent(self, name: str, before: int, after: int) -> int:
-        """Microjoules between two readings of a counter that begins again at its end."""
+        """Return the microjoules between two readings of a counter that wraps around."""
         if after >= before:
             return after - before
         return after - before + max(0, _whole(self._zones[name] / "max_energy_range_uj"))
 
 
 def hidden(root: Path = ROOT) -> bool:
-    """Tell whether there are counters that only root may read."""
+    """Return True if the machine has energy counters and only root may read them.
+
+    Parameters
+    ----------
+    root : root of the file system
+
+    Examples
+    --------
+    >>> hidden(Path("/no/such/tree"))
+    False
+    """
     zones = _zones(root).values()
     return bool(zones) and all(_whole(zone / "energy_uj") < 0 for zone in zones)
 
 
 def _zones(root: Path) -> dict[str, Path]:
-    """Name -> folder; of several sockets, each with memory of its own."""
+    """Return name -> folder; the zone's number is appended where several sockets have a zone of one name."""
     found: dict[str, Path] = {}
     for zone in sorted(root.glob(ZONES)):
         try:
@@ -73,7 +98,7 @@ def _zones(root: Path) -> dict[str, Path]:
 
 
 def _whole(file: Path) -> int:
-    """The number in a file, -1 where there is none or it may not be read."""
+    """Return the number in a file, or -1 if it is missing or not readable."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):

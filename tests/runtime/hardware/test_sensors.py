@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from shls.runtime.hardware.sensors import (
-    Sample,
-    Sampler,
+from shls.runtime.hardware.jetson import (
     Tegrastats,
     jetpack_of,
     jetson_model,
     l4t_release,
     parse_tegrastats,
     power_mode,
-    read_sysfs,
 )
+from shls.runtime.hardware.sampler import Sampler
+from shls.runtime.hardware.sensors import Sample, read_sysfs
 
 ORIN = (
     "11-22-2026 10:00:00 RAM 3041/7620MB (lfb 6x4MB) SWAP 0/3810MB (cached 0MB) "
