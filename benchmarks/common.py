@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,10 +18,17 @@ from shls.runtime.backends.pretrained import ASSETS
 from shls.runtime.errors import BadInput, ShlsError
 from shls.runtime.io.masks import read_mask
 from shls.runtime.io.sources import open_source
+from shls.runtime.models.contract import Contract
 
 JPEG_QUALITY = 85
 RIGHT, MISSED, WRONG = (60, 200, 60), (60, 110, 255), (240, 50, 50)
 STRENGTH = 0.55  # of these colours
+
+
+def with_settings(contract: Contract, **stages: dict[str, Any]) -> Contract:
+    """Copy a contract with some settings replaced, given by stage."""
+    changed = {name: replace(getattr(contract.settings, name), **values) for name, values in stages.items()}
+    return replace(contract, settings=replace(contract.settings, **changed))
 
 
 def plainly(main: Callable[[], None]) -> None:

@@ -17,15 +17,16 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numba
 import numpy as np
 
-from common import add_clip, at_least, described, new_file, plainly, read_clip
+from common import add_clip, at_least, described, new_file, plainly, read_clip, with_settings
 from shls.runtime._support.files import write_json
 from shls.runtime.backends.base import open_session
+from shls.runtime.backends.pretrained import SHIPPED_MODEL
 from shls.runtime.features.optical_flow import MotionTracker
 from shls.runtime.features.pooling import pool
 from shls.runtime.features.preprocess import to_input
@@ -33,7 +34,6 @@ from shls.runtime.io.masks import overlay
 from shls.runtime.memory.bank import MemoryBank
 from shls.runtime.models.contract import Contract
 from shls.runtime.refinement.pixel_filter import decide, spread
-from shls.runtime.segmenter import SHIPPED_MODEL
 from shls.runtime.superpixels.isec import isec
 from shls.runtime.superpixels.slic import SuperpixelTracker, slic
 
@@ -90,16 +90,16 @@ def _measure(name: str, stage: Stage, rounds: int, bandwidth: float, rate: float
 
 def _stages(images: list[np.ndarray], mask: np.ndarray, count: int) -> tuple[dict[str, Stage], str]:
     session = open_session(SHIPPED_MODEL)
-    contract = replace(session.contract, superpixels=replace(session.contract.superpixels, count=count))
+    contract = with_settings(session.contract, superpixels={"count": count})
     H, W = images[0].shape[:2]
     maps = [session.run(to_input(image, contract)) for image in images]
-    cold = [slic(image, contract.superpixels) for image in images]
+    cold = [slic(image, contract.settings.superpixels) for image in images]
     seen = [(pool(*pair), pair[1].centres) for pair in zip(maps, cold, strict=True)]
     features, superpixels, (pooled, centres) = maps[-1], cold[-1], seen[-1]
-    tracker, fresh = SuperpixelTracker(contract.superpixels), SuperpixelTracker(contract.superpixels)
+    tracker, fresh = SuperpixelTracker(contract.settings.superpixels), SuperpixelTracker(contract.settings.superpixels)
     tracker.step(images[0])
     turning = itertools.cycle(images + images[::-1])
-    motion = MotionTracker(contract.memory.recent)
+    motion = MotionTracker(contract.settings.memory.recent)
     shares = _shares(1, mask, superpixels.labels)
     planes = spread(shares, superpixels, images[-1])
     labels = decide(planes, (H, W)).labels
@@ -117,7 +117,7 @@ def _stages(images: list[np.ndarray], mask: np.ndarray, count: int) -> tuple[dic
             H * W * (3 + 4) / 1e6,
             peers={"skimage.slic": _scikit_slic(images[-1], count), "ours, cold": start},
         ),
-        "superpixels, ISEC": Stage(lambda: isec(images[-1], contract.superpixels), H * W * (3 + 4) / 1e6),
+        "superpixels, ISEC": Stage(lambda: isec(images[-1], contract.settings.superpixels), H * W * (3 + 4) / 1e6),
         "optical flow": Stage(lambda: motion.step(next(turning)), H * W * 3 / 1e6),
         "pooling": Stage(
             lambda: pool(features, superpixels),
@@ -132,7 +132,7 @@ def _stages(images: list[np.ndarray], mask: np.ndarray, count: int) -> tuple[dic
         stages[f"memory read, {objects}"] = Stage(
             lambda memory=memory: memory.read(pooled, centres[None]),  # type: ignore[misc]
             memory.nbytes / 1e6,
-            peers={"numpy, all pairs": lambda K=K: _numpy_read(pooled, contract.memory, K)},  # type: ignore[misc]
+            peers={"numpy, all pairs": lambda K=K: _numpy_read(pooled, contract.settings.memory, K)},  # type: ignore[misc]
         )
         stages[f"memory write, {objects}"] = Stage(
             lambda memory=memory, last=last: memory.write(pooled, centres, last),  # type: ignore[misc]
@@ -152,7 +152,7 @@ def _full_memory(  # type: ignore[no-untyped-def]
     contract: Contract, size, seen, objects: int, mask: np.ndarray, superpixels
 ) -> MemoryBank:
     """A memory of the frames before the last, the first one marked."""
-    memory = MemoryBank(contract.memory, size, contract.dim, objects)
+    memory = MemoryBank(contract.settings.memory, size, contract.dim, objects)
     for (pooled, centres), (labels, *_) in zip(seen[:-1], superpixels[:-1], strict=True):
         memory.write(pooled, centres, _shares(objects, mask, labels))
     return memory

@@ -22,8 +22,8 @@ from shls.runtime.backends.base import Session, open_session
 from shls.runtime.backends.pretrained import shipped_model
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.io.masks import read_mask
-from shls.runtime.io.sinks import VideoSink
 from shls.runtime.io.sources import open_source
+from shls.runtime.io.video_sink import VideoSink
 from shls.runtime.pipeline import follow
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 
@@ -91,7 +91,7 @@ def _print_pipeline(source: str, mask_file: Path) -> None:
         with (
             tempfile.TemporaryDirectory() as folder,
             open_source(source) as frames,
-            VideoSink(Path(folder) / "overlay.mp4", frames.fps) as sink,
+            VideoSink(Path(folder) / "overlay.mp4", frames.info) as sink,
         ):
             follow(frames, segmenter, lambda image: read_mask(mask_file, image.shape[:2]), sink, overlap=overlap)
         frame = segmenter.stopwatch.medians()["frame"]

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from common import above_zero, at_least, described, new_picture, plainly, write_picture
+from shls.runtime.backends.pretrained import SHIPPED_MODEL
 from shls.runtime.errors import BadInput
 from shls.runtime.io.sources import open_source
-from shls.runtime.models.contract import SuperpixelSettings
-from shls.runtime.segmenter import SHIPPED_MODEL
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels.isec import isec
 from shls.runtime.superpixels.slic import SuperpixelTracker, slic
 

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from common import above_zero, described, plainly
+from shls.runtime.backends.pretrained import SHIPPED_MODEL
 from shls.runtime.errors import MissingDependency
 from shls.runtime.evaluation.metrics import jaccard
 from shls.runtime.io.base import Sink
@@ -29,7 +30,7 @@ from shls.runtime.io.sources import open_source
 from shls.runtime.io.synthetic import noise
 from shls.runtime.pipeline import follow, warm_up
 from shls.runtime.prompts.first_frame import mask_from_box
-from shls.runtime.segmenter import SHIPPED_MODEL, open_segmenter
+from shls.runtime.segmenter import open_segmenter
 from shls.runtime.types import Frame, Mask
 from tests.live_servers import free_port, looped, rtsp, why_no_rtsp
 

@@ -37,7 +37,7 @@ from common import at_least, described, new_file, plainly
 from shls.runtime._support.files import write_json
 from shls.runtime.evaluation.davis import SequenceFiles, find_sequences, read_truth
 from shls.runtime.io.image_files import read_image, source_files
-from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels.isec import isec
 from shls.runtime.superpixels.slic import SuperpixelTracker
 

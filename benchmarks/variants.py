@@ -9,13 +9,12 @@ mirrored, left for right: what is better in one of the two only is chance.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from common import at_least, described, plainly
+from common import at_least, described, plainly, with_settings
 from shls.runtime.evaluation.evaluate import evaluate
 from shls.runtime.evaluation.metrics import Score
 from shls.runtime.memory.bank import MemoryBank
@@ -78,11 +77,11 @@ def only_memory(segmenter: VideoSegmenter) -> MemoryBank:
 
 
 def memory(**settings: float) -> Change:
-    return lambda contract: replace(contract, memory=replace(contract.memory, **settings))  # type: ignore[arg-type]
+    return lambda contract: with_settings(contract, memory=settings)
 
 
 def superpixels(count: int) -> Change:
-    return lambda contract: replace(contract, superpixels=replace(contract.superpixels, count=count))
+    return lambda contract: with_settings(contract, superpixels={"count": count})
 
 
 def same(contract: Contract) -> Contract:

@@ -1,4 +1,4 @@
-"""A refiner's checkpoint -> ONNX with the contract inside, compared with torch before it is kept."""
+"""Export a refiner as ONNX with its contract inside, and compare the file with torch before it is kept."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import onnxruntime
 import torch
 from torch import nn
 
+import shls
 from shls.runtime.evaluation.similarity import cell_cosines
 from shls.runtime.models.contract import ONNX_OPSET, AnyContract, RefinerContract
 from shls_train.engine.checkpoint import REFINERS, load_checkpoint, restore_network
 from shls_train.models.edge_refiner import RefinerNetwork, contract_of
 from shls_train.models.folding import fold_batch_norm, weights_digest
 
+from .comparison import Closeness, ExportReport, write_compared
 from .onnx_export import trace
-from .to_onnx import Closeness, ExportReport, write_compared
 
 COMPARED = 4
-"""Crops on which ONNX and torch are compared: as many random ones."""
+"""Number of random crops on which ONNX and torch are compared."""
 
 
 def export_refiner(
@@ -36,18 +37,24 @@ def export_refiner(
 
     Parameters
     ----------
-    checkpoint : path
+    checkpoint
         A checkpoint file or a training folder.
-    out : path
-        The ONNX file to write; it appears whole or not at all.
-    dynamic_batch : bool
-        Whether one run takes any number of objects, or just one.
-    precision, quantize : see `shls.export.to_onnx.export_onnx`
+    out
+        ONNX file to write; it appears whole or not at all.
+    dynamic_batch
+        True if one run takes any number of objects, False if one run takes one object.
+    precision, quantize
+        See `shls.export.to_onnx.export_onnx`.
 
     Raises
     ------
     BadInput, ExportFailed
         As `shls.export.to_onnx.export_onnx`.
+
+    Examples
+    --------
+    >>> export_refiner(Path("runs/refiner"), Path("refiner.onnx"), dynamic_batch=True).near.over  # doctest: +SKIP
+    4
     """
     loaded = load_checkpoint(checkpoint)
     network = fold_batch_norm(restore_network(loaded, RefinerNetwork))
@@ -56,21 +63,47 @@ def export_refiner(
     contract = replace(
         contract_of(network, *sizes, *digests),
         opset=ONNX_OPSET,
-        tools={"torch": torch.__version__, "onnx": onnx.__version__},
+        tools={"shls": shls.__version__, "torch": torch.__version__, "onnx": onnx.__version__},
     )
-    examples = random_crops(contract, 2 if dynamic_batch else 1)  # a single one would be taken for a fixed number
+    examples = random_crops(contract, 2 if dynamic_batch else 1)  # the exporter treats an axis of length 1 as fixed
     batch = "objects" if dynamic_batch else None
     model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
     return write_compared(model, contract, out, precision, quantize, lambda path: _compare(network, contract, path))
 
 
 def is_refiner(checkpoint: Path) -> bool:
-    """Tell which of the two networks a checkpoint is of; raises BadInput if it cannot be read."""
+    """Return True if a checkpoint is a refiner, False if it is another network; raises BadInput if it is unreadable.
+
+    Examples
+    --------
+    >>> is_refiner(Path("runs/edge"))  # doctest: +SKIP
+    False
+    """
     return load_checkpoint(checkpoint).meta.get("network") in REFINERS
 
 
 def random_crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random crops and features of the right shapes, always the same."""
+    """Draw random crops and features for a refiner; equal arguments give equal tensors.
+
+    Parameters
+    ----------
+    contract
+        Contract of the refiner.
+    count
+        Number of crops, V.
+
+    Returns
+    -------
+    (V, C, S, S) float32 crops from 0 to 1, and (V, D, S / stride, S / stride) float32 features of unit length.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> from shls.runtime.models.onnx_reader import read_refiner_contract
+    >>> crops, features = random_crops(read_refiner_contract(ASSETS / EXACT_REFINER), 2)
+    >>> len(crops), len(features)
+    (2, 2)
+    """
     generator = torch.Generator().manual_seed(count)
     images, features = (
         draw(count, *contract.inputs[name], generator=generator)
@@ -80,7 +113,7 @@ def random_crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, t
 
 
 def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> Closeness:
-    """To torch, a crop at a time."""
+    """Compare an ONNX file with its network under torch, one crop at a time."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []
     for images, features in zip(*(part.split(1) for part in random_crops(contract, COMPARED)), strict=True):

@@ -1,14 +1,10 @@
-"""Checkpoint -> ONNX with the contract inside, compared with torch before it is kept."""
+"""Export an embedding as ONNX with its contract inside, and compare the file with torch before it is kept."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -16,57 +12,23 @@ import onnxruntime
 import torch
 from torch import nn
 
-from shls.runtime._support.files import check_writable
-from shls.runtime.errors import BadInput, ExportFailed
+import shls
+from shls.runtime.errors import BadInput
 from shls.runtime.evaluation.similarity import cell_cosines
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.models.contract import ONNX_OPSET, AnyContract, Contract
+from shls.runtime.models.onnx_reader import read_contract
+from shls.runtime.models.settings import Settings
 from shls_train.engine.checkpoint import load_checkpoint, restore_network
 from shls_train.models.edge import Embedding
 from shls_train.models.folding import fold_batch_norm, weights_digest
 
-from .model_file import write_model
+from .comparison import Closeness, ExportReport, check_closeness, write_compared
+from .from_onnx import read_embedding
 from .onnx_export import trace
-from .to_fp16 import to_fp16
 
-TOLERANCE = 1e-4
 MOST_SIDE = 4096
-"""Of the network's input: one run of a larger one takes tens of gigabytes."""
-COSINES = {"fp16": 0.9999, "int8": 0.99}
-"""Least mean cosine to fp32 of what is rounded."""
-
-
-class Closeness(NamedTuple):
-    """A file against what it was made of.
-
-    difference : largest absolute one, over all that was compared
-    cosine : mean over all cells; of a refiner, between whole outputs
-    over : how many frames, or crops, were compared
-    to : torch, or the file that it was made of
-    """
-
-    difference: float
-    cosine: float
-    over: int
-    to: str = "torch"
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was built.
-
-    path : the ONNX file
-    megabytes : its size
-    macs : multiplications with addition of one run; of a refiner, for one object
-    near : to what it was made of
-    contract : as written into the file
-    """
-
-    path: Path
-    megabytes: float
-    macs: int
-    near: Closeness
-    contract: AnyContract
+"""Largest side of the network's input, pixels: one run of a larger input takes tens of gigabytes."""
 
 
 def export_onnx(
@@ -82,110 +44,124 @@ def export_onnx(
 
     Parameters
     ----------
-    checkpoint : path
+    checkpoint
         A checkpoint file or a training folder.
-    out : path
-        The ONNX file to write; it appears whole or not at all.
-    height, width : int
-        Of the network's input in pixels, multiples of the network's `size_multiple`, at most `MOST_SIDE`.
-    frames : list of (H, W, 3) uint8 RGB
-        Real frames on which ONNX and torch are compared.
-    precision : fp32, fp16 or int8
-    quantize : callable
-        For int8: turns the fp32 file into an INT8 one in its place and returns its contract; `shls.calib` can.
+    out
+        ONNX file to write; it appears whole or not at all.
+    height, width
+        Size of the network's input in pixels: multiples of the network's `size_multiple`, at most `MOST_SIDE`.
+    frames
+        Real frames on which ONNX and torch are compared, each (H, W, 3) uint8 RGB.
+    precision
+        One of fp32, fp16 and int8.
+    quantize
+        For int8: function that replaces an fp32 file by an INT8 file and returns the new contract; see
+        `shls.calib.quantize.quantize`.
 
     Raises
     ------
     BadInput
-        If the size does not fit the network, the checkpoint cannot be read or the file not be written.
+        If the size does not fit the network, the checkpoint cannot be read or the file cannot be written.
     ExportFailed
-        If any output differs from torch by more than 1e-4; or, in fp16 and int8, if the mean cosine is below
-        `COSINES`.
+        If an output of fp32 differs from torch by more than 1e-4, or if the mean cosine of fp16 or int8 is below
+        `shls.export.comparison.COSINES`.
+
+    Examples
+    --------
+    >>> export_onnx(Path("runs/edge"), Path("edge.onnx"), 480, 864, frames).near.difference  # doctest: +SKIP
+    2.1e-06
     """
     loaded = load_checkpoint(checkpoint)
     network = fold_batch_norm(restore_network(loaded, Embedding))
-    head, multiple = network.fold_head(), network.size_multiple
-    if height % multiple or width % multiple or min(height, width) < multiple:
-        raise BadInput(f"size {width}x{height}: both must be multiples of {multiple}, as in 864x480")
-    if max(height, width) > MOST_SIDE:
-        raise BadInput(f"size {width}x{height}: expected at most {MOST_SIDE} pixels a side, as in 864x480")
+    head = network.fold_head()
     contract = Contract(
         network=str(loaded.meta["network"]),
         height=height,
         width=width,
         dim=network.dim,
         stride=network.stride,
-        memory=network.memory,
+        settings=Settings(memory=network.memory),
         head=head,
         checkpoint_sha256=weights_digest(network),
         opset=ONNX_OPSET,
-        tools={"torch": torch.__version__, "onnx": onnx.__version__},
+        tools=_tools(),
     )
-    model = trace(network, (torch.zeros(1, 3, height, width),), [contract.input], contract.output)
+    return _write(network, contract, out, frames, precision, quantize)
+
+
+def resize_onnx(
+    source: Path,
+    out: Path,
+    height: int,
+    width: int,
+    frames: list[np.ndarray],
+    precision: str = "fp32",
+    quantize: Callable[[Path], AnyContract] | None = None,
+) -> ExportReport:
+    """Write the embedding of an fp32 ONNX file at another input size; no checkpoint is needed.
+
+    The weights are read from the file into torch. The given file is compared with torch at its own size, and the new
+    file at the new size. Settings and digest of the contract stay the same.
+
+    Parameters
+    ----------
+    source
+        An fp32 model that `shls export` wrote, such as a shipped model.
+    out, height, width, frames, precision, quantize
+        See `export_onnx`.
+
+    Raises
+    ------
+    BadInput, ContractMismatch, ExportFailed
+        As `export_onnx` and `shls.export.from_onnx.read_embedding`.
+
+    Examples
+    --------
+    >>> resize_onnx(Path("shls-edge.onnx"), Path("portrait.onnx"), 864, 480, frames).contract.width  # doctest: +SKIP
+    480
+    """
+    contract, network = read_contract(source), read_embedding(source)
+    check_size(network, height, width)
+    original = _compare(network, contract, source, frames)
+    check_closeness(original, contract.precision, source)
+    resized = replace(contract, height=height, width=width, tools=contract.tools | _tools())
+    return replace(_write(network, resized, out, frames, precision, quantize), original=original)
+
+
+def check_size(network: Embedding, height: int, width: int) -> None:
+    """Raise BadInput if a network cannot take inputs of a size, in pixels.
+
+    Examples
+    --------
+    >>> from shls_train.models.edge import EdgeNet
+    >>> check_size(EdgeNet(), 480, 864)
+    """
+    multiple = network.size_multiple
+    if height % multiple or width % multiple or min(height, width) < multiple:
+        raise BadInput(f"size: does not fit the network (got {width}x{height}, expected multiples of {multiple})")
+    if max(height, width) > MOST_SIDE:
+        raise BadInput(f"size: too large (got {width}x{height}, expected at most {MOST_SIDE} pixels a side)")
+
+
+def _write(
+    network: Embedding,
+    contract: Contract,
+    out: Path,
+    frames: list[np.ndarray],
+    precision: str,
+    quantize: Callable[[Path], AnyContract] | None,
+) -> ExportReport:
+    """Trace a folded network at the size of its contract, write the graph and compare it."""
+    check_size(network, contract.height, contract.width)
+    example = torch.zeros(1, 3, contract.height, contract.width)
+    model = trace(network, (example,), [contract.input], contract.output)
     return write_compared(
         model, contract, out, precision, quantize, lambda path: _compare(network, contract, path, frames)
     )
 
 
-def write_compared(
-    model: onnx.ModelProto,
-    contract: AnyContract,
-    out: Path,
-    precision: str,
-    quantize: Callable[[Path], AnyContract] | None,
-    compare: Callable[[Path], Closeness],
-) -> ExportReport:
-    """Write a graph in a precision, and keep the file if it still computes what it did.
-
-    Parameters
-    ----------
-    model, contract : in fp32
-    out, precision, quantize : see `export_onnx`
-    compare : says how near a file is to what it is made of
-
-    Raises
-    ------
-    BadInput, ExportFailed
-        As `export_onnx`.
-    """
-    with place_beside(out) as temporary:
-        write_model(model, contract, temporary)
-        macs = count_macs(model)
-        if precision == "fp16":
-            contract = to_fp16(temporary, temporary)
-        elif precision == "int8":
-            assert quantize is not None
-            contract = quantize(temporary)
-        near = compare(temporary)
-        if not (near.cosine >= COSINES[precision] if precision in COSINES else near.difference <= TOLERANCE):
-            wanted = (
-                f"a cosine of at least {COSINES[precision]}" if precision in COSINES else f"at most {TOLERANCE:.0e}"
-            )
-            raise ExportFailed(
-                f"{out}: differs from {near.to} by {near.difference:.2e}, cosine {near.cosine:.6f}; "
-                f"{precision} is to keep {wanted}"
-            )
-        os.replace(temporary, out)
-    return ExportReport(out, out.stat().st_size / 1e6, macs, near, contract)
-
-
-def count_macs(model: onnx.ModelProto) -> int:
-    """Multiplications with addition in a model's convolutions; of one object, where their number is not fixed."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {
-        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
-        for value in [*graph.value_info, *graph.output]
-    }
-    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
-    return sum(
-        math.prod(side or 1 for side in shapes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
-        for node in graph.node
-        if node.op_type == "Conv"
-    )
-
-
 def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np.ndarray]) -> Closeness:
-    """To torch, over frames."""
+    """Compare an ONNX file with its network under torch on some frames."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []
     for frame in frames:
@@ -198,15 +174,6 @@ def _compare(network: nn.Module, contract: Contract, path: Path, frames: list[np
     return Closeness(worst, float(np.mean(cosines)), len(frames))
 
 
-@contextmanager
-def place_beside(out: Path) -> Iterator[Path]:
-    """Where the file is made, so that it can be renamed into its place; raises BadInput where that cannot be.
-
-    What a killed export leaves there, the next one takes away.
-    """
-    check_writable(out)
-    temporary = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+def _tools() -> dict[str, str]:
+    """Return name -> version of the software that writes the file."""
+    return {"shls": shls.__version__, "torch": torch.__version__, "onnx": onnx.__version__}

@@ -1,4 +1,4 @@
-"""Checkpoints under torch, as a session: what exported models are compared with."""
+"""Checkpoints that run under torch, with the interface of the runtime: the reference for exported models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from shls.runtime.models.contract import Contract
+from shls.runtime.models.settings import Settings
 from shls.runtime.types import Crops
 from shls_train.engine.checkpoint import load_checkpoint, restore_network
 from shls_train.models.edge import Embedding
@@ -16,12 +17,24 @@ from shls_train.models.folding import embedding_digest, fold_batch_norm, weights
 
 
 class TorchSession:
-    """A checkpoint on the CPU; see `shls.runtime.backends.base.Session`.
+    """An embedding's checkpoint on the CPU; implements `shls.runtime.backends.base.Session`.
 
     Parameters
     ----------
-    checkpoint : file, or a training folder
-    height, width : of the network's input, pixels
+    checkpoint
+        A checkpoint file or a training folder.
+    height, width
+        Size of the network's input, pixels.
+
+    Raises
+    ------
+    BadInput
+        If the checkpoint cannot be read, or belongs to another kind of network.
+
+    Examples
+    --------
+    >>> TorchSession(Path("runs/edge"), 480, 864).run(tensor).shape  # doctest: +SKIP
+    (64, 120, 216)
     """
 
     def __init__(self, checkpoint: Path, height: int, width: int) -> None:
@@ -34,21 +47,37 @@ class TorchSession:
             dim=self._network.dim,
             checkpoint_sha256=embedding_digest(self._network),
             stride=self._network.stride,
-            memory=self._network.memory,
+            settings=Settings(memory=self._network.memory),
             head=self._network.fold_head(),
         )
         self.backend = f"torch {torch.__version__}"
         self.on_gpu = False
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
-        """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
+        """Return the feature map of a (1, 3, height, width) float32 image: (D, h, w) float32, unit length along D."""
         with torch.inference_mode():
             features: np.ndarray = self._network(torch.from_numpy(tensor))[0].numpy()
         return features
 
 
 class TorchRefiner:
-    """A refiner's checkpoint on the CPU, file or training folder; see `shls.runtime.refinement.refiner.Refiner`."""
+    """A refiner's checkpoint on the CPU; implements `shls.runtime.backends.base.Refiner`.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint file or a training folder.
+
+    Raises
+    ------
+    BadInput
+        If the checkpoint cannot be read, or belongs to another kind of network.
+
+    Examples
+    --------
+    >>> TorchRefiner(Path("runs/refiner")).contract.role  # doctest: +SKIP
+    'refiner'
+    """
 
     def __init__(self, checkpoint: Path) -> None:
         loaded = load_checkpoint(checkpoint)
@@ -63,7 +92,7 @@ class TorchRefiner:
         self.backend = f"torch {torch.__version__}"
 
     def run(self, crops: Crops) -> np.ndarray:
-        """(V, S, S) float32 logits."""
+        """Return the logits of the crops, (V, S, S) float32."""
         with torch.inference_mode():
             logits: np.ndarray = self._network(torch.from_numpy(crops.images), torch.from_numpy(crops.features)).numpy()
         return logits

@@ -1,316 +1,406 @@
-"""Follows objects through a video, frame by frame."""
+"""Follow objects through a video, frame by frame: the file to read first.
+
+One step runs the stages in order: encoder (network, superpixels, optical flow, pooling), memory reading, visibility,
+pixel filter and refiner, mask, memory writing.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from threading import RLock
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import cv2
 import numpy as np
 
+from ._arguments import checked_image, checked_mask, checked_path, checked_threads
 from ._support.stopwatch import Stopwatch
 from ._support.threading_layer import in_turn
 from .backends.base import Refiner, Session, open_refiner, open_session
-from .backends.pretrained import ASSETS, EXACT, shipped_model, shipped_refiner
+from .backends.pretrained import shipped_model, shipped_refiner
 from .errors import BadInput, ContractMismatch, ShapeMismatch
 from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
 from .memory.bank import MemoryBank
 from .memory.manager import MemoryManager
+from .memory.update import stored_probabilities
 from .memory.visibility import ObjectVisibility
 from .models.contract import Contract, RefinerContract
+from .models.settings import Settings
 from .refinement.crops import Scene, average
 from .refinement.pixel_filter import decide, spread
 from .refinement.reference_frames import ReferenceFrames, channels
 from .refinement.refiner import refine_objects
-from .types import Mask, Readout
+from .types import MAX_OBJECTS, Mask, Readout
 
-SHIPPED_MODEL = ASSETS / EXACT
-"""In fp32, the same everywhere; `open_segmenter` takes the fastest."""
-MAX_OBJECTS = 254
-
-LEARNED = 0.25
-"""Weight of refined pixels' odds beside those that the memory read, in what it learns. As much of both, or their mean,
-follows fast things better, but what leaks over an outline comes back with the next frame, and grows. Pixels tell
-objects from the background; told to tell objects apart, too, they made the memory confuse those that are alike."""
-
-UNLIKELY = np.float32(1e-4)
-"""Least probability that counts in odds."""
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def open_segmenter(
-    model: Path | None = None,
+    model: str | Path | None = None,
     threads: int = 0,
     overlap: bool | None = None,
     device: str = "auto",
-    refiner: Path | None = None,
+    refiner: str | Path | None = None,
     refined: bool = True,
+    settings: Settings | None = None,
 ) -> VideoSegmenter:
     """Load a model, by default the fastest shipped one, and make a segmenter of it.
 
     Parameters
     ----------
-    model : path of an ONNX file written by `shls export`
-    threads : CPU threads of the networks, 0 for all cores
-    overlap : run superpixels and flow while the network runs; the masks are the same without. By default only
-        beside a GPU: a network that has all cores gains nothing sure, and may lose (`benchmarks/overlap.py`
-        prints both)
-    device : what the networks run on, see `shls.runtime.backends.base.open_session`
-    refiner : path of the second network; by default the shipped one, where it was trained with this embedding
-    refined : whether to use a refiner at all
+    model : str or Path, optional
+        ONNX file or engine written by `shls export`.
+    threads : int
+        CPU threads of the networks, 0 for all cores.
+    overlap : bool, optional
+        Compute superpixels and flow while the network runs. The masks are the same. By default only where the network
+        runs on a GPU: on a CPU both share the cores.
+    device : {'auto', 'cpu', 'cuda', 'tensorrt'}
+        Device of the networks. A device that is named never falls back to another.
+    refiner : str or Path, optional
+        Model of the second network; by default the shipped one that was trained with this embedding.
+    refined : bool
+        Whether to use a refiner at all.
+    settings : Settings, optional
+        Replace the model's own settings; see `shls.runtime.models.settings`.
+
+    Returns
+    -------
+    VideoSegmenter
+
+    Raises
+    ------
+    ShlsError
+        If a file cannot be opened, or the two networks do not belong together.
+
+    Examples
+    --------
+    >>> with open_segmenter(device="cpu") as segmenter:
+    ...     segmenter.session.contract.dim
+    64
     """
-    session = open_session(model or shipped_model(device), threads, device)
-    found = (refiner or shipped_refiner(session.contract, device)) if refined else None
-    return VideoSegmenter(session, None if found is None else open_refiner(found, threads, device), overlap)
+    path, second, threads = checked_path(model, "model"), checked_path(refiner, "refiner"), checked_threads(threads)
+    session = open_session(path or shipped_model(device), threads, device)
+    found = (second or shipped_refiner(session.contract, device)) if refined else None
+    opened = None if found is None else open_refiner(found, threads, device)
+    return VideoSegmenter(session, opened, overlap, settings)
+
+
+def _guarded(
+    method: Callable[Concatenate[VideoSegmenter, P], R],
+) -> Callable[Concatenate[VideoSegmenter, P], R]:
+    """Let one thread at a time into a segmenter, and none after a fork or `close`."""
+
+    @wraps(method)
+    def run(self: VideoSegmenter, *args: P.args, **kwargs: P.kwargs) -> R:
+        if os.getpid() != self._process:
+            raise BadInput(
+                "segmenter: was opened in another process, and its threads did not survive the fork. "
+                "Open it in the worker process, or use the start method 'spawn'"
+            )
+        with self._lock:
+            if self._closed:
+                raise BadInput("segmenter: was closed. Open another one with `open_segmenter`")
+            return in_turn(method)(self, *args, **kwargs)
+
+    return cast("Callable[Concatenate[VideoSegmenter, P], R]", run)
 
 
 class VideoSegmenter:
     """Objects in, masks out: `start` with the first mask, then `step` for each further frame.
 
-    Between frames, `add` and `remove` change what is followed. It owns the session, the memories and nothing else.
-    Not to be shared between threads.
+    Between frames, `add` and `remove` change the set of objects. Arrays are copied in and out. Calls from several
+    threads are carried out one after the other. A segmenter is a context manager.
+
+    Parameters
+    ----------
+    session : Session
+        Embedding network.
+    refiner : Refiner, optional
+        Network that decides pixels; without one a colour filter does.
+    overlap : bool, optional
+        See `open_segmenter`.
+    settings : Settings, optional
+        Settings of all stages; by default those of the model's contract.
 
     Attributes
     ----------
-    session : the embedding network
-    refiner : the network that decides pixels; without one, colours alone do
-    stopwatch : time per stage of every frame so far
+    session, refiner, settings : as given
+    stopwatch : Stopwatch
+        Time per stage of every frame so far.
+
+    Raises
+    ------
+    ContractMismatch
+        If the refiner was trained with another embedding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.zeros((120, 160, 3), np.uint8)
+    >>> image[40:80, 60:100] = 200, 80, 40
+    >>> mask = (image[..., 0] > 0).astype(np.uint8)
+    >>> with open_segmenter(device="cpu") as segmenter:
+    ...     segmenter.start(image, mask)
+    ...     found = segmenter.step(image)
+    >>> found.labels.shape, sorted(found.scores)
+    ((120, 160), [1])
     """
 
-    def __init__(self, session: Session, refiner: Refiner | None = None, overlap: bool | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        refiner: Refiner | None = None,
+        overlap: bool | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         if refiner is not None:
             _check_pair(session.contract, refiner.contract)
         self.session, self.refiner = session, refiner
+        self.settings = settings or session.contract.settings
         self.stopwatch = Stopwatch()
-        self._encoder = FrameEncoder(session, self.stopwatch, session.on_gpu if overlap is None else overlap)
+        beside = session.on_gpu if overlap is None else overlap
+        self._encoder = FrameEncoder(session, self.settings, self.stopwatch, beside)
         self._memory: MemoryManager | None = None
         self._references: ReferenceFrames | None = None
         self._size = (0, 0)
+        self._lock, self._process, self._closed = RLock(), os.getpid(), False
 
-    @in_turn
+    def __enter__(self) -> VideoSegmenter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks and threads; may be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._encoder.close()
+            for network in (self.session, self.refiner):
+                close: Any = getattr(network, "close", None)
+                if close is not None:
+                    close()
+
+    @_guarded
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
-        """Mark the objects to follow; what was followed before is forgotten.
+        """Mark the objects to follow and forget earlier ones.
 
         Parameters
         ----------
         image : (H, W, 3) uint8 RGB
         mask : (H, W) uint8
-            Object id per pixel, 0 for the background; ids need not be consecutive.
+            Object id per pixel, 0 for the background; ids need not be consecutive. A bool mask marks object 1.
 
         Raises
         ------
         ShapeMismatch
-            If the image is not (H, W, 3), or the mask is of another size.
+            If the image is not (H, W, 3), or the mask has another size.
         BadInput
-            If the mask marks no object, or more than 254, or the arrays are not uint8.
+            If an argument is not an array of uint8, or the mask marks no object or more than 254.
         """
-        _check_image(image)
-        ids = _ids_of(mask, image.shape[:2])
+        image = checked_image(image)
+        mask, ids = checked_mask(mask, image.shape[:2])
         self._size = image.shape[:2]
         self._encoder.restart()
         self._frame = self._encoder.encode(image, mask)
-        self._memory, self._visibility = MemoryManager(), ObjectVisibility()
-        refiner = self.refiner
-        self._references = ReferenceFrames(refiner.contract) if refiner and refiner.contract.past else None
-        self._take_in(self._memory, self._frame, mask, ids)
-        self._mark(self._frame, mask, ids)
+        self._memory, self._visibility = MemoryManager(), ObjectVisibility(self.settings.visibility)
+        contract = self.refiner.contract if self.refiner else None
+        self._references = ReferenceFrames(contract, self.settings.crops) if contract and contract.past else None
+        self._add_bank(self._memory, self._frame, mask, ids)
+        self._set_references(self._frame, mask, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
-    @in_turn
+    @_guarded
     def add(self, mask: np.ndarray) -> Mask:
-        """Mark further objects in the last frame, or correct some of them.
+        """Mark further objects in the last frame, or correct the masks of followed ones.
 
-        What is followed already goes on as it is. An object whose id is marked again is still known by its first mark;
-        where it was thought to be lately is forgotten. To give its id to another thing, remove it first. Each call
-        with new ids costs one more reading of a memory per frame, until its objects are removed.
+        Objects that the mask does not contain go on unchanged. A corrected object keeps its first reference; the memory
+        of its recent frames is replaced. Each call with new ids adds one memory to be read per frame.
 
         Parameters
         ----------
         mask : (H, W) uint8
-            Object id per pixel of the last frame; 0 where nothing is said.
+            Object id per pixel of the last frame; 0 leaves a pixel as it is.
 
         Returns
         -------
-        The last frame's mask with these objects in it.
+        Mask
+            The last frame's mask with these objects.
 
         Raises
         ------
         ShapeMismatch, BadInput
             As `start`; and if there was no frame yet.
         """
-        memories = self._started()
-        ids = _ids_of(mask, self._size)
-        if len(np.union1d(ids, memories.ids)) > MAX_OBJECTS + 1:
-            raise BadInput(f"more than {MAX_OBJECTS} objects; remove some first")
+        memory = self._started()
+        mask, ids = checked_mask(mask, self._size)
+        if len(np.union1d(ids, memory.ids)) > MAX_OBJECTS + 1:
+            raise BadInput(f"mask: too many objects (got more than {MAX_OBJECTS} in all). Remove some first")
         kept = np.where(np.isin(self._last.labels, ids), np.uint8(0), self._last.labels)
         labels = np.where(mask > 0, mask, kept)
         cut = self._encoder.cut(self._frame, labels)
-        memories.correct(cut.features, cut.superpixels.centres, _shares(cut, labels, memories.ids[1:]), ids)
-        new = np.setdiff1d(ids, memories.ids)
+        memory.correct(cut.features, cut.superpixels.centres, _shares(cut, labels, memory.ids[1:]), ids)
+        new = np.setdiff1d(ids, memory.ids)
         if new.size:
-            self._take_in(memories, cut, labels, new)
-        self._mark(cut, labels, ids)
-        scores = self._last.scores | dict.fromkeys(ids.tolist(), 1.0)
-        self._last = Mask(labels, scores)
-        return self._last
+            self._add_bank(memory, cut, labels, new)
+        self._set_references(cut, labels, ids)
+        self._last = Mask(labels, self._last.scores | dict.fromkeys(ids.tolist(), 1.0))
+        return _copied(self._last)
 
+    @_guarded
     def remove(self, object_id: int) -> Mask:
-        """Follow an object no longer; give the last frame's mask without it. Raises BadInput if it is unknown."""
-        memories = self._started()
-        if object_id == 0 or object_id not in memories.ids:
-            known = ", ".join(map(str, memories.ids[1:])) or "none"
-            raise BadInput(f"object {object_id} is not followed; expected one of these: {known}")
-        memories.remove(object_id)
+        """Stop following an object.
+
+        Returns
+        -------
+        Mask
+            The last frame's mask without the object.
+
+        Raises
+        ------
+        BadInput
+            If no object has this id.
+        """
+        memory = self._started()
+        if object_id == 0 or object_id not in memory.ids:
+            known = ", ".join(map(str, memory.ids[1:])) or "none"
+            raise BadInput(f"object {object_id}: is not followed (expected one of these ids: {known})")
+        memory.remove(object_id)
         self._visibility.forget(object_id)
         if self._references:
             self._references.forget(object_id)
         labels = np.where(self._last.labels == object_id, np.uint8(0), self._last.labels)
-        scores = {one: score for one, score in self._last.scores.items() if one != object_id}
-        self._last = Mask(labels, scores)
-        return self._last
+        self._last = Mask(labels, {one: score for one, score in self._last.scores.items() if one != object_id})
+        return _copied(self._last)
 
-    @in_turn
+    @_guarded
     def step(self, image: np.ndarray) -> Mask:
         """Find the objects in the next frame.
 
         Parameters
         ----------
-        image : (H, W, 3) uint8 RGB, of the first frame's size
+        image : (H, W, 3) uint8 RGB
+            Of the first frame's size.
+
+        Returns
+        -------
+        Mask
 
         Raises
         ------
         BadInput
-            If no objects were marked, or the image is not uint8.
+            If no objects were marked, or the image is not an array of uint8.
         ShapeMismatch
-            If the image is of another size than the first.
+            If the image has another size than the first.
         """
-        _check_image(image)
-        memories = self._started()
+        image = checked_image(image)
+        memory = self._started()
         if image.shape[:2] != self._size:
-            raise ShapeMismatch(f"frame of {_size(image)} after frames of {self._size[1]}x{self._size[0]}; start again")
-        self._frame = seen = self._encoder.encode(image)
-        with self.stopwatch.time("memory"):
-            centres = seen.superpixels.centres
-            readout = memories.read(seen.features, self._encoder.trace(centres))
-        with self.stopwatch.time("presence"):
-            readout, last, doubt = self._visibility.judge(
-                readout, seen.features, seen.superpixels, self._carried(seen, memories.ids), memories.ids
+            raise ShapeMismatch(
+                f"image: the size changed (got {image.shape[1]}x{image.shape[0]}, expected "
+                f"{self._size[1]}x{self._size[0]}, the first frame's). Resize the frame, or call `start` again"
             )
-        planes = self._decide_pixels(seen, readout, last)
+        self._frame = frame = self._encoder.encode(image)
+        with self.stopwatch.time("memory"):
+            centres = frame.superpixels.centres
+            readout = memory.read(frame.features, self._encoder.trace(centres))
+        with self.stopwatch.time("visibility"):
+            readout, last, doubt = self._visibility.judge(
+                readout, frame.features, frame.superpixels, self._warped_mask(frame, memory.ids), memory.ids
+            )
+        planes = self._decide_pixels(frame, readout, last)
         with self.stopwatch.time("remember"):
-            learned = self._to_remember(seen, readout, planes) * (1 - doubt)[:, None]  # the rest votes for nobody
-            memories.write(seen.features, centres, learned)
+            learned = self._to_remember(frame, readout, planes) * (1 - doubt)[:, None]  # what is in doubt gets no vote
+            memory.write(frame.features, centres, learned)
             if self._references:
-                self._references.pass_on(seen.map)
+                self._references.pass_on(frame.map)
         with self.stopwatch.time("decide"):
             mask = decide(planes, self._size)
-        self._last = _renumbered(mask, memories.ids)
-        return self._last
+        self._last = _renumbered(mask, memory.ids)
+        return _copied(self._last)
 
-    def _carried(self, seen: EncodedFrame, ids: np.ndarray) -> np.ndarray:
-        """The last mask where it is in this frame, on the grid: columns of `ids`."""
+    def _warped_mask(self, frame: EncodedFrame, ids: np.ndarray) -> np.ndarray:
+        """The last mask warped by optical flow to this frame, on the grid, as columns of `ids`."""
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))
-        return columns[self._encoder.carry(self._last.labels, seen)]
+        return columns[self._encoder.carry(self._last.labels, frame)]
 
-    def _decide_pixels(self, seen: EncodedFrame, readout: Readout, last: np.ndarray) -> np.ndarray:
-        """Probabilities on the grid of half the resolution, (h, w, K + 1)."""
+    def _decide_pixels(self, frame: EncodedFrame, readout: Readout, last: np.ndarray) -> np.ndarray:
+        """Probabilities on the half-resolution grid, (h, w, K + 1)."""
         with self.stopwatch.time("spread"):
-            planes = spread(readout.probabilities, seen.superpixels, seen.image)
+            planes = spread(readout.probabilities, frame.superpixels, frame.image, self.settings.pixel_filter)
         if self.refiner is None:
             return planes
         with self.stopwatch.time("refine"):
-            scene = Scene(seen.image, seen.superpixels, seen.map, *readout, planes, last)
-            return refine_objects(scene, self._started().ids, self.refiner, self._references)
+            scene = Scene(frame.image, frame.superpixels, frame.map, *readout, planes, last)
+            return refine_objects(scene, self._started().ids, self.refiner, self._references, self.settings.crops)
 
-    def _to_remember(self, seen: EncodedFrame, readout: Readout, planes: np.ndarray) -> np.ndarray:
-        """What the memory learns of a frame, (N, K + 1): also what came of its pixels, where a network decided them."""
+    def _to_remember(self, frame: EncodedFrame, readout: Readout, planes: np.ndarray) -> np.ndarray:
+        """What the memory stores of a frame, (N, K + 1)."""
         read = readout.probabilities
         if self.refiner is None:
             return read
-        refined = average(planes, seen.superpixels, read)
-        return _learned(read, refined[:, :1])
+        background = average(planes, frame.superpixels, read)[:, :1]
+        return stored_probabilities(read, background, self.settings.memory.refiner_weight)
 
     def _started(self) -> MemoryManager:
         if self._memory is None:
-            raise BadInput("step before start: mark the objects first, `segmenter.start(image, mask)`")
+            raise BadInput("segmenter: no objects are marked yet. Call `segmenter.start(image, mask)` first")
         return self._memory
 
-    def _take_in(self, memories: MemoryManager, seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
-        """Follow what was marked in a frame from now on."""
-        contract, nearest = self.session.contract, fit(mask, seen.image)
-        memory = MemoryBank(contract.memory, (nearest.shape[0], nearest.shape[1]), contract.dim, len(ids))
-        memory.write(seen.features, seen.superpixels.centres, _shares(seen, mask, ids))
-        memories.add(memory, ids)
+    def _add_bank(self, memory: MemoryManager, frame: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
+        """Open a memory bank for the objects that were marked in a frame."""
+        nearest = fit(mask, frame.image)
+        size = nearest.shape[0], nearest.shape[1]
+        bank = MemoryBank(self.settings.memory, size, self.session.contract.dim, len(ids))
+        bank.write(frame.features, frame.superpixels.centres, _shares(frame, mask, ids))
+        memory.add(bank, ids)
         if self._references:
-            self._references.mark(seen.map, nearest, ids, grid_of(nearest.shape))
+            self._references.mark(frame.map, nearest, ids, grid_of(nearest.shape))
 
-    def _mark(self, seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
-        """Keep what the objects that are marked in a frame look like."""
-        self._visibility.mark(seen.features, seen.superpixels, _shares(seen, mask, ids), ids)
-
-
-def _learned(read: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Join what the memory read, (N, K + 1), with the background's probability, (N, 1), as pixels have it.
-
-    Which of the objects it is, stays as read.
-    """
-    nothing, pixels = (np.clip(p, UNLIKELY, 1 - UNLIKELY) for p in (read[:, :1], background))
-    odds = nothing / (1 - nothing) * (pixels / (1 - pixels)) ** np.float32(LEARNED)
-    objects = np.maximum(read[:, 1:], UNLIKELY)
-    objects /= objects.sum(axis=1, keepdims=True) * (1 + odds)
-    return np.hstack([odds / (1 + odds), objects])
+    def _set_references(self, frame: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
+        """Keep the appearance of the objects that were marked in a frame."""
+        self._visibility.mark(frame.features, frame.superpixels, _shares(frame, mask, ids), ids)
 
 
 def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
-    """Raise ContractMismatch if a refiner learned from another embedding; what is in training has no digest."""
+    """Raise ContractMismatch if a refiner was trained with another embedding; in training, neither has a digest."""
     if refiner.channels != channels(refiner.past):
         raise ContractMismatch(
-            f"the refiner reads crops of {refiner.channels} channels, this runtime cuts {channels(refiner.past)}; "
-            "export it again with the version of shls that is installed"
+            f"refiner: wrong number of crop channels (got {refiner.channels}, expected {channels(refiner.past)}). "
+            "Export it again with the version of shls that is installed"
         )
     theirs, ours = refiner.embedding_sha256, embedding.checkpoint_sha256
     if refiner.dim != embedding.channels or (theirs and ours and theirs != ours):
         raise ContractMismatch(
-            f"the refiner was trained with the embedding {theirs[:12]} of {refiner.dim} channels, the model is "
-            f"{ours[:12]} of {embedding.channels}; give the two that belong together, or go without a refiner"
+            f"refiner: was trained with another embedding (got {theirs[:12]} of {refiner.dim} channels, expected "
+            f"{ours[:12]} of {embedding.channels}). Use the two that belong together, or no refiner"
         )
 
 
+def _copied(mask: Mask) -> Mask:
+    return Mask(mask.labels.copy(), dict(mask.scores))
+
+
 def _renumbered(mask: Mask, ids: np.ndarray) -> Mask:
-    """From consecutive numbers to the user's object ids."""
+    """Replace consecutive numbers by the user's object ids."""
     table = np.zeros(256, np.uint8)
     table[: len(ids)] = ids
     return Mask(cv2.LUT(mask.labels, table), {int(ids[k]): score for k, score in mask.scores.items()})
 
 
-def _ids_of(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Check a mask for a frame of a size, and list its objects."""
-    if mask.shape != size:
-        frame = f"{size[1]}x{size[0]}"
-        raise ShapeMismatch(f"mask of {_size(mask)} for a frame of {frame}; make it the frame's size")
-    if mask.dtype != np.uint8:
-        raise BadInput(f"mask of {mask.dtype}; expected uint8 object ids, 0 for the background")
-    ids = np.unique(mask[mask > 0])
-    if not 1 <= len(ids) <= MAX_OBJECTS:
-        raise BadInput(f"the mask marks {len(ids)} objects; expected 1 to {MAX_OBJECTS}")
-    return ids
-
-
-def _shares(seen: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """(N, K + 1) float32: which object each superpixel, which lies within one, belongs to; others are background."""
+def _shares(frame: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """One-hot owner of each superpixel, which lies within one object, (N, K + 1) float32; column 0 the background."""
     column = np.zeros(256, np.intp)
     column[ids] = np.arange(1, len(ids) + 1)
-    owner = np.zeros(len(seen.features), np.intp)
-    owner[seen.superpixels.labels.ravel()] = column[fit(mask, seen.image).ravel()]
+    owner = np.zeros(len(frame.features), np.intp)
+    owner[frame.superpixels.labels.ravel()] = column[fit(mask, frame.image).ravel()]
     return np.eye(len(ids) + 1, dtype=np.float32)[owner]
-
-
-def _check_image(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ShapeMismatch(f"image of shape {image.shape}; expected (H, W, 3) RGB")
-    if image.dtype != np.uint8:
-        raise BadInput(f"image of {image.dtype}; expected uint8 RGB")
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

@@ -10,6 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+MAX_OBJECTS = 254
+"""Object ids are uint8; 0 is the background."""
+
+MIN_PROBABILITY = 1e-4
+"""Probabilities are clipped to this before they become odds, which would not be finite otherwise."""
+
 
 class Frame(NamedTuple):
     """One picture of a video.

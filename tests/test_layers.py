@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.errors": set(),
     f"{R}.types": set(),
     f"{R}.geometry": set(),
+    f"{R}._arguments": set(),
     f"{R}.models": set(),
     f"{R}.hardware": set(),
     f"{R}.io": set(),
@@ -31,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.features": {f"{R}.models", f"{R}.superpixels", f"{R}.backends"},
     f"{R}.refinement": {f"{R}.models", f"{R}.features", f"{R}.backends"},
     f"{R}.segmenter": {
+        f"{R}._arguments",
         f"{R}.models",
         f"{R}.hardware",
         f"{R}.superpixels",
@@ -68,13 +70,15 @@ def imports(tree: ast.AST, package: str) -> Iterator[tuple[ast.AST, set[str]]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node, {alias.name}
+                if alias.name != "shls":  # its version, and names that are loaded when they are used
+                    yield node, {alias.name}
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")
             above = parents[: len(parents) - node.level + 1] if node.level else []
             module = ".".join([*above, *filter(None, [node.module])])
             for alias in node.names:
-                yield node, {module, f"{module}.{alias.name}"}
+                if (module, alias.name) != ("shls", "__version__"):
+                    yield node, {module, f"{module}.{alias.name}"}
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
             "importlib.import_module",
             "__import__",

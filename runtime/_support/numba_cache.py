@@ -75,7 +75,7 @@ def kernel_digest(package: Path) -> str:
     digest = hashlib.sha256(f"{version('numba')} {_processor()}".encode())
     for file in sorted(package.rglob("*.py")):
         source = file.read_bytes()
-        if b"numba" in source or b"llvmlite" in source:
+        if b"njit" in source or b"llvmlite" in source:
             digest.update(file.name.encode() + source)
     return digest.hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The models that come with the package, and which of them is the fastest here."""
+"""The models that come with the package, and the choice of the fastest one for a device."""
 
 from __future__ import annotations
 
@@ -10,25 +10,49 @@ from ..models.onnx_reader import read_refiner_contract
 
 ASSETS = Path(__file__).parents[1] / "assets"
 EXACT, EXACT_REFINER = "shls-edge.onnx", "shls-edge-refiner.onnx"
+SHIPPED_MODEL = ASSETS / EXACT
+"""Embedding in fp32, the same on every machine; `shipped_model` picks the fastest."""
 INT8_CPU, INT8_CPU_REFINER = "shls-edge.int8-cpu.onnx", "shls-edge-refiner.int8-cpu.onnx"
 
 
 def shipped_model(device: str = "auto", folder: Path = ASSETS) -> Path:
-    """Pick the fastest shipped model for a device.
+    """Return the path of the fastest shipped embedding for a device.
 
-    On the CPU that is INT8 where it has VNNI, twice as fast as fp32 there; without, or on a GPU, it is fp32.
-    Measured on x86 alone (`benchmarks/precision.py`), so other CPUs take fp32, too.
+    That is INT8 on a CPU with VNNI, where INT8 is twice as fast as fp32 (measured on x86, `benchmarks/precision.py`).
+    Other CPUs and GPUs take fp32.
 
     Parameters
     ----------
     device : cpu, cuda, tensorrt or auto, see `shls.runtime.backends.base.open_session`
-    folder : that holds the models
+    folder : folder that holds the models
+
+    Examples
+    --------
+    >>> shipped_model("cuda").name
+    'shls-edge.onnx'
     """
     return _fastest(folder / EXACT, folder / INT8_CPU, device)
 
 
 def shipped_refiner(embedding: Contract, device: str = "auto", folder: Path = ASSETS) -> Path | None:
-    """Pick the fastest shipped refiner for a device, or None if it was not trained with this embedding."""
+    """Return the path of the fastest shipped refiner for a device.
+
+    Parameters
+    ----------
+    embedding : contract of the embedding that the refiner will work with
+    device : cpu, cuda, tensorrt or auto, see `shls.runtime.backends.base.open_session`
+    folder : folder that holds the models
+
+    Returns
+    -------
+    Path, or None if the shipped refiner was trained with another embedding.
+
+    Examples
+    --------
+    >>> from shls.runtime.models.onnx_reader import read_contract
+    >>> shipped_refiner(read_contract(SHIPPED_MODEL), "cuda").name
+    'shls-edge-refiner.onnx'
+    """
     exact = folder / EXACT_REFINER
     if not exact.exists() or read_refiner_contract(exact).embedding_sha256 != embedding.checkpoint_sha256:
         return None
@@ -41,6 +65,6 @@ def _fastest(exact: Path, quantized: Path, device: str) -> Path:
 
 
 def _gpu_provider() -> bool:
-    from .ort import offers_cuda  # needs onnxruntime, which a named GPU may do without
+    from .ort_session import offers_cuda  # needs onnxruntime, which engines run without
 
     return offers_cuda()

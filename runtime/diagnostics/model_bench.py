@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backends.pretrained import ASSETS
+from ..backends.pretrained import ASSETS, SHIPPED_MODEL
 from ..errors import BadInput, ShlsError
 from ..evaluation.metrics import jaccard
 from ..io.base import Sink
@@ -22,7 +22,7 @@ from ..models.contract import AnyContract, RefinerContract
 from ..models.engine_info import read_sidecar
 from ..models.onnx_reader import read_any_contract, read_refiner_contract
 from ..pipeline import follow, warm_up
-from ..segmenter import SHIPPED_MODEL, VideoSegmenter, open_segmenter
+from ..segmenter import VideoSegmenter, open_segmenter
 from ..types import Frame, Mask
 
 SUFFIXES = (".onnx", ".engine")

@@ -12,6 +12,7 @@ import numpy as np
 from .._support.stopwatch import Stopwatch
 from ..backends.base import Session
 from ..geometry import fit, grid_of
+from ..models.settings import Settings
 from ..superpixels.slic import SuperpixelTracker, cut_along
 from ..types import Superpixels
 from .optical_flow import MotionTracker
@@ -42,20 +43,25 @@ class FrameEncoder:
     Parameters
     ----------
     session : the embedding network
+    settings : Settings
     stopwatch : that is told the time of each stage
     beside : whether superpixels and flow run while the network does
     """
 
-    def __init__(self, session: Session, stopwatch: Stopwatch, beside: bool) -> None:
-        self._session, self._stopwatch = session, stopwatch
+    def __init__(self, session: Session, settings: Settings, stopwatch: Stopwatch, beside: bool) -> None:
+        self._session, self._settings, self._stopwatch = session, settings, stopwatch
         self._beside = ThreadPoolExecutor(1, "superpixels") if beside else None
         self.restart()
 
     def restart(self) -> None:
         """Forget all frames."""
-        contract = self._session.contract
-        self._superpixels = SuperpixelTracker(contract.superpixels)
-        self._motion = MotionTracker(contract.memory.recent)
+        self._superpixels = SuperpixelTracker(self._settings.superpixels)
+        self._motion = MotionTracker(self._settings.memory.recent, self._settings.flow)
+
+    def close(self) -> None:
+        """End the thread that computes superpixels beside the network."""
+        if self._beside is not None:
+            self._beside.shutdown()
 
     def encode(self, image: np.ndarray, mask: np.ndarray | None = None) -> EncodedFrame:
         """Take the next frame, (H, W, 3) uint8 RGB; with a mask of its size, superpixels are cut along it."""

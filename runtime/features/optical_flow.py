@@ -7,12 +7,10 @@ from collections import deque
 import cv2
 import numpy as np
 
+from ..models.settings import FlowSettings
+
 REDUCTION = 4
 """Frame pixels per flow vector, along each axis."""
-
-EXPLAINED = 0.75
-"""Correlation of a frame with the one before, moved along the flow, above which they show the same scene. In shaking,
-blurred sequences it stays above 0.8; of pictures that have nothing to do with each other 1 in 50 reaches this."""
 
 LEAST_SIDE = 16
 """Frames whose reduced side would be shorter are taken to stand still: the flow needs a patch to match."""
@@ -29,7 +27,8 @@ class MotionTracker:
         How far back a point can be traced.
     """
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, frames: int, settings: FlowSettings | None = None) -> None:
+        self._settings = settings or FlowSettings()
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flows: deque[np.ndarray] = deque(maxlen=frames)
         self._previous: np.ndarray | None = None
@@ -74,7 +73,7 @@ class MotionTracker:
         moved = self.carry(self._before, cv2.INTER_LINEAR)
         spreads = moved.std() * self._previous.std()
         together = ((moved - moved.mean()) * (self._previous - self._previous.mean())).mean()
-        return bool(together > EXPLAINED * spreads)
+        return bool(together > self._settings.cut_correlation * spreads)
 
     def carry(self, labels: np.ndarray, between: int = cv2.INTER_NEAREST) -> np.ndarray:
         """Bring labels of the last frame to where they are in this one, (h, w) uint8 at any resolution.

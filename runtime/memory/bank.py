@@ -14,18 +14,12 @@ import numpy as np
 from numba import njit, prange
 
 from ..errors import BadInput, ShapeMismatch
-from ..models.contract import MemorySettings
+from ..models.settings import MemorySettings
 from ..types import Readout
 from . import _int8_dot as dot_products
 from . import _packing as packing
 from . import _search as nearest
 from .prototypes import Prototypes
-
-FIRST_REACH = 3.0
-"""Reach of the first frame's entries, as a multiple of a recent frame's."""
-
-CENTROID_HANDICAP = 0.03
-"""Subtracted from a centroid's cosine similarity: what is known without a place convinces less."""
 
 CERTAIN = (1 << 16) - 1
 """Probability 1 as it is stored."""
@@ -64,7 +58,7 @@ class MemoryBank:
         self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
         self._boxes = np.zeros((slots, 0, 4), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
-        self._centroids = Prototypes(objects + 1, settings.clusters, dim)
+        self._centroids = Prototypes(objects + 1, settings, dim)
         self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
         self._written = 0  # frames that are or were in slots which may be, and the first
 
@@ -134,14 +128,14 @@ class MemoryBank:
         newest = self._fixed + np.argsort(ages[self._fixed :], kind="stable")
         visit = np.append(newest[self._counts[newest] > 0], np.arange(self._fixed)[::-1])
         reach = np.full(len(ages), self._reach, np.float32)
-        reach[: self._fixed] *= FIRST_REACH
+        reach[: self._fixed] *= self._settings.first_radius
         similarity, entry = nearest.search(
             features, places, packing.spatial_order(places[0], self._size), visit, reach,
             self._features, self._centres, self._boxes, self._settings.neighbours,
         )  # fmt: skip
         nearby = self._centroids.cosines(features)
         flat = self._probabilities.reshape(-1, nearby.shape[1])
-        temperature, handicap = np.float32(self._settings.temperature), np.float32(CENTROID_HANDICAP)
+        temperature, handicap = np.float32(self._settings.temperature), np.float32(self._settings.prototype_penalty)
         return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
 
     def _ages(self) -> np.ndarray:

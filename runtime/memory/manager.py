@@ -12,11 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..types import Readout
+from ..types import MIN_PROBABILITY, Readout
 from .bank import MemoryBank
-
-LEAST = 1e-4
-"""Of a background's probability, so that odds stay finite."""
 
 
 class MemoryManager:
@@ -64,7 +61,7 @@ class MemoryManager:
         lefts = [left for _, _, left in self._groups]
         parts = [one.probabilities[:, 1:][:, left] for one, left in zip(read, lefts, strict=True)]
         if len(parts) > 1:
-            parts = [part / np.maximum(1 - part.sum(1, keepdims=True), LEAST) for part in parts]
+            parts = [part / np.maximum(1 - part.sum(1, keepdims=True), MIN_PROBABILITY) for part in parts]
             total = 1 + sum(part.sum(1, keepdims=True) for part in parts)
             parts = [part / total for part in parts]
         objects = np.hstack([np.zeros((len(features), 0), np.float32), *parts])

@@ -5,15 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ..models.settings import MemorySettings
 from . import _int8_dot as dot_products
 from . import _packing as packing
 from . import _search as nearest
-
-CONFIDENT = 0.9
-"""Least probability of an entry that moves a centroid."""
-
-INERTIA = 512.0
-"""Entries after which a centroid stops getting heavier."""
 
 
 class Prototypes:
@@ -25,7 +20,8 @@ class Prototypes:
     weights : (K + 1, clusters) float32, entries that each stands for; 0 where there is none
     """
 
-    def __init__(self, classes: int, clusters: int, dim: int) -> None:
+    def __init__(self, classes: int, settings: MemorySettings, dim: int) -> None:
+        self._settings, clusters = settings, settings.clusters
         self.features = np.zeros((classes, clusters, dim), np.float32)
         self.weights = np.zeros((classes, clusters), np.float32)
         self._packed = np.zeros((classes, 0, packing.GROUP * packing.LANES), np.uint8)
@@ -38,11 +34,13 @@ class Prototypes:
     def seed(self, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Begin anew with entries that are unlike each other; `learn` takes them in."""
         self.weights[:] = 0
-        _seed(features, probabilities, CONFIDENT, self.features, self.weights)
+        _seed(features, probabilities, self._settings.prototype_confidence, self.features, self.weights)
 
     def learn(self, features: np.ndarray, probabilities: np.ndarray) -> None:
         """Move towards a frame's entries: (N, D) float32, unit length, and (N, K + 1) float32."""
-        _cluster(features, probabilities, CONFIDENT, INERTIA, self.features, self.weights)
+        settings = self._settings
+        confident, inertia = settings.prototype_confidence, float(settings.prototype_inertia)
+        _cluster(features, probabilities, confident, inertia, self.features, self.weights)
         self._packed = np.stack([packing.pack(centroids, dot_products.offset()) for centroids in self.features])
 
     def cosines(self, features: np.ndarray) -> np.ndarray:

@@ -24,40 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ..types import Readout, Superpixels
-
-OVERLAP = 0.05
-"""Share of an object's last mask that a part must overlap. Source: the published outlier filter."""
-
-ENLARGED = 1.0
-"""Share of the longer side of an object's box, or of the marked one, added to its sides: parts that reach into that
-box are kept, too."""
-
-RETURNING = 0.5
-"""Share of the likeness right after the mark that is asked of what was not in place. With 0.4 what is not there is
-shown in 38 of 168 frames of the cuts of `benchmarks/lost.py`, with 0.5 in none; with 0.6 a third of what comes back
-from behind its walls is missed."""
-
-STAYING, REMNANT = 0.3, 0.2
-"""The same of what is in place, where it is smaller than this share of the marked area."""
-
-FALLING, PACE = 0.4, 0.1
-"""The same of what is in place and larger, as a share of its likeness of late: a running mean that takes in so much of
-each frame. In the sequences that this was chosen on, what is followed stays above 0.5; what covers it and is taken for
-it begins at 0.1 to 0.4, and sometimes at 0.55 (the walls of `benchmarks/lost.py`). Light that falls to a third, all at
-once, is taken for a cover, too."""
-
-USUAL = 0.4
-"""Likeness right after the mark, of objects that were not seen then."""
-
-LEAST = 1e-4
-"""Probability of the background, so that it takes what nobody else wants."""
-
-ENTRIES = 128
-"""Marked superpixels of an object that are kept, at most."""
-
-SHARPNESS = 0.06
-"""Difference of two cosines that makes odds of e, as in the memory's vote."""
+from ..models.settings import VisibilitySettings
+from ..types import MIN_PROBABILITY, Readout, Superpixels
 
 
 @dataclass
@@ -73,19 +41,22 @@ class _Marked:
     usual: float = 0.0
     late: float = 0.0
 
-    def goes_on(self, likeness: float, large: bool) -> bool:
+    def goes_on(self, likeness: float, large: bool, settings: VisibilitySettings) -> bool:
         """Tell whether what is in place is alike enough, and remember how alike it is."""
         if not self.usual:
             self.usual = self.late = likeness
-        alike = likeness >= (FALLING * self.late if large else STAYING * self.usual)
-        self.late += PACE * alike * (likeness - self.late)
+        alike = likeness >= (
+            settings.drop_similarity * self.late if large else settings.remnant_similarity * self.usual
+        )
+        self.late += settings.mean_rate * alike * (likeness - self.late)
         return alike
 
 
 class ObjectVisibility:
     """What objects looked like when they were marked, at most 32 kB of each, and how alike they were after that."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: VisibilitySettings | None = None) -> None:
+        self._settings = settings or VisibilitySettings()
         self._marked: dict[int, _Marked] = {}
 
     def mark(self, features: np.ndarray, superpixels: Superpixels, shares: np.ndarray, ids: np.ndarray) -> None:
@@ -100,7 +71,10 @@ class ObjectVisibility:
         """
         for k, object_id in enumerate(ids.tolist(), 1):
             own = np.flatnonzero(shares[:, k] > 0)
-            some, area = features[own[:: -(-len(own) // ENTRIES) or 1]], float(superpixels.areas[own].sum())
+            some, area = (
+                features[own[:: -(-len(own) // self._settings.entries) or 1]],
+                float(superpixels.areas[own].sum()),
+            )
             side = float(np.ptp(superpixels.centres[own], axis=0).max()) if len(own) else 0.0
             self._marked[object_id] = _Marked(some, area, side)
 
@@ -132,43 +106,49 @@ class ObjectVisibility:
         maybe = np.zeros(len(probabilities), np.float32)
         for k in (np.flatnonzero(was[1:] == 0) + 1).tolist():
             cosines = features @ self._marked[int(ids[k])].features.T
-            np.maximum(maybe, _look_for(probabilities, k, readout.attention[:, k - 1], cosines), out=maybe)
+            np.maximum(
+                maybe,
+                _look_for(probabilities, k, readout.attention[:, k - 1], cosines, self._settings.temperature),
+                out=maybe,
+            )
         owner = probabilities.argmax(1).astype(np.uint8)
         part, overlap, cells = _parts(superpixels.labels, last, owner)
-        there = (overlap > OVERLAP * was[owner]) | (2 * overlap > cells)
+        there = (overlap > self._settings.overlap * was[owner]) | (2 * overlap > cells)
         left = last.copy()
         for k in range(1, len(ids)):
             own = np.flatnonzero(owner == k)
-            encode = _Look(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
-            sure = self._sure(int(ids[k]), encode, there[part[own]])
+            candidates = _Candidates(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
+            sure = self._sure(int(ids[k]), candidates, there[part[own]])
             if sure.any() or (was[k] and not own.size):  # what is thinner than superpixels is for pixels to find
                 probabilities[own[~sure], k] = 0
             else:
                 probabilities[:, k], left[left == k] = 0, 0
         taken = 1 - probabilities.sum(1)
-        probabilities[:, 0] = np.maximum(probabilities[:, 0], LEAST)
+        probabilities[:, 0] = np.maximum(probabilities[:, 0], MIN_PROBABILITY)
         probabilities /= probabilities.sum(1, keepdims=True)
         doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, maybe), 0)
         return readout._replace(probabilities=probabilities), left, doubt
 
-    def _sure(self, object_id: int, encode: _Look, there: np.ndarray) -> np.ndarray:
+    def _sure(self, object_id: int, candidates: _Candidates, there: np.ndarray) -> np.ndarray:
         """(n,) bool: which of the superpixels that look like an object are it, given those that are in place."""
-        marked = self._marked[object_id]
+        marked, settings = self._marked[object_id], self._settings
         if there.any():
-            found = encode.around(there, marked.side)
-            large = bool(encode.areas[there].sum() >= REMNANT * marked.area)
-            if marked.goes_on(encode.likeness(found, marked.features), large):
+            found = candidates.around(there, marked.side, settings.margin)
+            large = bool(candidates.areas[there].sum() >= settings.remnant_area * marked.area)
+            if marked.goes_on(candidates.likeness(found, marked.features), large, settings):
                 return found
-        parts = [encode.part == one for one in np.unique(encode.part)]
+        parts = [candidates.part == one for one in np.unique(candidates.part)]
         if parts:
-            best = max(parts, key=lambda part: encode.likeness(part, marked.features))
-            found = encode.around(best, marked.side)
-            if encode.likeness(found, marked.features) >= RETURNING * (marked.usual or USUAL):
+            best = max(parts, key=lambda part: candidates.likeness(part, marked.features))
+            found = candidates.around(best, marked.side, settings.margin)
+            if candidates.likeness(found, marked.features) >= settings.return_similarity * (
+                marked.usual or settings.default_similarity
+            ):
                 return found
         return np.zeros_like(there)
 
 
-class _Look(NamedTuple):
+class _Candidates(NamedTuple):
     """Superpixels that look like one object: (n, D), (n, 2), (n,), and the part that each belongs to, (n,)."""
 
     features: np.ndarray
@@ -182,31 +162,33 @@ class _Look(NamedTuple):
         of_them = np.average(cosines.max(1), weights=self.areas[chosen])
         return float(of_them * cosines.max(0).mean())
 
-    def around(self, chosen: np.ndarray, least: float) -> np.ndarray:
+    def around(self, chosen: np.ndarray, least: float, margin: float) -> np.ndarray:
         """(n,) bool: which superpixels are of a part that reaches into the chosen ones' box, enlarged.
 
         By a share of its longer side, or of `least`.
         """
         low, high = self.centres[chosen].min(0), self.centres[chosen].max(0)
-        more = ENLARGED / 2 * max(least, (high - low).max())
+        more = margin / 2 * max(least, (high - low).max())
         inside = ((self.centres >= low - more) & (self.centres <= high + more)).all(1)
         return np.isin(self.part, self.part[inside])
 
 
-def _look_for(probabilities: np.ndarray, k: int, attention: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+def _look_for(
+    probabilities: np.ndarray, k: int, attention: np.ndarray, cosines: np.ndarray, temperature: float
+) -> np.ndarray:
     """Ask where a lost object may be, in place: its looks, wherever they were, against the nearest of all else.
 
     Returns (N,): how likely that would be if the background of late were not known, which the object may have joined.
     """
     own = np.maximum(attention[:, 2], cosines.max(1, initial=0))
-    here = _odds(own, np.maximum(attention[:, 1], attention[:, 3]))
+    here = _odds(own, np.maximum(attention[:, 1], attention[:, 3]), temperature)
     probabilities *= ((1 - here) / np.maximum(1 - probabilities[:, k], 1e-6))[:, None]
     probabilities[:, k] = here
-    return _odds(own, attention[:, 3])
+    return _odds(own, attention[:, 3], temperature)
 
 
-def _odds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp((other - one) / SHARPNESS)))
+def _odds(one: np.ndarray, other: np.ndarray, temperature: float) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp((other - one) / temperature)))
 
 
 @njit(cache=True, nogil=True)

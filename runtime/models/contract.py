@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import ContractMismatch
+from ..errors import BadInput, ContractMismatch
+from .settings import Settings
 
-VERSION = 1
+VERSION = 2
+READ = (1, VERSION)
+"""Versions that are read. Version 1 carries no settings but those of superpixels and memory; others take defaults."""
 METADATA_KEY = "shls.contract"
 EMBEDDING, REFINER = "embedding", "refiner"
 """Roles of a network: one describes frames, the other decides pixels."""
@@ -19,42 +22,6 @@ ONNX_OPSET = 18
 """Of every graph that is written and read."""
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
-
-
-@dataclass(frozen=True)
-class SuperpixelSettings:
-    """How a frame is partitioned.
-
-    Attributes
-    ----------
-    count : wanted number of superpixels, N
-    compactness : weight of distance against colour, as in SLIC
-    iterations : assignment and update rounds of a cold start
-    """
-
-    count: int = 1500
-    compactness: float = 10.0
-    iterations: int = 4
-
-
-@dataclass(frozen=True)
-class MemorySettings:
-    """How the past is kept and read.
-
-    Attributes
-    ----------
-    recent : frames kept whole, besides the first
-    clusters : long-term centroids per object
-    neighbours : memory entries that vote for a superpixel
-    radius : reach of a recent frame's entries, in frame heights
-    temperature : of the votes' softmax over cosine similarities
-    """
-
-    recent: int = 7
-    clusters: int = 32
-    neighbours: int = 10
-    radius: float = 0.25
-    temperature: float = 0.06
 
 
 Numbers = tuple[float, ...]
@@ -148,8 +115,7 @@ class Contract:
     precision: str = "fp32"
     opset: int = ONNX_OPSET
     tools: dict[str, str] = field(default_factory=dict)  # name -> version, what wrote the file
-    superpixels: SuperpixelSettings = SuperpixelSettings()
-    memory: MemorySettings = MemorySettings()
+    settings: Settings = Settings()  # tuned numbers of all stages
     head: Head | None = None  # without one, superfeatures are pooled cells, and the map has D channels
     version: int = VERSION
     role: str = EMBEDDING
@@ -182,12 +148,11 @@ class Contract:
                 | {
                     "mean": tuple(values["mean"]),
                     "std": tuple(values["std"]),
-                    "superpixels": SuperpixelSettings(**values["superpixels"]),
-                    "memory": MemorySettings(**values["memory"]),
+                    "settings": Settings.from_dict(values["settings"]),
                     "head": _head(values.get("head")),
                 }
             )
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, BadInput) as error:
             raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error
 
 
@@ -226,9 +191,12 @@ def _values(text: str, kind: type[Contract] | type[RefinerContract]) -> dict[str
         raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
     if role != kind.role:
         raise ContractMismatch(f"the model's role is {role!r}, expected {kind.role!r}; give the other file")
-    if version != VERSION or not values.keys() <= {f.name for f in fields(kind)}:
+    if version == 1 and kind is Contract:
+        values["settings"] = {name: values.pop(name) for name in ("superpixels", "memory") if name in values}
+    if version not in READ or not values.keys() <= {f.name for f in fields(kind)}:
+        writer = values.get("tools", {}).get("shls", "another version of shls")
         raise ContractMismatch(
-            f"the model has contract version {version}, this runtime reads {VERSION}; "
-            "export it again with `shls export`, or install the matching version of shls"
+            f"contract: unknown version (got {version} of shls {writer}, expected {' or '.join(map(str, READ))}). "
+            "Install that version of shls, or export the model again with `shls export`"
         )
-    return values
+    return values | {"version": VERSION}

@@ -10,26 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-ENLARGED = 0.3
-"""Of a box's sides, added to them. Source: the published method."""
-
-LEAST_SIDE = 24
-"""Of a box, in cells of the grid."""
-
-LEAST_ASPECT = 0.5
-"""Of a box, shorter side over longer one."""
-
-TRIMMED = 0.002
-"""Share of an object's mass beyond each side of its box: stray pixels do not make it large."""
-
-VISIBLE = 0.3
-"""Least probability of a pixel that belongs to an object's box."""
-
-LEAST_SHARE = 0.0025
-"""Of the grid, that an object must cover to be refined: of smaller ones there is less to see than colours tell."""
+from ..models.settings import CropSettings
 
 
-def find_boxes(planes: np.ndarray, last: np.ndarray, least: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def find_boxes(
+    planes: np.ndarray,
+    last: np.ndarray,
+    least: np.ndarray | None = None,
+    settings: CropSettings = CropSettings(),
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the objects are, or just were.
 
     Parameters
@@ -42,30 +31,35 @@ def find_boxes(planes: np.ndarray, last: np.ndarray, least: np.ndarray | None = 
     objects : (V,) int64, columns of `planes` that have anything to see
     boxes : (V, 4) int64, see `crops.Crops`
     """
-    down, across = _masses(planes, last, VISIBLE)
+    down, across = _masses(planes, last, settings.visible)
     objects, boxes = [], []
     for k in range(1, planes.shape[2]):
-        if down[k].sum() >= LEAST_SHARE * last.size:
+        if down[k].sum() >= settings.min_area * last.size:
             objects.append(k)
-            boxes.append(box_of(down[k], across[k], (0, 0) if least is None else least[k - 1]))
+            boxes.append(box_of(down[k], across[k], (0, 0) if least is None else least[k - 1], settings))
     return np.array(objects, np.int64), np.array(boxes, np.int64).reshape(-1, 4)
 
 
-def box_of(down: np.ndarray, across: np.ndarray, least: Sequence[float] | np.ndarray = (0, 0)) -> tuple[int, ...]:
+def box_of(
+    down: np.ndarray,
+    across: np.ndarray,
+    least: Sequence[float] | np.ndarray = (0, 0),
+    settings: CropSettings = CropSettings(),
+) -> tuple[int, ...]:
     """Left, top, right and bottom of an object whose mass per row and per column is given; `least` of `find_boxes`."""
     w, h = len(across), len(down)
-    left, right = _side(across, w)
-    top, bottom = _side(down, h)
-    left, right = _at_least(left, right, max(least[0], LEAST_ASPECT * (bottom - top)), w)
-    top, bottom = _at_least(top, bottom, max(least[1], LEAST_ASPECT * (right - left)), h)
+    left, right = _side(across, w, settings)
+    top, bottom = _side(down, h, settings)
+    left, right = _at_least(left, right, max(least[0], settings.min_aspect * (bottom - top)), w)
+    top, bottom = _at_least(top, bottom, max(least[1], settings.min_aspect * (right - left)), h)
     return left, top, right, bottom
 
 
-def _side(mass: np.ndarray, cells: int) -> tuple[int, int]:
+def _side(mass: np.ndarray, cells: int, settings: CropSettings) -> tuple[int, int]:
     """Begin and end of an object's box along one axis."""
     share = np.cumsum(mass) / mass.sum()
-    first, end = int(np.searchsorted(share, TRIMMED)), int(np.searchsorted(share, 1 - TRIMMED)) + 1
-    return _at_least(first, end, max(LEAST_SIDE, (end - first) * (1 + ENLARGED)), cells)
+    first, end = int(np.searchsorted(share, settings.trim)), int(np.searchsorted(share, 1 - settings.trim)) + 1
+    return _at_least(first, end, max(settings.min_side, (end - first) * (1 + settings.margin)), cells)
 
 
 def _at_least(first: int, end: int, length: float, cells: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from numba import njit, prange
 
 from ..features.preprocess import normalise
 from ..models.contract import PIXEL_MEAN, PIXEL_STD
+from ..models.settings import CropSettings
 from ..types import Crops, Superpixels
 from .boxes import find_boxes
 
@@ -53,7 +54,13 @@ class Scene(NamedTuple):
     last: np.ndarray
 
 
-def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | None = None) -> Crops:
+def cut_out(
+    scene: Scene,
+    size: int,
+    stride: int = STRIDE,
+    least: np.ndarray | None = None,
+    settings: CropSettings = CropSettings(),
+) -> Crops:
     """Cut each visible object out of a frame.
 
     Parameters
@@ -64,7 +71,7 @@ def cut_out(scene: Scene, size: int, stride: int = STRIDE, least: np.ndarray | N
     stride : pixels of a crop per cell of its features
     least : see `boxes.find_boxes`
     """
-    objects, boxes = find_boxes(scene.planes, scene.last, least)
+    objects, boxes = find_boxes(scene.planes, scene.last, least, settings)
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
     h, w = scene.planes.shape[:2]
     scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])

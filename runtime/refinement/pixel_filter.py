@@ -16,22 +16,16 @@ import numpy as np
 from numba import njit, prange
 
 from ..geometry import grid_of
+from ..models.settings import PixelFilterSettings
 from ..types import Mask, Superpixels
 
-COLOUR_SIGMA = 8.0
-"""Of the colour weight, in units of 8-bit Lab."""
 
-SPACE_SIGMA = 0.6
-"""Of the distance weight, in mean superpixel spacings."""
-
-REACH = 1.5
-"""Side of a bucket of superpixels, in mean spacings; a pixel asks the nine buckets around it."""
-
-AGREEMENT = 0.05
-"""Neighbours whose probabilities differ by less are not refined."""
-
-
-def spread(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarray) -> np.ndarray:
+def spread(
+    probabilities: np.ndarray,
+    superpixels: Superpixels,
+    image: np.ndarray,
+    settings: PixelFilterSettings = PixelFilterSettings(),
+) -> np.ndarray:
     """Bring superpixels' probabilities to the grid of half the resolution.
 
     Parameters
@@ -50,16 +44,16 @@ def spread(probabilities: np.ndarray, superpixels: Superpixels, image: np.ndarra
     colours = cv2.cvtColor(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2LAB)
     labels = superpixels.labels[_nearest(h, height)][:, _nearest(w, width)]
     spacing = max(1.0, (height * width / len(superpixels.areas)) ** 0.5)
-    side = REACH * spacing
+    side = settings.reach * spacing
     columns, rows = int(width / side) + 1, int(height / side) + 1
     bucket = (superpixels.centres // side).astype(np.int64) @ np.array([1, columns])
     order = np.argsort(bucket, kind="stable").astype(np.int32)
     starts = np.searchsorted(bucket[order], np.arange(rows * columns + 1)).astype(np.int32)
-    disputed = _disputed(probabilities, bucket, order, starts, columns, AGREEMENT)
+    disputed = _disputed(probabilities, bucket, order, starts, columns, settings.agreement)
     planes = _ask(
         labels, colours, superpixels.centres, _mean_colours(colours, labels, len(superpixels.areas)), probabilities,
         disputed, order, starts, columns, side, width / w, height / h,
-        np.float32(0.5 / COLOUR_SIGMA**2), np.float32(0.5 / (SPACE_SIGMA * spacing) ** 2),
+        np.float32(0.5 / settings.color_sigma**2), np.float32(0.5 / (settings.space_sigma * spacing) ** 2),
     )  # fmt: skip
     return _smooth(planes, labels, disputed)
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from ..models.contract import RefinerContract
+from ..models.settings import CropSettings
 from ..types import Crops
 from .boxes import box_of
 from .crops import CHANNELS, Scene, cut_map, cut_out
@@ -40,7 +41,8 @@ class ReferenceFrames:
     contract : of the network, with a past
     """
 
-    def __init__(self, contract: RefinerContract) -> None:
+    def __init__(self, contract: RefinerContract, settings: CropSettings = CropSettings()) -> None:
+        self._settings = settings
         self._size, self._stride = contract.size, contract.stride
         self._marks: dict[int, Mark] = {}
         self._last = np.zeros((0, 0, 0), np.float32)
@@ -57,7 +59,7 @@ class ReferenceFrames:
         """
         for object_id in ids.tolist():
             here = cv2.resize((labels == object_id).astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
-            box = np.array([box_of(here.sum(1), here.sum(0))], np.int64)
+            box = np.array([box_of(here.sum(1), here.sum(0), settings=self._settings)], np.int64)
             left, top, right, bottom = box[0].tolist()
             self._marks[object_id] = Mark(
                 cut_map(features, box, grid, self._size // self._stride)[0],
@@ -85,7 +87,7 @@ class ReferenceFrames:
         ids : (K + 1,), of the columns of its planes
         """
         least = np.array([self._marks[object_id].sides for object_id in ids[1:].tolist()])
-        crops = cut_out(scene, self._size, self._stride, least)
+        crops = cut_out(scene, self._size, self._stride, least, self._settings)
         marks = [self._marks[object_id] for object_id in ids[crops.objects].tolist()]
         if not marks:
             return crops

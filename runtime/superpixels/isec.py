@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numba import get_num_threads, njit
 
-from ..models.contract import SuperpixelSettings
+from ..models.settings import SuperpixelSettings
 from ..types import Superpixels
 from . import _connectivity as regions
 from . import _run_lengths as runs

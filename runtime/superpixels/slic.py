@@ -39,7 +39,7 @@ import numpy as np
 from numba import get_num_threads, njit
 
 from ..errors import BadInput, ShapeMismatch
-from ..models.contract import SuperpixelSettings
+from ..models.settings import SuperpixelSettings
 from ..types import Superpixels
 from . import _assignment as assignment
 from . import _connectivity as regions
@@ -47,11 +47,7 @@ from . import _run_lengths as runs
 from . import _warm_start as following
 from ._color_planes import LANES, checked_image, to_planes
 
-MAX_COUNT = 60_000
 SPATIAL_LIMIT = 8500  # of the squared distance along one axis: with three squares of 127 it fits 16 bits
-LEAST = 0.25  # smaller parts, as a share of the mean area, join a neighbour
-SPLIT = 1.5  # larger superpixels, in mean areas, are split when labels are free
-CUT_RATIO, CUT_LEAST = 2.0, 24.0  # a frame is a cut when its residual exceeds ratio * usual + least
 
 
 def slic(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
@@ -84,11 +80,6 @@ class SuperpixelTracker:
     """
 
     def __init__(self, settings: SuperpixelSettings) -> None:
-        if not 1 <= settings.count <= MAX_COUNT:
-            raise BadInput(f"{settings.count} superpixels are wanted; choose from 1 to {MAX_COUNT}")
-        if not settings.compactness > 0 or settings.iterations < 1:
-            came = f"compactness {settings.compactness} and {settings.iterations} iterations"
-            raise BadInput(f"{came} came; compactness must be above 0, iterations at least 1")
         self.settings = settings
         self.warm = False  # whether the last step started from the one before
         self._thumbnail = np.zeros((0, 0), np.uint8)
@@ -116,7 +107,7 @@ class SuperpixelTracker:
         reach = self._near if self.warm else self._reach
         grid = (self._table, self._window, reach, width)
         assignment.cluster(*frame, self._centres, *grid, rounds, step, last, chunks)
-        least = LEAST * height * width / self._count
+        least = self.settings.min_area * height * width / self._count
         result = regions.connect(
             self._labels, self._planes, self._centres[:, 2:], self._runs, self._count, least, chunks, last
         )
@@ -130,7 +121,7 @@ class SuperpixelTracker:
     def _follow(self, dx: int, dy: int) -> bool:
         """Move the centres with the camera; False if what they carry does not fit the new frame: a cut."""
         now = following.residual(self._planes, self._labels, self._centres, dx, dy, self._shape[1])
-        if now > CUT_RATIO * self._usual + CUT_LEAST:
+        if now > self.settings.cut_ratio * self._usual + self.settings.cut_offset:
             return False
         following.shift(self._planes, self._centres, dx, dy, self._shape[1])
         return True
@@ -142,7 +133,9 @@ class SuperpixelTracker:
         step = 4 if self._shape[0] > 1 else 1
         assignment.measure(self._planes, self._labels, centres, self._window, self._reach, step, chunks)
         self._usual = following.residual(self._planes, self._labels, centres, 0, 0, self._shape[1])
-        self._centres = following.split(self._labels, centres, result.areas, self._count, SPLIT, self._shape[1])
+        self._centres = following.split(
+            self._labels, centres, result.areas, self._count, self.settings.split_area, self._shape[1]
+        )
 
     def _allocate(self, height: int, width: int) -> None:
         padded = -(-width // LANES) * LANES

@@ -1,9 +1,9 @@
-"""Synthetic clips from stills: things that move over a moving background, with labels and true correspondence.
+"""Synthetic clips from stills: objects that move over a moving background, with labels and true correspondence.
 
-Each still is a layer with a path of its own: place, size, turn, shear and perspective change smoothly from frame to
-frame, and living things bend, turn and are lit from elsewhere. The camera's exposure and colours drift, what is fast is
-blurred along its motion, and all frames of a clip are compressed alike. So a network that never saw a video sees what
-videos do.
+Each still is a layer with its own trajectory. Position, size, rotation, shear and perspective change smoothly from
+frame to frame. Objects also deform and change their appearance. The camera's exposure and colours drift, fast layers
+have motion blur, and all frames of a clip have the same compression. The clips give a network the effects of video
+although it trains on stills only.
 """
 
 from __future__ import annotations
@@ -19,17 +19,23 @@ from .appearance import Appearance
 from .views import Rng, streak
 
 CELL = 4
-"""Frame pixels per point at which a layer's map is computed; it is smooth, so the rest is interpolated."""
+"""Spacing of the points at which a layer's coordinate map is computed, in frame pixels; the rest is interpolated."""
 
 MOST_OBJECTS = 4
 
 MOST_BLUR = 25
-"""Pixels; what is faster is blurred no more."""
+"""Longest motion blur, in pixels."""
 
 
 @dataclass(frozen=True)
 class ClipSize:
-    """Frames per clip and their size in pixels."""
+    """Number of frames per clip, and their size in pixels.
+
+    Examples
+    --------
+    >>> ClipSize(frames=3)
+    ClipSize(frames=3, height=288, width=512)
+    """
 
     frames: int = 8
     height: int = 288
@@ -37,18 +43,43 @@ class ClipSize:
 
 
 class Cutout(NamedTuple):
-    """What is pasted: a still, (H, W, 3) uint8 RGB, and its mask, (H, W) uint8, 255 where the thing is."""
+    """Object to paste into a clip.
+
+    Attributes
+    ----------
+    still : (H, W, 3) uint8 array
+        RGB image that shows the object.
+    mask : (H, W) uint8 array
+        255 where the object is.
+
+    Examples
+    --------
+    >>> Cutout(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)).mask.shape
+    (8, 8)
+    """
 
     still: np.ndarray
     mask: np.ndarray
 
 
 class Clip(NamedTuple):
-    """T frames with labels.
+    """Clip of T frames with labels.
 
-    frames : (T, H, W, 3) uint8 RGB
-    labels : (T, H, W) uint8; 0 is the background, k the k-th piece
-    layers : the background's path and the pieces', in the order of the labels
+    Attributes
+    ----------
+    frames : (T, H, W, 3) uint8 array
+        RGB frames.
+    labels : (T, H, W) uint8 array
+        0 for the background, k for the k-th object.
+    layers : list of Trajectory
+        Trajectories of the background and of the objects, in the order of the labels.
+
+    Examples
+    --------
+    >>> clip = make_clip(np.zeros((48, 64, 3), np.uint8), [], np.random.default_rng(0), ClipSize(2, 48, 64))
+    >>> positions, visible = clip.correspondence(0, 1)
+    >>> positions.shape, visible.shape
+    ((48, 64, 2), (48, 64))
     """
 
     frames: np.ndarray
@@ -56,12 +87,14 @@ class Clip(NamedTuple):
     layers: list[Trajectory]
 
     def correspondence(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where what a frame shows lies in another one.
+        """Compute where each pixel of frame `source` appears in frame `target`.
 
         Returns
         -------
-        places : (H, W, 2) float32, x and y in pixels of frame `target`
-        seen : (H, W) bool, whether it is visible there
+        places : (H, W, 2) float32 array
+            Positions in frame `target`, x and y in pixels.
+        seen : (H, W) bool array
+            True where the point is visible in frame `target`.
         """
         height, width = self.labels.shape[1:]
         places = np.zeros((height, width, 2), np.float32)
@@ -75,22 +108,29 @@ class Clip(NamedTuple):
 
 
 class Trajectory:
-    """How one still moves through the frames.
+    """Motion of one still through the frames of a clip.
 
     Parameters
     ----------
     matrices : (T, 3, 3) float64
-        From frame pixels to pixels of the still, homogeneous.
+        Homogeneous matrices from frame pixels to pixels of the still.
     bends : (T, h, w, 2) float32
-        Displacement in pixels of the still, over the whole still.
-    still_size : (height, width) of the still
+        Displacement fields over the whole still, in pixels of the still.
+    still_size : tuple of int
+        Height and width of the still.
+
+    Examples
+    --------
+    >>> trajectory = Trajectory(np.eye(3)[None], np.zeros((1, 2, 2, 2), np.float32), (48, 64))
+    >>> trajectory.to_still(0, (48, 64))[10, 20].round(3).tolist()
+    [20.0, 10.0]
     """
 
     def __init__(self, matrices: np.ndarray, bends: np.ndarray, still_size: tuple[int, int]) -> None:
         self.matrices, self.bends, self._size = matrices, bends, still_size
 
     def to_still(self, frame: int, size: tuple[int, int]) -> np.ndarray:
-        """Pixels of the still that a frame of a size (H, W) shows, (H, W, 2) float32."""
+        """Map the pixels of a frame of `size` (H, W) to positions in the still, (H, W, 2) float32."""
         height, width = (-(-side // CELL) + 2 for side in size)
         x, y = ((np.arange(cells) - 0.5) * CELL - 0.5 for cells in (width, height))
         points = np.stack(np.meshgrid(x, y), axis=-1)
@@ -100,7 +140,7 @@ class Trajectory:
         return fine[CELL : CELL + size[0], CELL : CELL + size[1]]
 
     def pace(self, frame: int) -> np.ndarray:
-        """How far the middle of the still moved since the frame before, x and y in pixels of the frame."""
+        """Displacement of the still's centre since the previous frame, x and y in frame pixels."""
         if frame == 0:
             return np.zeros(2)
         middle = np.array([[np.array(self._size[::-1]) / 2]])
@@ -108,14 +148,14 @@ class Trajectory:
         return (now - before)[0, 0]  # type: ignore[no-any-return]
 
     def to_frame(self, frame: int, points: np.ndarray) -> np.ndarray:
-        """Where points of the still, (h, w, 2), lie in a frame, (h, w, 2) float32; the inverse of `to_still`."""
+        """Map points of the still, (h, w, 2), to positions in a frame, (h, w, 2) float32; the inverse of `to_still`."""
         straight = points
-        for _ in range(4):  # a fixed point: the bends are slight and smooth
+        for _ in range(4):  # fixed-point iteration; it converges because displacements are small and smooth
             straight = points - self._bend(frame, straight)
         return cv2.perspectiveTransform(straight, np.linalg.inv(self.matrices[frame]))
 
     def _bend(self, frame: int, points: np.ndarray) -> np.ndarray:
-        """Displacement at points of the still, (h, w, 2) float32."""
+        """Interpolate the displacement at points of the still, (h, w, 2) float32."""
         field = self.bends[frame]
         scale = (np.array(field.shape[1::-1]) - 1) / np.maximum(np.array(self._size[::-1]) - 1, 1)
         at = (points * scale).astype(np.float32)
@@ -123,27 +163,43 @@ class Trajectory:
 
 
 def make_clip(background: np.ndarray, pieces: Sequence[Cutout], rng: Rng, size: ClipSize) -> Clip:
-    """Draw a clip: the pieces in front of the background, later ones over earlier ones.
+    """Draw a clip of objects in front of a background. Later objects occlude earlier objects.
 
     Parameters
     ----------
-    background : (H, W, 3) uint8 RGB, of any size
-    pieces : at most 4; none of them is empty in the first frame unless another covers it
-    rng : numpy Generator
-        The same state gives the same clip.
+    background : (H, W, 3) uint8
+        RGB image of any size.
+    pieces : sequence of Cutout
+        Objects to paste, at most 4.
+    rng : numpy.random.Generator
+        Source of random numbers. Equal states give equal clips.
     size : ClipSize
+        Number of frames and their size.
+
+    Returns
+    -------
+    Clip
+        Frames, labels and trajectories. An object may be occluded in the first frame.
+
+    Examples
+    --------
+    >>> still, mask = np.full((48, 64, 3), 200, np.uint8), np.zeros((48, 64), np.uint8)
+    >>> mask[12:36, 16:48] = 255
+    >>> clip = make_clip(np.zeros_like(still), [Cutout(still, mask)], np.random.default_rng(0), ClipSize(3, 48, 64))
+    >>> clip.frames.shape, np.unique(clip.labels[0]).tolist()
+    ((3, 48, 64, 3), [0, 1])
     """
     shape = (size.height, size.width)
     layers = [_camera(background.shape[:2], rng, size)]
-    layers += [_way(piece.mask, rng, size) for piece in pieces[:MOST_OBJECTS]]
-    looks = [Appearance(*piece, rng, size.frames) for piece in pieces[:MOST_OBJECTS]]
+    layers += [_object_path(piece.mask, rng, size) for piece in pieces[:MOST_OBJECTS]]
+    appearances = [Appearance(*piece, rng, size.frames) for piece in pieces[:MOST_OBJECTS]]
     lens = _Lens(rng, size.frames)
     frames, labels = [], []
     for at in range(size.frames):
         image, label = _show(background, layers[0].to_still(at, shape)).astype(np.float32), np.zeros(shape, np.uint8)
         image = _blurred(image, lens.trace(layers[0].pace(at)))
-        for index, (layer, encode) in enumerate(zip(layers[1:], looks, strict=True), 1):
-            piece = Cutout(encode.still(at), encode.mask(at))
+        for index, (layer, appearance) in enumerate(zip(layers[1:], appearances, strict=True), 1):
+            piece = Cutout(appearance.still(at), appearance.mask(at))
             _paint(image, label, index, piece, layer.to_still(at, shape), lens.trace(layer.pace(at)))
         frames.append(lens.shoot(image, at))
         labels.append(label)
@@ -153,7 +209,7 @@ def make_clip(background: np.ndarray, pieces: Sequence[Cutout], rng: Rng, size: 
 def _paint(
     image: np.ndarray, label: np.ndarray, index: int, piece: Cutout, places: np.ndarray, trace: np.ndarray | None
 ) -> None:
-    """Put a thing over what is there, in place."""
+    """Paste an object over a frame and its labels, in place."""
     cover = cv2.remap(piece.mask, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     share = (cv2.GaussianBlur(cover, (3, 3), 0) / np.float32(255))[..., None]
     colours = _blurred(_show(piece.still, places) * share, trace)
@@ -164,7 +220,7 @@ def _paint(
 
 
 def _show(still: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """What a frame shows of a still, (H, W, 3) uint8."""
+    """Sample a still at positions of a frame's pixels, (H, W, 3) uint8."""
     return cv2.remap(still, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
@@ -173,7 +229,7 @@ def _blurred(image: np.ndarray, trace: np.ndarray | None) -> np.ndarray:
 
 
 def _camera(still: tuple[int, ...], rng: Rng, size: ClipSize) -> Trajectory:
-    """The background fills the frame, whose view drifts over it."""
+    """Draw the background's trajectory: the background fills the frame and drifts slowly."""
     fit = max(size.height / still[0], size.width / still[1]) * rng.uniform(1.05, 1.5)
     steps = _smooth(rng, size.frames, 2) * size.height * _tempo(rng, 0.02)
     centres = np.array([size.width, size.height]) / 2 + steps
@@ -183,8 +239,8 @@ def _camera(still: tuple[int, ...], rng: Rng, size: ClipSize) -> Trajectory:
     return _trajectory(still, middle, centres, zooms, turns, rng, size, bend=0.0)
 
 
-def _way(mask: np.ndarray, rng: Rng, size: ClipSize) -> Trajectory:
-    """A thing is placed in the frame, turned, sized and moved; fast ones leave it and may come back."""
+def _object_path(mask: np.ndarray, rng: Rng, size: ClipSize) -> Trajectory:
+    """Draw an object's trajectory: position, rotation, size and motion. A fast object may leave the frame."""
     x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
     middle = np.array([x + w / 2, y + h / 2])
     side = size.height * np.exp(rng.uniform(np.log(0.2), np.log(1.2)))
@@ -205,7 +261,7 @@ def _trajectory(
     size: ClipSize,
     bend: float,
 ) -> Trajectory:
-    """Matrices that lead `centres` in the frames to `middle` of the still; zooms are frame pixels per still pixel."""
+    """Build a trajectory that maps `centres` in the frames to `middle` in the still; zooms are frame / still pixels."""
     mirror = rng.choice([-1.0, 1.0])
     shear, stretch = rng.uniform(-0.15, 0.15), np.exp(rng.uniform(-0.15, 0.15))
     tilts = (rng.uniform(-0.1, 0.1, 2) + _smooth(rng, size.frames, 2) * 0.02) / size.width
@@ -221,7 +277,7 @@ def _trajectory(
 
 
 def _bends(rng: Rng, frames: int, amount: float) -> np.ndarray:
-    """Displacement fields that swing between two shapes, (T, 9, 9, 2) float32, about `amount` pixels."""
+    """Draw displacement fields that oscillate between two shapes, (T, 9, 9, 2) float32, about `amount` pixels."""
     ends = rng.normal(0, amount, (2, 5, 5, 2)).astype(np.float32)
     one, two = (cv2.resize(end, (9, 9), interpolation=cv2.INTER_CUBIC) for end in ends)
     phases = rng.uniform(0, 2 * np.pi) + np.arange(frames) * rng.uniform(0.1, 0.7)
@@ -229,7 +285,7 @@ def _bends(rng: Rng, frames: int, amount: float) -> np.ndarray:
 
 
 def _smooth(rng: Rng, frames: int, values: int) -> np.ndarray:
-    """Paths without jumps, (T, values): a steady pace of about 1 per frame and a swing; 0 in the first frame."""
+    """Draw smooth paths, (T, values): constant velocity of about 1 per frame plus an oscillation, from 0 on."""
     t = np.arange(frames)[:, None]
     pace = rng.normal(0, 1, values)
     swing, tempo, phase = rng.normal(0, 1.5, values), rng.uniform(0.2, 0.9, values), rng.uniform(0, 6.3, values)
@@ -237,7 +293,7 @@ def _smooth(rng: Rng, frames: int, values: int) -> np.ndarray:
 
 
 def _tempo(rng: Rng, most: float) -> float:
-    """Steps per frame: slow is as frequent as fast."""
+    """Draw a velocity per frame from a log-uniform distribution up to `most`."""
     return most * 10 ** rng.uniform(-1.2, 0)
 
 

@@ -1,4 +1,4 @@
-"""What the published loss sees: frames of synthetic clips, cut into superpixels that belong to objects."""
+"""Training samples of the NT-Xent loss: superpixels of synthetic clips, and triplets of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels.slic import cut_along, slic
 from shls.runtime.types import Superpixels
 
@@ -18,15 +18,25 @@ from .clips import Clip
 from .views import Rng
 
 COMPACTNESS = 20.0
-"""Of the superpixels in training, as published."""
+"""Compactness of the superpixels in training, as published."""
 
 
 class Objects(NamedTuple):
-    """Superpixels of F frames, N in each, and triplets of them; frames with fewer superpixels leave the last ones out.
+    """Superpixels and triplets of F frames.
 
-    labels : (F, H, W) int64, 0..N-1 in each frame
-    triplets : (A, 1 + 2 T) int64, indices of superpixels over all frames, f * N + n; see `draw_triplets`
-    number : N
+    Attributes
+    ----------
+    labels : (F, H, W) int64 Tensor
+        Superpixel labels, 0 to N - 1 in each frame.
+    triplets : (A, 1 + 2 T) int64 Tensor
+        Triplets of superpixels; superpixel n of frame f has the index ``f * N + n``. See `draw_triplets`.
+    number : int
+        N, largest number of superpixels of a frame. Other frames do not use all labels.
+
+    Examples
+    --------
+    >>> join([Cut(np.zeros((4, 4), np.int32), np.zeros((0, 3), np.int64))]).number
+    1
     """
 
     labels: Tensor
@@ -35,21 +45,53 @@ class Objects(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A frame's superpixels, (H, W) int32 labels, and triplets of them, (A, 1 + 2 T)."""
+    """Superpixels and triplets of one frame.
+
+    Attributes
+    ----------
+    labels : (H, W) int32 array
+        Superpixel labels.
+    triplets : (A, 1 + 2 T) int64 array
+        Triplets of superpixels; see `draw_triplets`.
+
+    Examples
+    --------
+    >>> Cut(np.zeros((4, 4), np.int32), np.zeros((0, 3), np.int64)).labels.shape
+    (4, 4)
+    """
 
     labels: np.ndarray
     triplets: np.ndarray
 
 
 def cut_frames(clip: Clip, superpixels: int, triplets: int, rng: Rng) -> list[Cut]:
-    """Cut every frame of a clip into superpixels and draw triplets within it.
+    """Compute superpixels of every frame of a clip and draw triplets within each frame.
 
-    Superpixels are cut along the objects' outlines, so that each belongs to one object.
+    Superpixels are cut along the objects' outlines, so that each superpixel belongs to one object.
 
     Parameters
     ----------
-    superpixels : wanted number per frame, before they are cut
-    triplets : T, per anchor
+    clip : Clip
+        Frames and labels.
+    superpixels : int
+        Number of superpixels per frame before the cut.
+    triplets : int
+        T, positives and negatives per anchor.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    list of Cut
+        One entry per frame.
+
+    Examples
+    --------
+    >>> frame, label = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 32, 32), np.uint8)
+    >>> label[0, :, 16:] = 1
+    >>> (cut,) = cut_frames(Clip(frame, label, []), 16, 2, np.random.default_rng(0))
+    >>> cut.triplets.shape[1]
+    5
     """
     settings = SuperpixelSettings(superpixels, COMPACTNESS)
     cuts = [cut_along(slic(frame, settings), objects) for frame, objects in zip(clip.frames, clip.labels, strict=True)]
@@ -60,7 +102,24 @@ def cut_frames(clip: Clip, superpixels: int, triplets: int, rng: Rng) -> list[Cu
 
 
 def join(cuts: Sequence[Cut]) -> Objects:
-    """Number the superpixels of frames of one size in one row."""
+    """Stack frames of one size into one batch with consecutive superpixel indices.
+
+    Parameters
+    ----------
+    cuts : sequence of Cut
+        Superpixels and triplets of each frame.
+
+    Returns
+    -------
+    Objects
+        Labels and triplets of all frames.
+
+    Examples
+    --------
+    >>> cut = Cut(np.array([[0, 1], [0, 2]], np.int32), np.array([[0, 1, 2]]))
+    >>> join([cut, cut]).triplets.tolist()
+    [[0, 1, 2], [3, 4, 5]]
+    """
     number = 1 + max(int(cut.labels.max()) for cut in cuts)
     triplets = np.concatenate([cut.triplets + frame * number for frame, cut in enumerate(cuts)])
     labels = np.stack([cut.labels for cut in cuts]).astype(np.int64)
@@ -68,7 +127,7 @@ def join(cuts: Sequence[Cut]) -> Objects:
 
 
 def _owners(superpixels: Superpixels, objects: np.ndarray) -> np.ndarray:
-    """(N,) the object of each superpixel, which lies within one."""
+    """Object id of each superpixel, (N,) int64."""
     owners = np.zeros(len(superpixels.areas), np.int64)
     owners[superpixels.labels.ravel()] = objects.ravel()
     return owners

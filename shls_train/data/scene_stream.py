@@ -1,4 +1,4 @@
-"""Clips from any number of stills: the things of one clip come from one shard, and few shards are open at a time."""
+"""Random synthetic clips from sharded collections of stills; each clip uses stills of one shard."""
 
 from __future__ import annotations
 
@@ -15,27 +15,37 @@ from .scenes import HELD_OUT, Scenes
 from .views import Rng
 
 OPEN = 8
-"""Shards whose indices are in memory."""
+"""Number of shards whose index is kept in memory."""
 
 
 class SceneStream:
-    """Draws clips; what a clip shows depends on the random numbers alone.
+    """Source of random clips. A clip depends only on the random numbers of its generator.
 
-    Every shard comes as often as the others. One with fewer than `HELD_OUT` stills is passed over.
+    All shards are drawn with equal probability. A shard with fewer than `HELD_OUT` stills is skipped.
 
     Parameters
     ----------
-    root : see `shls_train.data.image_stream.StillStream`
-    masks, size : see `Scenes`
+    root : Path
+        Folder of images or shards; see `shls_train.data.image_stream.StillStream`.
+    masks : PseudoMasks or None
+        Pseudo-masks of the stills; see `Scenes`.
+    size : ClipSize
+        Frames per clip and their size.
 
     Attributes
     ----------
-    inputs : what tells this collection from another, cheaply
+    inputs : dict
+        Properties that identify the collection: numbers of shards, files, bytes and masks.
 
     Raises
     ------
     BadInput
-        If no shard has enough stills, or a shard cannot be read, or a still has no entry among the masks.
+        If no shard has enough stills, a shard cannot be read, or a still has no pseudo-mask entry.
+
+    Examples
+    --------
+    >>> stream = SceneStream(Path("stills"), None, ClipSize())  # doctest: +SKIP
+    >>> clip = stream.draw(np.random.default_rng(0))  # doctest: +SKIP
     """
 
     def __init__(self, root: Path, masks: PseudoMasks | None, size: ClipSize) -> None:
@@ -46,18 +56,19 @@ class SceneStream:
         self._from(0)
 
     def draw(self, rng: Rng, held_out: bool = False) -> Clip:
-        """Draw a clip of one shard's held-out stills or of its others."""
+        """Draw a clip from a random shard's held-out stills or from its training stills."""
         return self._from(int(rng.integers(len(self._shards)))).draw(rng, held_out)
 
     def _from(self, first: int) -> Scenes:
-        """The scenes of a shard, or of the next one that has enough stills."""
+        """Open a shard, or the next shard that has enough stills."""
         for after in range(len(self._shards)):
             scenes = self._opened((first + after) % len(self._shards))
             if scenes is not None:
                 return scenes
-        raise BadInput(f"{self._root}: no folder or shard of at least {HELD_OUT} stills; some are kept for validation")
+        raise BadInput(f"{self._root}: too few stills (expected a folder or shard of at least {HELD_OUT}). Add stills.")
 
     def _open(self, shard: int) -> Scenes | None:
+        """Open a shard; None if it has too few stills."""
         stills = ReadableStills(self._root, self._shards[shard])
         if len(stills) < HELD_OUT:
             return None

@@ -1,4 +1,4 @@
-"""What clips show: stills, the things on them by pseudo-masks, and things that are hard to tell apart."""
+"""Random scenes for the refiner: backgrounds, objects by pseudo-masks, and distractors that are hard to separate."""
 
 from __future__ import annotations
 
@@ -14,53 +14,63 @@ from .shapes import largest_part, with_gaps, with_limbs
 from .views import Rng, blob
 
 HELD_OUT = 50
-"""Every so many-th still is kept for validation."""
+"""Every 50th still is held out for validation."""
 
 OBJECTS = (0.4, 0.3, 0.18, 0.12)
 """Probability of 1, 2, 3 and 4 objects in a clip."""
 
 LEAST_AREA = 0.001
-"""Share of the first frame that its objects must cover, or the clip is drawn again."""
+"""Least share of the first frame that objects cover. A clip with less is drawn again."""
 
 CONFIDENT = 0.5
-"""Least confidence of a pseudo-mask that is used."""
+"""Least confidence of a pseudo-mask that is used, 0 to 1."""
 
 BLOBS = 0.25
-"""How often what is pasted is a blob, not a thing."""
+"""Probability that a random blob is pasted instead of an object."""
 
 LIMBED = 0.5
-"""How often it has limbs: thin parts are what superpixels lose and pixels must find."""
+"""Probability of thin limbs, which superpixels miss and the refiner must recover."""
 
 GAPPED = 0.5
-"""How often gaps are cut into it: what shows between legs is not the thing, though pseudo-masks take it in."""
+"""Probability of gaps, like those between legs, which pseudo-masks include by mistake."""
 
 TWIN = 0.35
-"""How often a further object looks like the one before: only its place tells them apart."""
+"""Probability that a further object is a copy of the previous object and differs by position only."""
 
 CAMOUFLAGED = 0.15
-"""How often an object is cut out of its own background."""
+"""Probability that an object is cut out of the background image itself."""
 
 UNMARKED = 0.3
-"""How often one of several things is not to be followed."""
+"""Probability that one of several objects counts as background."""
 
 
 class Scenes:
-    """Draws clips from a collection of stills.
+    """Source of random clips from one collection of stills.
 
     Parameters
     ----------
     stills : Stills
-    masks : of the things on them; without, only blobs are cut out
-    size : of the clips
+        Collection of images.
+    masks : PseudoMasks or None
+        Pseudo-masks of the stills; without masks only random blobs are pasted.
+    size : ClipSize
+        Frames per clip and their size.
+
+    Examples
+    --------
+    >>> images = [np.full((48, 64, 3), 2 * i, np.uint8) for i in range(60)]
+    >>> clip = Scenes(images, None, ClipSize(frames=2, height=48, width=64)).draw(np.random.default_rng(0))
+    >>> clip.frames.shape
+    (2, 48, 64, 3)
     """
 
     def __init__(self, stills: Stills, masks: PseudoMasks | None, size: ClipSize) -> None:
         self._stills, self._masks, self._size = stills, masks, size
         self._all = _split(range(len(stills)))
-        self._things = _split(masks.confident(CONFIDENT) if masks is not None else [])
+        self._confident = _split(masks.confident(CONFIDENT) if masks is not None else [])
 
     def draw(self, rng: Rng, held_out: bool = False) -> Clip:
-        """Draw a clip whose first frame shows something to follow, of the held-out stills or of the others."""
+        """Draw a clip with an object in its first frame, from held-out or from training stills."""
         while True:
             background = self._stills[_pick(rng, self._all[held_out])]
             pieces: list[Cutout] = []
@@ -73,24 +83,24 @@ class Scenes:
                 return clip
 
     def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Cutout]) -> Cutout:
-        """A thing to paste: a new one, or one that looks like what is there already."""
-        things = self._things[held_out]
+        """Draw a cutout: a new object, a copy of the previous object, or a part of the background."""
+        confident = self._confident[held_out]
         if others and rng.random() < TWIN:
             return others[-1]
         if rng.random() < CAMOUFLAGED:
             still, mask = background, blob(background.shape[:2], rng)
-        elif self._masks is None or not things or rng.random() < BLOBS:
+        elif self._masks is None or not confident or rng.random() < BLOBS:
             still = self._stills[_pick(rng, self._all[held_out])]
             mask = blob(still.shape[:2], rng)
         else:
-            index = _pick(rng, things)
+            index = _pick(rng, confident)
             still, mask = self._stills[index], largest_part(self._masks[index][0])
         mask = with_gaps(mask, rng) if rng.random() < GAPPED else mask
         return Cutout(still, with_limbs(mask, rng) if rng.random() < LIMBED else mask)
 
 
 def _split(indices: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Those to learn from, and those held out."""
+    """Split indices into training stills and held-out stills."""
     return [i for i in indices if i % HELD_OUT], [i for i in indices if not i % HELD_OUT]
 
 

@@ -1,4 +1,4 @@
-"""Shapes that are pasted: thin parts and gaps, which pseudo-masks lack and real things have."""
+"""Changes of cutout masks: thin limbs and gaps, which real objects have and pseudo-masks lack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,24 @@ from .views import Rng
 
 
 def largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest connected part of what is above 127, (H, W) uint8, its edge as soft as before; else black."""
+    """Keep the largest connected part of a mask.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+        Soft mask; values above 127 are object.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        The largest part with its soft edge; zeros for an empty mask.
+
+    Examples
+    --------
+    >>> mask = np.array([[255, 255, 0, 0, 255]], np.uint8)
+    >>> largest_part(mask).tolist()
+    [[255, 255, 0, 0, 0]]
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
     if len(stats) < 2:
         return np.zeros_like(mask)
@@ -18,7 +35,27 @@ def largest_part(mask: np.ndarray) -> np.ndarray:
 
 
 def with_limbs(mask: np.ndarray, rng: Rng) -> np.ndarray:
-    """The same thing with one to four thin bent limbs, which show what is on the still there, (H, W) uint8."""
+    """Add one to four thin bent limbs to a mask.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+        Mask of an object; values above 127 are object.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        Copy of the mask with limbs. The still's own pixels appear inside the limbs.
+
+    Examples
+    --------
+    >>> mask = np.zeros((40, 40), np.uint8)
+    >>> mask[15:25, 15:25] = 255
+    >>> bool(with_limbs(mask, np.random.default_rng(0)).sum() > mask.sum())
+    True
+    """
     limbed = mask.copy()
     rows, columns = np.nonzero(mask > 127)
     if not len(rows):
@@ -38,7 +75,27 @@ def with_limbs(mask: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def with_gaps(mask: np.ndarray, rng: Rng) -> np.ndarray:
-    """The same thing with one to three wedges cut into it from its outline, as between legs, (H, W) uint8."""
+    """Cut one to three wedges into a mask from its outline, like the gaps between legs.
+
+    Parameters
+    ----------
+    mask : (H, W) uint8
+        Mask of an object; values above 127 are object.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        Copy of the mask with gaps.
+
+    Examples
+    --------
+    >>> mask = np.zeros((40, 40), np.uint8)
+    >>> mask[5:35, 5:35] = 255
+    >>> bool(with_gaps(mask, np.random.default_rng(0)).sum() < mask.sum())
+    True
+    """
     gapped = mask.copy()
     outlines = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     if not outlines:

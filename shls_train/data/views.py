@@ -1,8 +1,8 @@
-"""Two views of a still whose true correspondence is known.
+"""Pairs of views of a still with known correspondence.
 
-A view is a crop under rotation, scaling and shear; the second one is also bent smoothly, as living things are. Over
-both lies, most of the time, a piece of another still that moves differently from what is behind it: what a feature
-says about a thing must not depend on its background.
+A view is a crop with random rotation, scale and shear. The second view is also deformed smoothly, like a non-rigid
+object. In most pairs a piece of another still covers part of both views and moves independently of the background.
+Features must therefore not depend on the background.
 """
 
 from __future__ import annotations
@@ -17,10 +17,20 @@ Rng = np.random.Generator
 
 
 class Pair(NamedTuple):
-    """Two views and corresponding points.
+    """Two views and their corresponding points.
 
-    first, second : (S, S, 3) uint8 RGB
-    points_first, points_second : (P, 2) float32, x and y in pixels
+    Attributes
+    ----------
+    first, second : (S, S, 3) uint8 array
+        RGB views.
+    points_first, points_second : (P, 2) float32 array
+        Positions of the same points in both views, x and y in pixels.
+
+    Examples
+    --------
+    >>> view, points = np.zeros((8, 8, 3), np.uint8), np.zeros((2, 2), np.float32)
+    >>> Pair(view, view, points, points).first.shape
+    (8, 8, 3)
     """
 
     first: np.ndarray
@@ -31,10 +41,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class _Layer:
-    """One still as both views see it.
+    """One still in both views: images, masks, and the correspondence from the second view to the first.
 
-    The maps lead from view pixels to still pixels, (S, S, 2) float32; `partner` leads from pixels of the second view to
-    pixels of the first, and `seen` says where that is true.
+    `partner`, (S, S, 2) float32, maps pixels of the second view to pixels of the first view. `seen`, (S, S) bool, is
+    true where this correspondence is valid.
     """
 
     first: np.ndarray
@@ -46,18 +56,30 @@ class _Layer:
 
 
 def make_pair(still: np.ndarray, other: np.ndarray, rng: Rng, size: int, points: int) -> Pair:
-    """Draw two views of `still`, mostly with a piece of `other` pasted over them.
+    """Draw two views of a still; in most pairs a piece of another still covers part of both views.
 
     Parameters
     ----------
-    still, other : (H, W, 3) uint8 RGB
-        Any sizes.
-    rng : numpy Generator
-        The same state gives the same pair.
+    still, other : (H, W, 3) uint8
+        RGB images of any size.
+    rng : numpy.random.Generator
+        Source of random numbers. Equal states give equal pairs.
     size : int
         S, side of a view in pixels.
     points : int
-        P, corresponding points to draw.
+        P, number of corresponding points.
+
+    Returns
+    -------
+    Pair
+        Views and corresponding points.
+
+    Examples
+    --------
+    >>> stills = np.random.default_rng(0).integers(0, 255, (2, 60, 80, 3), np.uint8)
+    >>> pair = make_pair(*stills, np.random.default_rng(1), size=32, points=5)
+    >>> pair.first.shape, pair.points_second.shape
+    ((32, 32, 3), (5, 2))
     """
     back = _layer(still, np.full(still.shape[:2], 255, np.uint8), rng, size)
     first, second, partner, seen = back.first, back.second, back.partner, back.seen
@@ -103,7 +125,7 @@ def _layer(still: np.ndarray, mask: np.ndarray, rng: Rng, size: int) -> _Layer:
 
 
 def _affine(centre: np.ndarray, scale: float, size: int, rng: Rng) -> np.ndarray:
-    """(2, 3) matrix that leads from view pixels to still pixels, its middle to `centre`."""
+    """Draw the (2, 3) matrix from view pixels to still pixels that maps the view's centre to `centre`."""
     angle, shear = np.deg2rad(rng.uniform(-20, 20)), rng.uniform(-0.15, 0.15)
     stretch = np.exp(rng.uniform(-0.12, 0.12))
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -125,7 +147,7 @@ def _grid(size: int) -> np.ndarray:
 
 
 def _bend(size: int, rng: Rng) -> np.ndarray:
-    """A smooth displacement field, (size, size, 2) pixels, up to about 5 % of the view."""
+    """Draw a smooth displacement field, (size, size, 2) in pixels, up to about 5 % of the view."""
     coarse = rng.normal(0, 0.02 * size, (5, 5, 2)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -144,7 +166,25 @@ def _sample(mask: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def blob(shape: tuple[int, ...], rng: Rng) -> np.ndarray:
-    """A smooth random outline around the middle of a still, (H, W) uint8, 255 inside."""
+    """Draw a mask with a smooth random outline near the centre of a still.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Height and width of the still.
+    rng : numpy.random.Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        255 inside the outline, 0 elsewhere.
+
+    Examples
+    --------
+    >>> np.unique(blob((40, 60), np.random.default_rng(0))).tolist()
+    [0, 255]
+    """
     height, width = shape[:2]
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     waves = np.sum(
@@ -173,7 +213,7 @@ def _draw_points(seen: np.ndarray, points: int, rng: Rng) -> tuple[np.ndarray, n
 
 
 def _photograph(view: np.ndarray, rng: Rng) -> np.ndarray:
-    """Exposure, colour, focus and compression of one shot, (S, S, 3) uint8."""
+    """Apply random exposure, colour, blur and compression to a view, (S, S, 3) uint8."""
     image = view.astype(np.float32)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     image = grey + (image - grey) * rng.uniform(0.6, 1.4)
@@ -195,7 +235,14 @@ def _blur(image: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def streak(rng: Rng) -> np.ndarray:
-    """Kernel of a motion blur: a line of some length and direction, whose values sum to 1."""
+    """Draw a motion blur kernel: a line of random length and direction with the sum 1.
+
+    Examples
+    --------
+    >>> kernel = streak(np.random.default_rng(0))
+    >>> kernel.dtype, round(float(kernel.sum()), 3)
+    (dtype('float32'), 1.0)
+    """
     length = int(rng.integers(3, 10))
     kernel = np.zeros((length, length), np.float32)
     middle, reach = (length - 1) / 2, np.array([np.cos(a := rng.uniform(0, np.pi)), np.sin(a)]) * length / 2

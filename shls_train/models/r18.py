@@ -1,26 +1,30 @@
-"""The embedding network `shls-r18`: the published architecture, for fidelity. It is slow: 146 GMAC at 864x480.
+"""The embedding network `shls-r18`: the published architecture, kept for fidelity. It needs 146 GMAC at 864x480.
 
-A ResNet-18 (He et al. 2016) without max-pooling, at strides 2 and 4; a head on each stride; one superfeature of 32
-numbers. Source: Mendonça et al. 2023 (SHLS) and the behaviour of their public code.
+The network is a ResNet-18 (He et al. 2016) without max-pooling, with outputs at strides 2 and 4. A head per stride
+and a fusion layer produce one superfeature of 32 numbers.
+Source: Mendonça et al. 2023 (SHLS) and the behaviour of their public code.
 
-What is the same: strides, channels and sizes of the backbone, both heads with area, row and column, scalar
-normalisation, ReLU, fusion, 32 numbers; NT-Xent at 0.07 over 16 triplets per superpixel of a frame, 3 frames a clip,
-300 superpixels; superpixels cut along the objects. The tests of this file, of the loss and of `objects.py` hold it.
+Equal to the published method:
 
-Where it differs:
+- Backbone: strides, channels and sizes.
+- Heads: area, row and column of the superpixel, scalar normalisation, ReLU, fusion, 32 numbers.
+- Loss: NT-Xent at temperature 0.07 with 16 triplets per superpixel, 3 frames per clip, 300 superpixels.
+- Superpixels are cut along the outlines of the objects.
 
-- Both heads' linear maps come before pooling, as 1x1 convolutions; area and place are added after it. That is the same
-  arithmetic (a linear map of a mean is the mean of the map), and 64 channels are pooled in place of 320.
-- Superpixels that vanish at stride 4 do not exist: pooling weighs cells by area, none is lost, none becomes zeros.
-- SLIC is ours, without a Gaussian before it, in training and at run time; `shls.runtime.superpixels.isec` is not connected.
-- Superfeatures are of unit length: cosines are what is compared anyway.
-- Memory: two neighbours anywhere, ten frames with the first among them, two clusters, as published; but neighbours of
-  all objects vote together, weighed by a softmax in place of 1 and 0.5, and every superpixel is written with its
-  probabilities, not only those above 0.4 of their class's mean.
-- After the memory: attention maps are of one neighbour, not of two with weights 1 and 0.5; the outlier filter is the
-  runtime's, for all networks, with what lies beside an object in place of its convex hull (`shls.runtime.memory.visibility`).
-  For the segmenter see `r18_segmenter.py`.
-- Optimiser: AdamW with weight decay and one cycle, where the published code takes Adam at 1e-4.
+Different from the published method:
+
+- Heads: the linear maps are 1x1 convolutions before pooling; area and position are added after pooling. The result is
+  the same, since pooling is linear. Pooling then processes 64 channels instead of 320.
+- Pooling: cells are weighted by area, so a superpixel smaller than a cell still gets a feature.
+- Superpixels: the SLIC of this project, without a Gaussian filter. `shls.runtime.superpixels.isec` is not connected.
+- Superfeatures have unit length, because only cosines are compared.
+- Memory: two neighbours at any distance, ten frames including the first, and two clusters, as published. Neighbours of
+  all objects vote together with softmax weights instead of 1 and 0.5. Every superpixel is stored with its
+  probabilities; the published code stores only superpixels above 0.4 of their class's mean.
+- Attention maps use one neighbour instead of two with weights 1 and 0.5.
+- Outlier filter: the runtime's filter for all networks (`shls.runtime.memory.visibility`), without a convex hull.
+- Segmenter: see `shls_train.models.r18_segmenter`.
+- Optimiser: AdamW with weight decay and a one-cycle schedule instead of Adam at 1e-4.
 """
 
 from __future__ import annotations
@@ -29,23 +33,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shls.runtime.models.contract import Head, MemorySettings
+from shls.runtime.models.contract import Head
+from shls.runtime.models.settings import MemorySettings
 
 from .edge import Embedding
 from .pooling import describe, pool
 
 SHARE = 32
-"""Numbers that each stride gives to a superpixel, and that a superfeature has."""
+"""Channels of each head, and length of a superfeature."""
 
 INFO = 3
-"""Relative area, mean row, mean column."""
+"""Geometric inputs of a head: relative area, mean row, mean column."""
 
 
 class R18Net(Embedding):
-    """Stages of two blocks: 64 channels at stride 2 ("L2"); 128, 256 and 256 at stride 4 ("L4")."""
+    """Embedding network of the published method: 64 channels at stride 2 ("L2"), 256 at stride 4 ("L4").
+
+    Each of the four stages has two blocks, with 64, 128, 256 and 256 channels.
+
+    Examples
+    --------
+    >>> network = R18Net().eval()
+    >>> features = network(torch.zeros(1, 3, 16, 24))
+    >>> features.shape
+    torch.Size([1, 64, 8, 12])
+    >>> network.superfeatures(features, torch.zeros(1, 16, 24, dtype=torch.int64), 1).shape
+    torch.Size([1, 1, 32])
+    """
 
     stride, size_multiple = 2, 4
-    # Two neighbours of all places; a bank of ten frames, the first among them; two clusters per object.
+    # Two neighbours at any distance; a bank of ten frames including the first; two clusters per object.
     memory = MemorySettings(recent=9, clusters=2, neighbours=2, radius=10.0)
 
     def __init__(self) -> None:
@@ -63,27 +80,27 @@ class R18Net(Embedding):
         self.fusion = nn.Linear(2 * SHARE, SHARE)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> (B, 64, H/2, W/2): what is pooled, of L2 and of L4."""
+        """Map normalised RGB, (B, 3, H, W), to the outputs of both heads, (B, 64, H/2, W/2)."""
         at2 = self.stage64(self.stem(image))  # (B, 64, H/2, W/2)
         at4 = self.last(self.stage256(self.stage128(at2)))  # (B, 256, H/4, W/4)
-        wide = F.interpolate(self.head4(at4), scale_factor=2.0, mode="nearest")  # each cell keeps its pixels
+        wide = F.interpolate(self.head4(at4), scale_factor=2.0, mode="nearest")  # nearest: pooled means stay exact
         return torch.cat([self.head2(at2), wide], dim=1)  # (B, 64, H/2, W/2)
 
     def superfeatures(self, features: Tensor, labels: Tensor, number: int) -> Tensor:
-        """Pool, add area and place, normalise, fuse; see `Embedding.superfeatures`."""
+        """Pool, add area and position, normalise and fuse; see `Embedding.superfeatures`."""
         info = describe(labels, number)  # (B, N, 3)
-        there = info[..., 0] > 0
-        pooled, info = pool(features, labels, number)[there], info[there]  # (M, 64), (M, 3)
+        present = info[..., 0] > 0
+        pooled, info = pool(features, labels, number)[present], info[present]  # (M, 64), (M, 3)
         of2 = _scale(self.norm2, pooled[:, :SHARE] + self.info2(info))
         of4 = _scale(self.norm4, pooled[:, SHARE:] + self.info4(info))
         fused = self.fusion(F.relu(torch.cat([of2, of4], dim=1)))  # (M, 32)
-        out = fused.new_zeros(*there.shape, SHARE)
-        out[there] = F.normalize(fused, dim=1)
+        out = fused.new_zeros(*present.shape, SHARE)
+        out[present] = F.normalize(fused, dim=1)
         return out
 
     @torch.no_grad()
     def fold_head(self) -> Head:
-        """Fold the scalar normalisations into what lies before them; give what is left to do after pooling."""
+        """Fold the scalar normalisations into the heads, in place; return the projection that follows pooling."""
         _fold(self.head2, self.info2, self.norm2)
         _fold(self.head4, self.info4, self.norm4)
         return Head(
@@ -95,7 +112,20 @@ class R18Net(Embedding):
 
 
 class Block(nn.Module):
-    """The basic block of a ResNet: two 3x3 convolutions and a skip connection, projected where shapes change."""
+    """Basic ResNet block: two 3x3 convolutions and a skip connection, projected where the shape changes.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    stride : int
+        Stride of the first convolution.
+
+    Examples
+    --------
+    >>> Block(4, 8, stride=2)(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 8, 3, 3])
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -105,6 +135,7 @@ class Block(nn.Module):
         self.skip = nn.Identity() if same else _conv(inputs, outputs, 1, stride)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, h, w) to (B, outputs, h / stride, w / stride)."""
         return F.relu(self.skip(x) + self.second(self.first(x)))
 
 
@@ -117,12 +148,13 @@ def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequentia
 
 
 def _scale(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """Scalar batch normalisation: one mean and one variance for all numbers of all superpixels."""
+    """Apply scalar batch normalisation: one mean and one variance for all channels of all superpixels."""
     normalised: Tensor = norm(x.reshape(-1, 1))
     return normalised.view_as(x)
 
 
 def _fold(head: nn.Conv2d, info: nn.Linear, norm: nn.BatchNorm1d) -> None:
+    """Move the scale and shift of a scalar normalisation into its head, in place."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -130,7 +162,7 @@ def _fold(head: nn.Conv2d, info: nn.Linear, norm: nn.BatchNorm1d) -> None:
     info.weight *= scale
     info.bias.copy_((info.bias - norm.running_mean) * scale + norm.bias)
     norm.reset_parameters()
-    norm.running_var.fill_(1 - norm.eps)  # now it changes nothing
+    norm.running_var.fill_(1 - norm.eps)  # the normalisation is now the identity
 
 
 def _numbers(matrix: Tensor) -> tuple[tuple[float, ...], ...]:

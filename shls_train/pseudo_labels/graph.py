@@ -9,7 +9,7 @@ import cv2
 import numba
 import numpy as np
 
-from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels.slic import slic
 from shls.runtime.types import Superpixels
 

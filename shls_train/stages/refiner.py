@@ -16,7 +16,8 @@ from torch import Tensor
 
 from shls.runtime.errors import BadInput
 from shls.runtime.evaluation.metrics import jaccard
-from shls.runtime.models.contract import Contract, SuperpixelSettings
+from shls.runtime.models.contract import Contract
+from shls.runtime.models.settings import Settings, SuperpixelSettings
 from shls.runtime.refinement.crops import PRIOR, PRIOR_SCALE, put_back
 from shls.runtime.types import Crops
 
@@ -24,7 +25,7 @@ from ..config import RefinerConfig
 from ..data.clips import Clip, ClipSize
 from ..data.scene_stream import SceneStream
 from ..engine.checkpoint import REFINER_OF, REFINERS, network_name
-from ..engine.distributed import gather, joined, processes, rank, share, training_device
+from ..engine.distributed import gather, process_group, processes, rank, share, training_device
 from ..engine.loop import Losses, fit, mixed_precision
 from ..engine.run_log import Progress
 from ..models.edge import Embedding
@@ -88,7 +89,7 @@ def train_refiner(
     TrainingFailed
         If the loss stops being finite; the last checkpoint stays.
     """
-    with joined():
+    with process_group():
         scenes = SceneStream(data, masks, ClipSize(config.frames, config.height, config.width))
         return fit(RefinerTask(scenes, embedding, config), out, config, report)
 
@@ -109,8 +110,7 @@ class RefinerTask:
             self._embedding.dim,
             "",
             self._embedding.stride,
-            superpixels=SuperpixelSettings(config.superpixels),
-            memory=self._embedding.memory,
+            settings=Settings(superpixels=SuperpixelSettings(config.superpixels), memory=self._embedding.memory),
             head=self._embedding.fold_head(),
         )
         # The other core draws the next clips; kernels that wait for each other's threads are slow beside that.

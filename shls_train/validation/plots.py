@@ -1,4 +1,4 @@
-"""Pictures of what a network has learned: which superpixels it matches, and which it holds for alike."""
+"""Plots of an embedding network: superpixel matches between frames, and clusters of superfeatures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from shls.runtime._support.files import write_whole
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.features.superfeatures import superfeatures
-from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels.slic import slic
 from shls.runtime.types import Superpixels
 
@@ -21,37 +21,69 @@ from .synthetic import SIZE, NetworkSession
 
 SUPERPIXELS = SuperpixelSettings(400)
 LINES = 60
+"""Matches that are drawn."""
+
 NEAR = 1.5
-"""A match is right within so many mean superpixel widths."""
+"""Largest distance of a correct match from the true position, in mean superpixel widths."""
 
 CLUSTERS = 12
 RIGHT, WRONG = (60, 200, 60), (230, 60, 50)
 
 
 def draw_matches(network: Embedding, clip: Clip) -> np.ndarray:
-    """Lines from superpixels of the first frame to the most similar ones of the last: green where that is true.
+    """Draw matches between the most similar superpixels of a clip's first and last frame.
+
+    Parameters
+    ----------
+    network : Embedding
+        Embedding network in evaluation mode.
+    clip : Clip
+        Clip with known correspondence, of the size `shls_train.validation.synthetic.SIZE`.
 
     Returns
     -------
-    (H, 2 W, 3) uint8 RGB; above the lines, how many of all that can be seen in both are right.
+    (H, 2 W, 3) uint8 RGB array
+        Both frames, side by side. Correct matches are green, wrong matches are red. The title states the share of
+        correct matches among all superpixels that are visible in both frames.
+
+    Examples
+    --------
+    >>> picture = draw_matches(network, clip)  # doctest: +SKIP
     """
-    (first, here), (last, there) = (_describe(network, clip.frames[at]) for at in (0, -1))
-    places, seen = clip.correspondence(0, len(clip.frames) - 1)
+    (first, first_features), (last, last_features) = (_describe(network, clip.frames[at]) for at in (0, -1))
+    positions, visible = clip.correspondence(0, len(clip.frames) - 1)
     x, y = np.rint(first.centres).astype(int).T
-    known = np.flatnonzero(seen[y, x])
-    found = last.centres[(here[known] @ there.T).argmax(1)]
+    known = np.flatnonzero(visible[y, x])
+    matches = last.centres[(first_features[known] @ last_features.T).argmax(1)]
     width = (first.labels.size / len(first.areas)) ** 0.5
-    right = np.linalg.norm(found - places[y, x][known], axis=1) < NEAR * width
+    correct = np.linalg.norm(matches - positions[y, x][known], axis=1) < NEAR * width
     picture = np.hstack([clip.frames[0], clip.frames[-1]])
-    for one in np.random.default_rng(0).permutation(len(known))[:LINES]:
-        start, end = first.centres[known[one]], found[one] + [clip.frames.shape[2], 0]
-        begin, stop = (tuple(int(v) for v in np.rint(point)) for point in (start, end))
-        cv2.line(picture, begin, stop, RIGHT if right[one] else WRONG, 1, cv2.LINE_AA)
-    return _titled(picture, f"{right.mean() if len(right) else 0:.0%} of {len(known)} matches right")
+    for match in np.random.default_rng(0).permutation(len(known))[:LINES]:
+        ends = first.centres[known[match]], matches[match] + [clip.frames.shape[2], 0]
+        begin, end = (tuple(int(v) for v in np.rint(point)) for point in ends)
+        cv2.line(picture, begin, end, RIGHT if correct[match] else WRONG, 1, cv2.LINE_AA)
+    return _titled(picture, f"{correct.mean() if len(correct) else 0:.0%} of {len(known)} matches correct")
 
 
 def draw_clusters(network: Embedding, clip: Clip) -> np.ndarray:
-    """The first frame and the last beside their superfeatures' clusters, one colour each, (2 H, 2 W, 3) uint8 RGB."""
+    """Draw the clusters of superfeatures in a clip's first and last frame.
+
+    Parameters
+    ----------
+    network : Embedding
+        Embedding network in evaluation mode.
+    clip : Clip
+        Clip of the size `shls_train.validation.synthetic.SIZE`.
+
+    Returns
+    -------
+    (2 H, 2 W, 3) uint8 RGB array
+        Frames on the left, clusters on the right, one colour per cluster.
+
+    Examples
+    --------
+    >>> picture = draw_clusters(network, clip)  # doctest: +SKIP
+    """
     frames = clip.frames[[0, -1]]
     described = [_describe(network, frame) for frame in frames]
     together = np.concatenate([features for _, features in described]).astype(np.float32)
@@ -70,11 +102,33 @@ def draw_clusters(network: Embedding, clip: Clip) -> np.ndarray:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB as PNG, whole; raises BadInput where that is not possible."""
+    """Write a picture atomically as PNG.
+
+    Parameters
+    ----------
+    path : Path
+        PNG file. Missing folders are created.
+    picture : (H, W, 3) uint8
+        RGB picture.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(Path(folder, "a.png"), np.zeros((4, 6, 3), np.uint8))
+    ...     print(cv2.imread(f"{folder}/a.png").shape)
+    (4, 6, 3)
+    """
     write_whole(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
 
 
 def _describe(network: Embedding, frame: np.ndarray) -> tuple[Superpixels, np.ndarray]:
+    """Compute superpixels and superfeatures of a frame."""
     session = NetworkSession(network, SIZE.height, SIZE.width)
     superpixels = slic(frame, SUPERPIXELS)
     features = session.run(to_input(frame, session.contract))

@@ -1,4 +1,4 @@
-"""Clips followed by the runtime itself: what a refiner is trained on is what it will see on the device."""
+"""Roll-outs: synthetic clips segmented by the runtime, so that a refiner trains on the inputs of a device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Crops
 
 FOLLOWED = 0.5
-"""Least IoU with the truth at which an object is learned from: pixels cannot mend what is lost."""
+"""Least IoU with the ground truth of an object in a training sample. A refiner cannot recover a lost object."""
 
 
 class Sample(NamedTuple):
     """One frame of a roll-out.
 
-    crops : as the refiner got them
-    truth : (h, w) int64, the right column of `crops.planes` per cell of the grid
+    Attributes
+    ----------
+    crops : Crops
+        Input of the refiner.
+    truth : (h, w) int64 array
+        Ground truth: the correct plane of `crops.planes` for each cell of the grid.
+
+    Examples
+    --------
+    >>> sample = next(roll_out(frames, labels, features, contract, refiner))  # doctest: +SKIP
     """
 
     crops: Crops
@@ -31,12 +39,20 @@ class Sample(NamedTuple):
 
 
 class GivenFeatures:
-    """A session that hands out feature maps computed before; see `shls.runtime.backends.base.Session`.
+    """Session that returns precomputed feature maps; see `shls.runtime.backends.base.Session`.
 
     Parameters
     ----------
-    contract : of the embedding
-    features : (T, D, h, w) float32, in the order in which they will be asked for
+    contract : Contract
+        Contract of the embedding.
+    features : (T, D, h, w) float32
+        Feature maps in the order of the frames.
+
+    Examples
+    --------
+    >>> contract = Contract("shls-edge", 64, 96, 2, "", 4)
+    >>> GivenFeatures(contract, np.zeros((1, 2, 16, 24), np.float32)).run(np.zeros(0)).shape
+    (2, 16, 24)
     """
 
     def __init__(self, contract: Contract, features: np.ndarray) -> None:
@@ -44,12 +60,32 @@ class GivenFeatures:
         self._next = iter(features)
 
     def run(self, tensor: np.ndarray) -> np.ndarray:  # noqa: ARG002  # of the protocol
-        """(D, h, w) of the next frame, whatever the tensor."""
+        """Return the next frame's features, (D, h, w); the tensor is ignored."""
         return next(self._next)
 
 
 class TorchRefiner:
-    """A refiner under torch that keeps its last crops; see `shls.runtime.refinement.refiner.Refiner`."""
+    """Refiner that runs in torch and keeps its last input; see `shls.runtime.backends.base.Refiner`.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Refiner network. It is set to evaluation mode.
+    contract : RefinerContract
+        Contract of the refiner.
+
+    Attributes
+    ----------
+    crops : Crops or None
+        Input of the last call of `run`.
+
+    Examples
+    --------
+    >>> from ..models.edge_refiner import EdgeRefiner, contract_of
+    >>> network = EdgeRefiner()
+    >>> TorchRefiner(network, contract_of(network, "shls-edge-refiner", 32)).crops is None
+    True
+    """
 
     def __init__(self, network: nn.Module, contract: RefinerContract) -> None:
         self.contract, self.backend = contract, f"torch {torch.__version__}"
@@ -58,7 +94,7 @@ class TorchRefiner:
         self._device = next(network.parameters()).device
 
     def run(self, crops: Crops) -> np.ndarray:
-        """(V, S, S) float32 logits."""
+        """Compute the logits of V crops, (V, S, S) float32."""
         self.crops = crops
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16):
             images, features = (torch.from_numpy(a).to(self._device) for a in (crops.images, crops.features))
@@ -69,15 +105,29 @@ class TorchRefiner:
 def roll_out(
     frames: np.ndarray, labels: np.ndarray, features: np.ndarray, contract: Contract, refiner: TorchRefiner
 ) -> Iterator[Sample]:
-    """Follow a clip's objects from its first frame on.
+    """Segment a clip from its first mask on and yield the refiner's inputs.
 
     Parameters
     ----------
-    frames : (T, H, W, 3) uint8 RGB
-    labels : (T, H, W) uint8; what the first frame does not show counts as background
+    frames : (T, H, W, 3) uint8
+        RGB frames.
+    labels : (T, H, W) uint8
+        Ground truth. Objects that are absent from the first frame count as background.
     features : (T, D, h, w) float32
-    contract : of the embedding
-    refiner : in use
+        Feature maps of the frames.
+    contract : Contract
+        Contract of the embedding.
+    refiner : TorchRefiner
+        Refiner that takes part in the roll-out.
+
+    Yields
+    ------
+    Sample
+        One sample per frame in which the refiner ran.
+
+    Examples
+    --------
+    >>> samples = list(roll_out(frames, labels, features, contract, refiner))  # doctest: +SKIP
     """
     segmenter = VideoSegmenter(GivenFeatures(contract, features), refiner, overlap=False)
     segmenter.start(frames[0], labels[0])
@@ -92,17 +142,37 @@ def roll_out(
 
 
 def followed(sample: Sample) -> Sample:
-    """The objects whose mask, as it came in, has an IoU of at least `FOLLOWED` with the truth: there may be none."""
-    crops, found = sample.crops, sample.crops.planes.argmax(2)
-    kept = np.array([jaccard(found == k, sample.truth == k) >= FOLLOWED for k in crops.objects], bool)
-    some = crops._replace(
+    """Keep the objects whose unrefined mask overlaps the ground truth with an IoU of at least `FOLLOWED`.
+
+    Parameters
+    ----------
+    sample : Sample
+        Frame of a roll-out.
+
+    Returns
+    -------
+    Sample
+        The same frame with the remaining objects, possibly none.
+
+    Examples
+    --------
+    >>> kept = followed(sample)  # doctest: +SKIP
+    """
+    crops, predicted = sample.crops, sample.crops.planes.argmax(2)
+    kept = np.array([jaccard(predicted == k, sample.truth == k) >= FOLLOWED for k in crops.objects], bool)
+    kept_crops = crops._replace(
         objects=crops.objects[kept], boxes=crops.boxes[kept], images=crops.images[kept], features=crops.features[kept]
     )
-    return Sample(some, sample.truth)
+    return Sample(kept_crops, sample.truth)
 
 
 def mirrored(sample: Sample) -> Sample:
-    """Left for right."""
+    """Mirror a sample horizontally.
+
+    Examples
+    --------
+    >>> mirrored(mirrored(sample)).truth  # doctest: +SKIP
+    """
     crops, width = sample.crops, sample.crops.planes.shape[1]
     left, top, right, bottom = crops.boxes.T
     other = crops._replace(
@@ -117,12 +187,30 @@ def mirrored(sample: Sample) -> Sample:
 def follow(
     frames: np.ndarray, labels: np.ndarray, features: np.ndarray, contract: Contract, refiner: Refiner | None
 ) -> np.ndarray:
-    """Masks of a clip, (T, H, W) uint8; the parameters are those of `roll_out`."""
+    """Segment a clip from its first mask on.
+
+    Parameters
+    ----------
+    frames, labels, features, contract
+        See `roll_out`.
+    refiner : Refiner or None
+        Refiner, if masks are refined.
+
+    Returns
+    -------
+    (T, H, W) uint8 array
+        Masks of all frames, the given first mask included.
+
+    Examples
+    --------
+    >>> masks = follow(frames, labels, features, contract, refiner=None)  # doctest: +SKIP
+    """
     segmenter = VideoSegmenter(GivenFeatures(contract, features), refiner, overlap=False)
     segmenter.start(frames[0], labels[0])
     return np.stack([labels[0], *(segmenter.step(image).labels for image in frames[1:])])
 
 
 def _on_grid(label: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Sample labels at the centres of a grid's cells."""
     rows, columns = (((np.arange(n) + 0.5) * of / n).astype(int) for n, of in zip(grid, label.shape, strict=False))
     return label[np.ix_(rows, columns)]

@@ -19,7 +19,7 @@ from shls.runtime.errors import ShapeMismatch
 from shls.runtime.features.pooling import pool
 from shls.runtime.io.masks import overlay
 from shls.runtime.memory.bank import MemoryBank
-from shls.runtime.models.contract import MemorySettings, SuperpixelSettings
+from shls.runtime.models.settings import MemorySettings, Settings, SuperpixelSettings
 from shls.runtime.refinement.pixel_filter import decide, spread
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 from shls.runtime.superpixels.isec import isec
@@ -122,7 +122,7 @@ def segmenter(small_model: Path, small_refiner: Path) -> VideoSegmenter:
 def with_count(segmenter: VideoSegmenter, count: int) -> VideoSegmenter:
     """The segmenter, from its next start on with so many superpixels."""
     contract = segmenter.session.contract
-    segmenter.session.contract = replace(contract, superpixels=SuperpixelSettings(count))
+    segmenter.session.contract = replace(contract, settings=Settings(superpixels=SuperpixelSettings(count)))
     return segmenter
 
 

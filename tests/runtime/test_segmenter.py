@@ -10,7 +10,9 @@ import pytest
 
 from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.evaluation.metrics import jaccard
-from shls.runtime.segmenter import LEARNED, VideoSegmenter, _learned, open_segmenter
+from shls.runtime.memory.update import stored_probabilities
+from shls.runtime.models.settings import MemorySettings
+from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 
 HEIGHT, WIDTH = 240, 432
 
@@ -106,12 +108,12 @@ def test_254_objects(segmenter: VideoSegmenter) -> None:
 @pytest.mark.parametrize(
     ("image", "mask", "error", "message"),
     [
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), BadInput, "marks 0 objects; expected 1 to 254"),
-        (np.zeros((4, 4, 3), np.uint8), np.ones((5, 4), np.uint8), ShapeMismatch, "mask of 4x5 for a frame of 4x4"),
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), BadInput, r"number of objects \(got 0, expected 1 to 254\)"),
+        (np.zeros((4, 4, 3), np.uint8), np.ones((5, 4), np.uint8), ShapeMismatch, r"got \(5, 4\), expected \(4, 4\)"),
         (np.zeros((4, 4), np.uint8), np.ones((4, 4), np.uint8), ShapeMismatch, r"expected \(H, W, 3\) RGB"),
         (np.zeros((4, 4, 4), np.uint8), np.ones((4, 4), np.uint8), ShapeMismatch, r"expected \(H, W, 3\) RGB"),
         (np.zeros((4, 4, 3), np.float32), np.ones((4, 4), np.uint8), BadInput, "expected uint8 RGB"),
-        (np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.int64), BadInput, "mask of int64"),
+        (np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.int64), BadInput, "wrong type .got int64"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_started(
@@ -123,18 +125,18 @@ def test_what_cannot_be_started(
 
 def test_255_objects_are_too_many(segmenter: VideoSegmenter) -> None:
     mask = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    with pytest.raises(BadInput, match="255 objects"):
+    with pytest.raises(BadInput, match="got 255, expected 1 to 254"):
         segmenter.start(np.zeros((16, 16, 3), np.uint8), mask)
 
 
 def test_frames_that_change_their_size(segmenter: VideoSegmenter) -> None:
     segmenter.start(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.uint8))
-    with pytest.raises(ShapeMismatch, match="frame of 9x8 after frames of 8x8"):
+    with pytest.raises(ShapeMismatch, match="got 9x8, expected 8x8"):
         segmenter.step(np.zeros((8, 9, 3), np.uint8))
 
 
 def test_step_before_start() -> None:
-    with pytest.raises(BadInput, match="mark the objects first"):
+    with pytest.raises(BadInput, match="no objects are marked yet"):
         open_segmenter(threads=1).step(np.zeros((8, 8, 3), np.uint8))
 
 
@@ -198,16 +200,17 @@ def test_a_corrected_object_keeps_what_it_knew(segmenter: VideoSegmenter) -> Non
 def test_what_is_not_there_cannot_be_removed(segmenter: VideoSegmenter) -> None:
     image, truth = next(clip(1))
     segmenter.start(image, truth)
-    with pytest.raises(BadInput, match="object 5 is not followed; expected one of these: 1, 2"):
+    with pytest.raises(BadInput, match="object 5: is not followed .expected one of these ids: 1, 2"):
         segmenter.remove(5)
-    with pytest.raises(ShapeMismatch, match="mask of 3x2 for a frame of 432x240"):
+    with pytest.raises(ShapeMismatch, match=r"mask: wrong shape .got \(2, 3\), expected \(240, 432\)"):
         segmenter.add(np.ones((2, 3), np.uint8))
 
 
 def test_pixels_teach_what_is_background_not_which_object_it_is() -> None:
     read = np.array([[0.5, 0.3, 0.2], [0.2, 0.8, 0.0]], np.float32)
-    learned = _learned(read, np.array([[0.9], [0.2]], np.float32))
-    odds = np.array([1.0, 0.25]) * np.array([9.0, 0.25]) ** LEARNED
+    weight = MemorySettings().refiner_weight
+    learned = stored_probabilities(read, np.array([[0.9], [0.2]], np.float32), weight)
+    odds = np.array([1.0, 0.25]) * np.array([9.0, 0.25]) ** weight
     np.testing.assert_allclose(learned[:, 0], odds / (1 + odds), rtol=1e-5)
     np.testing.assert_allclose(learned.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(learned[0, 1] / learned[0, 2], 1.5, rtol=1e-5)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.memory import bank as module
 from shls.runtime.memory.bank import MemoryBank
-from shls.runtime.models.contract import MemorySettings
+from shls.runtime.models.settings import MemorySettings
 
 SIZE = (96, 128)
 DIM = 32
@@ -40,7 +39,7 @@ def slow_read(
 ) -> np.ndarray:
     """First and recent frames, all pairs, in plain numpy; the centroids are taken as the memory has them."""
     reach = settings.radius * SIZE[0]
-    kept = [(frames[0], module.FIRST_REACH * reach)] + [(f, reach) for f in frames[1:][-settings.recent :]]
+    kept = [(frames[0], settings.first_radius * reach)] + [(f, reach) for f in frames[1:][-settings.recent :]]
     votes = []
     for n in range(len(features)):
         cosines, classes = [], []
@@ -53,7 +52,7 @@ def slow_read(
         for c, centroids in enumerate(memory._centroids.features):
             known = centroids[memory._centroids.weights[c] > 0]
             if len(known):
-                cosines.append((eight_bits(known) @ eight_bits(features[n])).max() - module.CENTROID_HANDICAP)
+                cosines.append((eight_bits(known) @ eight_bits(features[n])).max() - settings.prototype_penalty)
                 classes.append(np.eye(frames[0][2].shape[1])[c])
         weights = np.exp((np.array(cosines) - max(cosines)) / settings.temperature)
         votes.append(weights @ np.array(classes) / weights.sum())
@@ -149,7 +148,7 @@ def test_shapes_that_do_not_belong_together() -> None:
 
 @pytest.mark.parametrize("neighbours", [0, 17])
 def test_neighbours_out_of_range(neighbours: int) -> None:
-    with pytest.raises(BadInput, match="choose from 1 to 16"):
+    with pytest.raises(BadInput, match="expected 1 to 16"):
         MemoryBank(MemorySettings(neighbours=neighbours), SIZE, DIM, 1)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from shls.runtime.backends.pretrained import ASSETS
 from shls.runtime.evaluation.metrics import jaccard
+from shls.runtime.io.json_sink import describe
 from shls.runtime.io.masks import read_mask
-from shls.runtime.io.sinks import describe
 from shls.runtime.io.sources import open_source
 from shls.runtime.memory.visibility import ObjectVisibility, _parts
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter

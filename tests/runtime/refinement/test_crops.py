@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shls.runtime.models.contract import PIXEL_MEAN, PIXEL_STD, SuperpixelSettings
-from shls.runtime.refinement.boxes import LEAST_SIDE, find_boxes
+from shls.runtime.models.contract import PIXEL_MEAN, PIXEL_STD
+from shls.runtime.models.settings import CropSettings, SuperpixelSettings
+from shls.runtime.refinement.boxes import find_boxes
 from shls.runtime.refinement.crops import CHANNELS, PRIOR, Scene, average, cut_out, put_back
 from shls.runtime.superpixels.slic import SuperpixelTracker
 from shls.runtime.types import Crops
@@ -56,8 +57,8 @@ def test_boxes_stay_on_the_grid_and_have_a_least_side() -> None:
     assert (boxes[:, 2] <= w).all()
     assert (boxes[:, 3] <= h).all()
     left, top, right, bottom = find_boxes(planes_of((40, 20, 57, 37)), nothing())[1][0]
-    assert right - left >= LEAST_SIDE
-    assert bottom - top >= LEAST_SIDE
+    assert right - left >= CropSettings().min_side
+    assert bottom - top >= CropSettings().min_side
 
 
 def test_stray_pixels_do_not_make_a_box_large() -> None:

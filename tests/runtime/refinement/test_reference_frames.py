@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import ContractMismatch
-from shls.runtime.models.contract import Contract, RefinerContract, SuperpixelSettings
+from shls.runtime.models.contract import Contract, RefinerContract
+from shls.runtime.models.settings import Settings, SuperpixelSettings
 from shls.runtime.refinement.crops import CHANNELS, Scene, cut_map, cut_out
 from shls.runtime.refinement.reference_frames import ReferenceFrames, channels
 from shls.runtime.segmenter import VideoSegmenter
@@ -137,10 +138,10 @@ class Watching:
 
 
 class Counting:
-    """A session whose maps are colours and, small, the number of the frame; see `shls.runtime.backends.base.Session`."""
+    """A session whose maps hold the colours and, small, the number of the frame."""
 
     def __init__(self) -> None:
-        self.contract = Contract("x", H, W, 4, "", superpixels=SuperpixelSettings(count=80))
+        self.contract = Contract("x", H, W, 4, "", settings=Settings(superpixels=SuperpixelSettings(count=80)))
         self.backend, self.on_gpu, self._number = "none", False, 0
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
@@ -171,5 +172,5 @@ def test_the_segmenter_keeps_the_past_of_what_it_follows() -> None:
 def test_crops_of_another_version_are_refused() -> None:
     refiner = Watching()
     refiner.contract = replace(refiner.contract, channels=channels(past=False))
-    with pytest.raises(ContractMismatch, match="reads crops of 11 channels, this runtime cuts 12"):
+    with pytest.raises(ContractMismatch, match="got 11, expected 12"):
         VideoSegmenter(Counting(), refiner)

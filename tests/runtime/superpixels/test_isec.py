@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.measure import label as components
 
 from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.models.contract import SuperpixelSettings
+from shls.runtime.models.settings import SuperpixelSettings
 from shls.runtime.superpixels import _run_lengths as runs
 from shls.runtime.superpixels import isec as module
 from shls.runtime.superpixels.isec import isec

@@ -1,0 +1,94 @@
+"""Checks of what callers pass to a segmenter: arrays are copied in, and every wrong argument is one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .errors import BadInput, ShapeMismatch
+from .types import MAX_OBJECTS
+
+
+def checked_image(image: np.ndarray) -> np.ndarray:
+    """Return a frame, (H, W, 3) uint8 RGB, contiguous.
+
+    Raises
+    ------
+    BadInput
+        If it is not a NumPy array of uint8.
+    ShapeMismatch
+        If its shape is not (H, W, 3), or it is empty.
+    """
+    _check_array(image, "image", "an (H, W, 3) uint8 RGB array")
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ShapeMismatch(
+            f"image: wrong shape (got {image.shape}, expected (H, W, 3) RGB). Drop an alpha channel, or repeat grey"
+        )
+    if image.dtype != np.uint8:
+        raise BadInput(f"image: wrong type (got {image.dtype}, expected uint8 RGB). Scale it to 0..255 and convert it")
+    return np.ascontiguousarray(image)
+
+
+def checked_mask(mask: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a copy of a mask of a frame of `size` (H, W), and the object ids in it.
+
+    A mask of bool marks object 1.
+
+    Raises
+    ------
+    BadInput
+        If it is not a NumPy array of uint8 or bool, or marks no object, or too many.
+    ShapeMismatch
+        If it has another size than the frame.
+    """
+    _check_array(mask, "mask", "an (H, W) uint8 array of object ids")
+    if mask.shape != tuple(size):
+        raise ShapeMismatch(
+            f"mask: wrong shape (got {mask.shape}, expected {tuple(size)}, the frame's height and width). "
+            "Resize it without interpolation, or drop its channels"
+        )
+    if mask.dtype == np.bool_:
+        mask = mask.astype(np.uint8)
+    if mask.dtype != np.uint8:
+        raise BadInput(f"mask: wrong type (got {mask.dtype}, expected uint8 object ids, 0 for the background)")
+    ids = np.unique(mask[mask > 0])
+    if not 1 <= len(ids) <= MAX_OBJECTS:
+        raise BadInput(
+            f"mask: wrong number of objects (got {len(ids)}, expected 1 to {MAX_OBJECTS}). Give each object its own id"
+        )
+    return np.array(mask, order="C"), ids
+
+
+def checked_path(path: str | Path | None, name: str) -> Path | None:
+    """Return a path given as str or Path; None stays None.
+
+    Raises
+    ------
+    BadInput
+        If it is something else.
+    """
+    if path is None or isinstance(path, Path):
+        return path
+    if isinstance(path, str) and path:
+        return Path(path)
+    raise BadInput(f"{name}: not a path (got {path!r}, expected str or pathlib.Path). Pass the file's path")
+
+
+def checked_threads(threads: int) -> int:
+    """Return a number of threads, 0 for all cores.
+
+    Raises
+    ------
+    BadInput
+        If it is negative or not a whole number.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
+        raise BadInput(f"threads: not a number of threads (got {threads!r}, expected 0 or more). 0 uses all cores")
+    return threads
+
+
+def _check_array(value: object, name: str, expected: str) -> None:
+    if not isinstance(value, np.ndarray):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise BadInput(f"{name}: not a NumPy array (got {kind}, expected {expected}). Convert it with numpy.asarray")
