@@ -7,9 +7,10 @@ import sys
 import typer
 
 from ..errors import ShlsError
-from . import calibrate, export, measure, model, pseudo, run, train
+from . import calibrate, evaluate, export, measure, model, pseudo, run, train
 
-INTERRUPTED = 130
+INTERRUPTED = (130, 143)
+"""Exit codes of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number."""
 
 app = typer.Typer(
     help="Follow objects through video: self-supervised, small, exportable.",
@@ -20,7 +21,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.serve)
 app.command()(run.demo)
-app.command("eval")(run.evaluate)
+app.command("eval")(evaluate.evaluate)
 app.command()(pseudo.pseudo)
 app.command()(train.train)
 app.command()(train.train_refiner)
@@ -42,6 +43,6 @@ def main() -> None:
         typer.echo(f"shls: {error}", err=True)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer ends a command so, without a word
+        if end.code in INTERRUPTED:  # typer ends a command so, without a word
             typer.echo("shls: interrupted; what was written so far is complete", err=True)
         raise
