@@ -1,1 +1,1 @@
-"""Inference engines: onnxruntime and TensorRT behind one protocol, and the shipped models."""
+"""Inference engines: onnxruntime and TensorRT, behind one interface."""

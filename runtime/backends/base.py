@@ -1,4 +1,4 @@
-"""The network as the runtime sees it: an image tensor in, a feature map out."""
+"""Load networks, whichever inference engine runs them: an image tensor in, a feature map out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,22 @@ from ..types import Crops
 
 
 class Session(Protocol):
-    """A loaded network. It owns the device's buffers and nothing else.
+    """A loaded embedding network, which owns the device's buffers.
 
     Attributes
     ----------
-    contract : what the model promises
-    backend : what really runs it, in words
-    on_gpu : whether the CPU is free while it runs
+    contract : shapes, precision and settings of the model
+    backend : description of what really runs the network
+    on_gpu : True if the CPU is free while the network runs
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> session: Session = open_session(SHIPPED_MODEL, threads=1, device="cpu")
+    >>> shape = 1, 3, session.contract.height, session.contract.width
+    >>> session.run(np.zeros(shape, np.float32)).dtype
+    dtype('float32')
     """
 
     contract: Contract
@@ -31,48 +40,68 @@ class Session(Protocol):
     on_gpu: bool
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
-        """(1, 3, height, width) float32 -> (D, h, w) float32, unit length along D."""
+        """Compute a feature map: (1, 3, height, width) float32 -> (C, h, w) float32.
+
+        The map has unit length along C in networks without a head. Raises BadInput if it holds NaN or infinity.
+        """
 
 
 class Refiner(Protocol):
-    """A loaded refiner. It owns the device's buffers and nothing else.
+    """A loaded refiner network, which owns the device's buffers.
 
     Attributes
     ----------
-    contract : what the model promises
-    backend : what really runs it, in words
+    contract : shapes and precision of the model
+    backend : description of what really runs the network
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> refiner: Refiner = open_refiner(ASSETS / EXACT_REFINER, threads=1, device="cpu")
+    >>> refiner.contract.precision
+    'fp32'
     """
 
     contract: RefinerContract
     backend: str
 
     def run(self, crops: Crops) -> np.ndarray:
-        """Return a logit per pixel of each crop, (V, S, S) float32; V is at least 1."""
+        """Compute a logit per pixel of V crops, V at least 1: (V, S, S) float32.
+
+        Raises BadInput if a logit is NaN or infinite.
+        """
 
 
 def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session:
-    """Load a model after its contract was checked.
+    """Load an embedding network after a check of its contract.
 
     Parameters
     ----------
     model : path of an ONNX file, or of an engine, written by `shls export`
-    threads : CPU threads of the network, 0 for all cores
-    device : cpu, cuda, tensorrt or auto, what onnxruntime runs on; what is named never falls back to another
+    threads : CPU threads of the network, limited to the usable cores; 0 for all cores
+    device : cpu, cuda, tensorrt or auto, the device that onnxruntime runs on. A device named explicitly never falls
+        back to another one; auto is CUDA where it starts, else the CPU
 
     Raises
     ------
     BadInput
-        If there is no such file, or not one that this runtime can open.
+        If the file is missing or of a kind that this runtime cannot open, or `threads` is negative.
     ContractMismatch
-        If the file does not carry a contract of this version, or an engine was built for another machine.
+        If the file carries no contract of a known version, or an engine was built for another machine.
     DeviceUnavailable
-        If the device named is not there.
+        If the named device does not start.
     MissingDependency
         If the inference engine is not installed.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> session = open_session(SHIPPED_MODEL, threads=1, device="cpu")
+    >>> session.contract.network, session.on_gpu
+    ('shls-edge', False)
     """
-    if _is_engine(model):
-        if device == "cpu" or device == "cuda":
-            raise BadInput(f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX")
+    if _is_engine(model, "model"):
+        _check_engine_device(model, device)
         from .trt import TrtSession
 
         return TrtSession(model)
@@ -82,12 +111,18 @@ def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session
 
 
 def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner:
-    """Load a refiner after its contract was checked; parameters and errors as `open_session`."""
-    if not model.exists():
-        raise BadInput(f"{model}: no such refiner; export one with `shls export`, or leave --refiner out")
-    if model.suffix == ".engine":
-        if device in ("cpu", "cuda"):
-            raise BadInput(f"{model}: an engine runs under TensorRT; leave --device {device} out, or give ONNX")
+    """Load a refiner network after a check of its contract.
+
+    Parameters and errors are those of `open_session`.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> open_refiner(ASSETS / EXACT_REFINER, threads=1, device="cpu").contract.network
+    'shls-edge-refiner'
+    """
+    if _is_engine(model, "refiner"):
+        _check_engine_device(model, device)
         from .trt import TrtRefiner
 
         return TrtRefiner(model)
@@ -97,26 +132,58 @@ def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner
 
 
 def describe(model: Path) -> dict[str, object]:
-    """Tell what a model promises, and of an engine also what it was built of and for.
+    """Return a model's contract, and for an engine also its source and its machine, as a dictionary.
 
-    Needs no GPU and no inference engine; raises what `open_session` does.
+    Neither a GPU nor an inference engine is needed. Errors are those of `open_session`.
+
+    Parameters
+    ----------
+    model : path of an ONNX file or of an engine
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> sorted(describe(SHIPPED_MODEL))
+    ['contract', 'onnx_sha256']
     """
-    if _is_engine(model):
+    if _is_engine(model, "model"):
         return asdict(read_sidecar(model))
     return {"contract": asdict(read_any_contract(model)), "onnx_sha256": sha256_of(model)}
 
 
 def contract_of(model: Path) -> AnyContract:
-    """What a model or an engine of either network promises; raises what `open_session` does."""
-    return read_sidecar(model).contract if _is_engine(model) else read_any_contract(model)
+    """Return the contract of an embedding or a refiner; errors are those of `open_session`.
+
+    Parameters
+    ----------
+    model : path of an ONNX file or of an engine
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> contract_of(ASSETS / EXACT_REFINER).role
+    'refiner'
+    """
+    return read_sidecar(model).contract if _is_engine(model, "model") else read_any_contract(model)
 
 
-def _is_engine(model: Path) -> bool:
-    """Tell engines from ONNX; raises BadInput for what is neither."""
+def _is_engine(model: Path, option: str) -> bool:
+    """Return True for an engine and False for ONNX; raises BadInput for a missing file or another suffix."""
     if not model.exists():
         raise BadInput(
-            f"{model}: no such model; export one with `shls export`, or leave --model out for the shipped one"
+            f"{model}: no such {option}. Export one with `shls export`, or leave --{option} out for the shipped one."
         )
     if model.suffix not in (".onnx", ".engine"):
-        raise BadInput(f"{model}: not a model this runtime opens; expected .onnx or .engine of `shls export`")
+        raise BadInput(
+            f"{model}: not a model of this runtime (got {model.suffix or 'no suffix'}, expected .onnx or .engine). "
+            "Give a file that `shls export` wrote."
+        )
     return model.suffix == ".engine"
+
+
+def _check_engine_device(engine: Path, device: str) -> None:
+    if device in ("cpu", "cuda"):
+        raise BadInput(
+            f"{engine}: an engine runs under TensorRT (got --device {device}, expected tensorrt or auto). "
+            f"Leave --device {device} out, or give an ONNX model."
+        )

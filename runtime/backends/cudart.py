@@ -1,7 +1,6 @@
-"""The few calls of the CUDA runtime that a session needs, by ctypes.
+"""The calls of the CUDA runtime that an engine needs, by ctypes.
 
-cuda-python changed its module names between CUDA 12 and 13, and PyCUDA is gone from the vendor's samples;
-libcudart's C interface has kept the functions below from 11.4 to 13.
+libcudart's C interface has kept the functions below from CUDA 11.4 to 13; `docs/decisions.md` has the alternatives.
 """
 
 from __future__ import annotations
@@ -51,12 +50,17 @@ SIGNATURES: dict[str, list[Any]] = {
 
 
 def load_cudart() -> ctypes.CDLL:
-    """Load libcudart: the system's, or that of NVIDIA's wheels.
+    """Load libcudart, of the system or of NVIDIA's wheels.
 
     Raises
     ------
     MissingDependency
-        If there is none.
+        If neither has the library.
+
+    Examples
+    --------
+    >>> load_cudart()  # doctest: +SKIP
+    <CDLL 'libcudart.so.12', handle 55d0c8a3c2f0 at 0x7f2a4c1d5f90>
     """
     folders = [Path(entry) / "nvidia" for entry in sys.path]
     wheels = [
@@ -71,18 +75,33 @@ def load_cudart() -> ctypes.CDLL:
         except OSError:
             continue
     raise MissingDependency(
-        f"the CUDA runtime ({NAMES[0]}) is not installed; on a Jetson it comes with JetPack, elsewhere "
-        "run `pip install nvidia-cuda-runtime-cu12`"
+        f"CUDA runtime: {NAMES[0]} is not installed. A Jetson has it from JetPack; elsewhere run "
+        "`pip install nvidia-cuda-runtime-cu12`."
     )
 
 
 class Cuda:
-    """The calls, checked: a failure is a DeviceUnavailable that names the call and CUDA's reason.
+    """Checked calls of the CUDA runtime; addresses, streams, events and graphs are integers.
+
+    A call that fails raises DeviceUnavailable with the call's name and CUDA's reason.
 
     Parameters
     ----------
-    library : libcudart; found by itself where it is left out
+    library : libcudart; `load_cudart` finds it by default
     device : index of the GPU
+
+    Raises
+    ------
+    DeviceUnavailable
+        If there is no such GPU.
+    MissingDependency
+        If libcudart is not installed.
+
+    Examples
+    --------
+    >>> gpu = Cuda()  # doctest: +SKIP
+    >>> gpu.name, gpu.compute_capability, gpu.integrated  # doctest: +SKIP
+    ('Orin', '8.7', True)
     """
 
     def __init__(self, library: Any = None, device: int = 0) -> None:
@@ -96,13 +115,15 @@ class Cuda:
         count = c_int()
         self._call("cudaGetDeviceCount", byref(count))
         if count.value <= device:
-            raise DeviceUnavailable(f"GPU {device} was asked for, CUDA finds {count.value}; check the driver")
+            raise DeviceUnavailable(
+                f"GPU {device}: not found (CUDA finds {count.value} GPUs). Check the driver with `nvidia-smi`."
+            )
 
     @property
     def name(self) -> str:
-        """The GPU's, as the driver says it."""
+        """Name of the GPU from its driver."""
         properties = (c_char * PROPERTIES_BYTES)()
-        # The function with _v2 came with CUDA 12 and went with 13; the plain one fills the first field alike.
+        # Only CUDA 12 has the function with _v2. The plain function fills the first field alike.
         suffix = "_v2" if hasattr(self._library, "cudaGetDeviceProperties_v2") else ""
         function = f"cudaGetDeviceProperties{suffix}"
         getattr(self._library, function).argtypes = [c_void_p, c_int]
@@ -111,22 +132,24 @@ class Cuda:
 
     @property
     def compute_capability(self) -> str:
+        """Compute capability of the GPU, such as "8.7"."""
         return f"{self._attribute(MAJOR)}.{self._attribute(MINOR)}"
 
     @property
     def integrated(self) -> bool:
-        """Whether GPU and CPU share one memory, as on a Jetson."""
+        """True if GPU and CPU share one memory, as on a Jetson."""
         return bool(self._attribute(INTEGRATED))
 
     def malloc(self, size: int) -> int:
-        """Bytes on the device; returns the address."""
+        """Allocate bytes on the device and return their address."""
         return self._new("cudaMalloc", size)
 
     def free(self, address: int) -> None:
+        """Free memory of `malloc`."""
         self._call("cudaFree", address)
 
     def host_array(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, int]:
-        """An array in pinned host memory that the device can map, and its address; zeroed."""
+        """Allocate a zeroed array in pinned host memory that the device can map; return it and its address."""
         size = int(np.prod(shape)) * dtype.itemsize
         address = self._new("cudaHostAlloc", size, MAPPED)
         memory = (c_char * size).from_address(address)
@@ -135,46 +158,53 @@ class Cuda:
         return array, address
 
     def free_host(self, address: int) -> None:
+        """Free memory of `host_array`; the array must not be used afterwards."""
         self._call("cudaFreeHost", address)
 
     def device_pointer(self, host: int) -> int:
-        """Where the device sees mapped host memory."""
+        """Return the device's address of mapped host memory."""
         return self._new("cudaHostGetDevicePointer", host, 0)
 
     def copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
-        """Copy bytes in the stream's order; `kind` is TO_DEVICE or TO_HOST."""
+        """Enqueue a copy of `size` bytes on a stream; `kind` is TO_DEVICE or TO_HOST."""
         self._call("cudaMemcpyAsync", target, source, size, kind, stream)
 
     def stream(self) -> int:
+        """Create a stream that does not wait for the default stream."""
         return self._new("cudaStreamCreateWithFlags", NON_BLOCKING)
 
     def synchronize(self, stream: int) -> None:
-        """Wait for a stream; what failed in it is raised here."""
+        """Wait for a stream; a failure of its work raises here."""
         self._call("cudaStreamSynchronize", stream)
 
     def destroy_stream(self, stream: int) -> None:
+        """Free a stream."""
         self._call("cudaStreamDestroy", stream)
 
     def event(self) -> int:
+        """Create an event."""
         return self._new("cudaEventCreate")
 
     def record(self, event: int, stream: int) -> None:
+        """Enqueue an event on a stream."""
         self._call("cudaEventRecord", event, stream)
 
     def elapsed(self, begin: int, end: int) -> float:
-        """Milliseconds between two events that were recorded and have passed."""
+        """Return the milliseconds between two recorded events that have passed."""
         milliseconds = c_float()
         self._call("cudaEventElapsedTime", byref(milliseconds), begin, end)
         return milliseconds.value
 
     def destroy_event(self, event: int) -> None:
+        """Free an event."""
         self._call("cudaEventDestroy", event)
 
     def begin_capture(self, stream: int) -> None:
+        """Record the stream's next calls into a graph instead of running them."""
         self._call("cudaStreamBeginCapture", stream, CAPTURE_THREAD_LOCAL)
 
     def end_capture(self, stream: int) -> int:
-        """Turn what was captured into an executable graph."""
+        """End the capture and return an executable graph."""
         graph = c_void_p()
         self._call("cudaStreamEndCapture", stream, byref(graph))
         executable = self._new("cudaGraphInstantiateWithFlags", graph, 0)
@@ -182,9 +212,11 @@ class Cuda:
         return executable
 
     def launch(self, executable: int, stream: int) -> None:
+        """Enqueue an executable graph on a stream."""
         self._call("cudaGraphLaunch", executable, stream)
 
     def destroy_graph(self, executable: int) -> None:
+        """Free an executable graph."""
         self._call("cudaGraphExecDestroy", executable)
 
     def _attribute(self, attribute: int) -> int:
@@ -193,7 +225,7 @@ class Cuda:
         return value.value
 
     def _new(self, function: str, *arguments: Any) -> int:
-        """Call what hands out a pointer by its first argument."""
+        """Call a function that returns a pointer through its first argument."""
         pointer = c_void_p()
         self._call(function, byref(pointer), *arguments)
         return pointer.value or 0
@@ -202,4 +234,4 @@ class Cuda:
         code = getattr(self._library, function)(*arguments)
         if code != 0:
             reason = self._library.cudaGetErrorString(code).decode()
-            raise DeviceUnavailable(f"CUDA: {function} failed: {reason} (error {code}); run `shls doctor`")
+            raise DeviceUnavailable(f"CUDA: {function} failed: {reason} (error {code}). Run `shls doctor`.")

@@ -1,4 +1,4 @@
-"""Finding TensorRT, and hearing what it says."""
+"""Import TensorRT and collect its messages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 class TensorRT(Protocol):
-    """What is used of TensorRT's module; that of TensorRT for RTX has the same names.
+    """The parts of TensorRT's module that are used; TensorRT for RTX has the same names.
 
-    The types are those of the package `tensorrt-stubs`, of version 10.13: what came later or went earlier is asked
-    for by name.
+    The types are those of the package `tensorrt-stubs` 10.13. A member that not every version has is looked up by name.
+
+    Examples
+    --------
+    >>> trt: TensorRT = load_tensorrt()  # doctest: +SKIP
     """
 
     Builder: type[tensorrt.Builder]
@@ -32,25 +35,60 @@ class TensorRT(Protocol):
 
 
 def load_tensorrt() -> TensorRT:
-    """Import TensorRT's Python module; raises MissingDependency where it is not installed."""
+    """Import TensorRT's Python module.
+
+    Raises
+    ------
+    MissingDependency
+        If the module is not installed.
+
+    Examples
+    --------
+    >>> load_tensorrt().__version__  # doctest: +SKIP
+    '10.3.0'
+    """
     try:
         import tensorrt
 
         return tensorrt
     except ImportError as error:
         raise MissingDependency(
-            f"TensorRT is not installed ({error}); on a Jetson it comes with JetPack (make the environment "
-            "with --system-site-packages), elsewhere run `pip install 'shls[trt]'`"
+            f"TensorRT: its Python module cannot be imported ({error}). A Jetson has it from JetPack: make the "
+            "environment with --system-site-packages. Elsewhere run `pip install tensorrt`."
         ) from error
 
 
 def this_machine(trt: TensorRT, cuda: Cuda) -> Machine:
-    """What an engine built here is tied to."""
-    return Machine(cuda.name, cuda.compute_capability, str(vars(trt)["__version__"]))  # it has one, its stubs do not
+    """Return the GPU and the version of TensorRT that an engine built here is tied to.
+
+    Parameters
+    ----------
+    trt : TensorRT's module
+    cuda : CUDA runtime
+
+    Examples
+    --------
+    >>> this_machine(load_tensorrt(), Cuda()).gpu  # doctest: +SKIP
+    'Orin'
+    """
+    version = vars(trt)["__version__"]  # missing in the stubs
+    return Machine(cuda.name, cuda.compute_capability, str(version))
 
 
 def make_logger(trt: TensorRT, lines: list[str], verbose: bool = False) -> tensorrt.ILogger:
-    """Make a logger that keeps warnings and errors, or everything, as lines `SEVERITY: message`."""
+    """Make a logger that appends TensorRT's messages to a list.
+
+    Parameters
+    ----------
+    trt : TensorRT's module
+    lines : list that receives lines `SEVERITY: message`
+    verbose : True for all messages, False for warnings and errors
+
+    Examples
+    --------
+    >>> lines: list[str] = []
+    >>> runtime = load_tensorrt().Runtime(make_logger(load_tensorrt(), lines))  # doctest: +SKIP
+    """
     least = trt.ILogger.Severity.VERBOSE if verbose else trt.ILogger.Severity.WARNING
 
     class Logger(trt.ILogger):  # type: ignore[misc,name-defined]
@@ -58,7 +96,7 @@ def make_logger(trt: TensorRT, lines: list[str], verbose: bool = False) -> tenso
             trt.ILogger.__init__(self)
 
         def log(self, severity: tensorrt.ILogger.Severity, message: str) -> None:
-            if int(severity) <= int(least):  # the graver, the smaller
+            if int(severity) <= int(least):  # a graver severity has a smaller number
                 lines.append(f"{severity.name}: {message}")
 
     return Logger()

@@ -1,7 +1,7 @@
-"""Engines under TensorRT 10.3 to 11: named tensors, own stream, CUDA graphs.
+"""Engines under TensorRT 10.3 to 11: named tensors, a stream of their own, CUDA graphs.
 
-No GPU was at hand when this was written: nothing here has run on one yet. The tests run it against stand-ins
-for libcudart and TensorRT that record the calls.
+The tests run this module against stand-ins for libcudart and TensorRT; it has not yet run on a GPU. Tests with the
+marker `gpu` run where there is one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ContractMismatch, DeviceUnavailable
 from ..models.contract import AnyContract, Contract
 from ..models.engine_info import check_engine
+from ._outputs import check_finite
 from .cudart import TO_DEVICE, TO_HOST, Cuda
 from .trt_api import TensorRT, load_tensorrt, make_logger, this_machine
 
@@ -25,14 +26,33 @@ KIND = np.dtype(np.float32)
 
 
 class Shapes(NamedTuple):
-    """Of a network's tensors, by name, without their first axis: frames or objects."""
+    """Shapes of a network's tensors by name, without their first axis (frames or objects).
+
+    Attributes
+    ----------
+    inputs : name -> shape
+    output : name -> shape, one entry
+
+    Examples
+    --------
+    >>> Shapes({"image": (3, 480, 864)}, {"features": (64, 120, 216)}).inputs["image"]
+    (3, 480, 864)
+    """
 
     inputs: Mapping[str, tuple[int, ...]]
     output: Mapping[str, tuple[int, ...]]
 
 
 def shapes_of(contract: AnyContract) -> Shapes:
-    """What a contract says of the tensors."""
+    """Return the shapes of the tensors in a contract.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> from shls.runtime.models.onnx_reader import read_contract
+    >>> dict(shapes_of(read_contract(SHIPPED_MODEL)).output)
+    {'features': (64, 120, 216)}
+    """
     if isinstance(contract, Contract):
         cells = contract.height // contract.stride, contract.width // contract.stride
         return Shapes(contract.inputs, {contract.output: (contract.channels, *cells)})
@@ -40,7 +60,7 @@ def shapes_of(contract: AnyContract) -> Shapes:
 
 
 class _Buffer(NamedTuple):
-    """A tensor's memory: the host's array and its address, and the address that the engine uses."""
+    """Memory of one tensor: the host's array, its address, and the address that the engine uses."""
 
     array: np.ndarray
     host: int
@@ -48,37 +68,43 @@ class _Buffer(NamedTuple):
 
 
 class _Captured(NamedTuple):
-    """A batch's work as a graph, and the context that it must not outlive."""
+    """CUDA graph of one batch size, and the context that the graph must not outlive."""
 
     graph: int
     context: tensorrt.IExecutionContext
 
 
 class TrtEngine:
-    """An engine, its buffers, its stream and its graphs, until `close`.
+    """An engine with its buffers, its stream and its CUDA graphs, until `close`.
 
-    Where GPU and CPU share memory, as on a Jetson, the engine reads and writes the mapped host buffers and nothing is
-    copied. Each number of frames or objects has a context and a graph of its own, made when it first comes.
+    Where GPU and CPU share memory, as on a Jetson, the engine reads and writes the mapped host buffers without copies.
+    Each number of frames or objects has its own context and graph, made when that number first occurs.
 
     Attributes
     ----------
-    contract : of the network
-    backend : what runs it, in words
-    most : frames or objects that one run takes
+    contract : contract of the network
+    backend : description of TensorRT and the GPU
+    most : number of frames or objects that one run takes at most
 
     Parameters
     ----------
-    engine : path of an engine with its description beside it
-    trt, cuda : TensorRT's module and the CUDA runtime, where they are not the installed ones
+    engine : path of an engine; its description `NAME.engine.json` is in the same folder
+    trt, cuda : TensorRT's module and the CUDA runtime; the installed ones by default
 
     Raises
     ------
     ContractMismatch, BadInput
-        If the engine does not belong to this machine or is damaged; before it is deserialised.
+        If the engine was built for another machine or is damaged; raised before it is deserialised.
     DeviceUnavailable
-        If there is no GPU, or it fails.
+        If there is no GPU, or the GPU fails.
     MissingDependency
         If TensorRT or the CUDA runtime is not installed.
+
+    Examples
+    --------
+    >>> engine = TrtEngine(Path("shls-edge.engine"))  # doctest: +SKIP
+    >>> engine.run({"image": np.zeros((1, 3, 480, 864), np.float32)}).shape  # doctest: +SKIP
+    (1, 64, 120, 216)
     """
 
     def __init__(self, engine: Path, trt: TensorRT | None = None, cuda: Cuda | None = None) -> None:
@@ -93,7 +119,7 @@ class TrtEngine:
         self._engine = self._runtime.deserialize_cuda_engine(engine.read_bytes())
         if self._engine is None:
             raise DeviceUnavailable(
-                f"{engine}: TensorRT cannot load it ({self._last()}); build it again with `shls export`"
+                f"{engine}: TensorRT cannot load the engine ({self._last()}). Build it again with `shls export`."
             )
         shapes = shapes_of(self.contract)
         self.most, self._fixed = _check_tensors(engine, trt, self._engine, shapes)
@@ -105,7 +131,23 @@ class TrtEngine:
         self._graph(1)
 
     def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Run at most `most` frames or objects, float32, the first axis of each input; the output, likewise."""
+        """Run the network once.
+
+        Parameters
+        ----------
+        inputs : name -> (n, ...) float32, with n frames or objects, 1 to `most`
+
+        Returns
+        -------
+        (n, ...) float32.
+
+        Raises
+        ------
+        BadInput
+            If the output holds NaN or infinity.
+        DeviceUnavailable
+            If the GPU fails.
+        """
         count = len(next(iter(inputs.values())))
         for name, values in inputs.items():
             np.copyto(self._inputs[name].array[:count], values)
@@ -114,15 +156,17 @@ class TrtEngine:
         self._cuda.launch(graph, self._stream)
         self._cuda.record(self._end, self._stream)
         self._cuda.synchronize(self._stream)
-        return np.array(self._output.array[:count])  # a copy: the next run writes over the buffer
+        output = np.array(self._output.array[:count])  # a copy, because the next run overwrites the buffer
+        check_finite(output, self.contract, self._path)
+        return output
 
     @property
     def gpu_milliseconds(self) -> float:
-        """Time of the last run on the GPU, with copies both ways where memory is not shared."""
+        """Milliseconds of the last run on the GPU, with the copies to and from it where memory is not shared."""
         return self._cuda.elapsed(self._begin, self._end)
 
     def close(self) -> None:
-        """Free everything; the engine is of no use afterwards."""
+        """Free the engine and its buffers; the object must not be used afterwards."""
         cuda = self._cuda
         cuda.synchronize(self._stream)
         for captured in self._captured.values():
@@ -130,7 +174,7 @@ class TrtEngine:
         cuda.destroy_event(self._begin)
         cuda.destroy_event(self._end)
         cuda.destroy_stream(self._stream)
-        # The contexts first, then the memory that they read; the runtime last.
+        # The contexts go before the memory that they read, and the runtime goes last.
         self._captured.clear()
         del self._engine, self._runtime
         for buffer in (*self._inputs.values(), self._output):
@@ -147,7 +191,7 @@ class TrtEngine:
         return _Buffer(array, host, self._cuda.device_pointer(host) if integrated else self._cuda.malloc(array.nbytes))
 
     def _graph(self, count: int) -> int:
-        """The graph for a number of frames or objects; run once before its capture, to let TensorRT allocate."""
+        """Return the graph for a number of frames or objects; a first run before its capture lets TensorRT allocate."""
         if count not in self._captured:
             context = self._context(count)
             self._enqueue(context, count)
@@ -158,10 +202,12 @@ class TrtEngine:
         return self._captured[count].graph
 
     def _context(self, count: int) -> tensorrt.IExecutionContext:
-        """A context of its own: a graph is of no use once its context has seen other shapes."""
+        """Make a context for one graph, because other shapes in a context invalidate its graph."""
         context = self._engine.create_execution_context()
         if context is None:
-            raise DeviceUnavailable(f"{self._path}: no room for it on the GPU ({self._last()}); free some memory")
+            raise DeviceUnavailable(
+                f"{self._path}: the GPU's memory is too small ({self._last()}). Close other programs."
+            )
         for name, buffer in self._inputs.items():
             context.set_tensor_address(name, buffer.device)
             if not self._fixed:
@@ -174,13 +220,15 @@ class TrtEngine:
         for buffer in self._inputs.values() if copies else ():
             self._cuda.copy(buffer.device, buffer.host, buffer.array[:count].nbytes, TO_DEVICE, self._stream)
         if not context.execute_async_v3(self._stream):
-            raise DeviceUnavailable(f"TensorRT could not run the engine ({self._last()}); build it again")
+            raise DeviceUnavailable(
+                f"{self._path}: TensorRT cannot run the engine ({self._last()}). Build it again with `shls export`."
+            )
         if copies:
             size = self._output.array[:count].nbytes
             self._cuda.copy(self._output.host, self._output.device, size, TO_HOST, self._stream)
 
     def _last(self) -> str:
-        return self._messages[-1] if self._messages else "it gave no reason"
+        return self._messages[-1] if self._messages else "no reason given"
 
 
 def _check_tensors(path: Path, trt: TensorRT, engine: tensorrt.ICudaEngine, shapes: Shapes) -> tuple[int, bool]:
@@ -188,7 +236,7 @@ def _check_tensors(path: Path, trt: TensorRT, engine: tensorrt.ICudaEngine, shap
 
     Returns
     -------
-    The most that one run takes, and whether it takes just that.
+    Number of frames or objects that one run takes at most, and True if every run takes that number.
     """
     expected = {name: ("INPUT", shape) for name, shape in shapes.inputs.items()}
     expected |= {name: ("OUTPUT", shape) for name, shape in shapes.output.items()}
@@ -196,7 +244,10 @@ def _check_tensors(path: Path, trt: TensorRT, engine: tensorrt.ICudaEngine, shap
     whole = {name: engine.get_tensor_shape(name)[:] for name in names}
     actual = {name: (engine.get_tensor_mode(name).name, whole[name][1:]) for name in names}
     if actual != expected or any(engine.get_tensor_dtype(name) != trt.float32 for name in names):
-        raise ContractMismatch(f"{path}: has tensors {actual}, its contract says {expected} in float32; build it again")
+        raise ContractMismatch(
+            f"{path}: tensors differ from the contract (got {actual}, expected {expected} in float32). "
+            "Build it again with `shls export`."
+        )
     first = next(iter(shapes.inputs))
     if whole[first][0] >= 0:
         return int(whole[first][0]), True

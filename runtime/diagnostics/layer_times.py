@@ -31,7 +31,7 @@ def layer_times(model: Path, contract: Contract, threads: int = 0) -> list[dict[
     """
     import onnxruntime
 
-    from ..backends.ort import session_options
+    from ..backends.ort_session import session_options
 
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)

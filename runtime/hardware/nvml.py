@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
-from .sensors import Sample
+from .sensors import ROOT, Sample
 
 THROTTLING = {
     "SwPowerCap": "power cap",
@@ -39,6 +40,21 @@ def open_nvml() -> Nvml | None:
     except OSError as error:
         log.info("GPU: no readings from NVML (%s)", error)
     return None
+
+
+def has_driver(root: Path = ROOT) -> bool:
+    """Return True if an NVIDIA driver runs on this machine, or the machine is a Jetson; needs no library.
+
+    Parameters
+    ----------
+    root : root of the file system
+
+    Examples
+    --------
+    >>> has_driver(Path("/no/such/tree"))
+    False
+    """
+    return any((root / name).exists() for name in ("proc/driver/nvidia/version", "etc/nv_tegra_release"))
 
 
 class Nvml:
