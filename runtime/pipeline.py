@@ -1,4 +1,4 @@
-"""From a source through the segmenter to the sinks, with reading and writing on threads of their own."""
+"""Pipeline from a source through the segmenter to a sink, with threads for reading and writing."""
 
 from __future__ import annotations
 
@@ -19,27 +19,42 @@ from .segmenter import VideoSegmenter
 from .types import Frame, Mask
 
 DEPTH = 4
-"""Frames of a file that wait between two stages, at most."""
+"""Maximum number of recorded frames that wait between two stages."""
 LIVE_DEPTH = 1
-"""The same of a camera: what waits gets old."""
+"""Maximum number of live frames that wait; a waiting frame gets old."""
 
 
 class Summary(NamedTuple):
-    """What a run did.
+    """Result of a run.
 
-    frames : segmented, the marked one included
-    seconds : from the second frame's arrival to the last one's masks being written
-    dropped : frames of a live source that came while others were segmented
-    late : results not written, for they were older than allowed
+    Attributes
+    ----------
+    frames : int
+        Segmented frames, the first frame included.
+    seconds : float
+        Time from the second frame's arrival to the last frame's mask, written.
+    dropped : int
+        Frames of a live source that were replaced by newer ones.
+    late : int
+        Results that were not written because they were older than `max_age`.
+    damaged : int
+        Frames that the decoder reported as damaged; their masks may be wrong.
+
+    Examples
+    --------
+    >>> Summary(frames=11, seconds=0.5).fps
+    20.0
     """
 
     frames: int
     seconds: float
     dropped: int = 0
     late: int = 0
+    damaged: int = 0
 
     @property
     def fps(self) -> float:
+        """Frames per second, without the first frame."""
         return (self.frames - 1) / self.seconds if self.seconds else 0.0
 
 
@@ -54,26 +69,45 @@ def follow(
     max_age: float | None = None,
     revise: Callable[[Frame, Mask], Mask] | None = None,
 ) -> Summary:
-    """Mark the objects in the first frame and follow them through the others.
-
-    The segmenter's stopwatch also gets `decode`, `segment`, `write` and `frame`, the time from result to
-    result; and for a live source `age`, from a frame's capture to its result being written.
+    """Mark the objects in the first frame and follow them through the other frames.
 
     Parameters
     ----------
-    frames : the source; of a live one, only the newest frame is segmented
+    frames : iterable of Frame
+        Source; of a live source only the newest frame is segmented.
     segmenter : VideoSegmenter
-    mark : makes the (H, W) mask of the first frame from its image
-    sink : takes each frame and its mask, in order; it is not closed
-    progress : called with the number of frames done, from the thread that calls this
-    overlap : read and write on threads beside; the masks are the same without
-    revise : called with each further frame and its mask, gives the mask to write; may change what is followed
-    max_age : seconds since capture after which a live source's result is not written
+        Its stopwatch also gets `decode`, `segment`, `write`, `frame` (time from result to result) and, for a live
+        source, `age` (time from a frame's capture to its result being written).
+    mark : callable
+        Returns the (H, W) uint8 mask of the first frame, given its image.
+    sink : Sink
+        Receives each frame and its mask, in order; the sink is not closed.
+    progress : callable, optional
+        Called with the number of frames done, on the thread of the caller.
+    overlap : bool
+        Read and write on threads of their own. The masks are the same without.
+    max_age : float, optional
+        Seconds since capture after which a result of a live source is not written.
+    revise : callable, optional
+        Called with each further frame and its mask; returns the mask to write, and may change the followed objects.
+
+    Returns
+    -------
+    Summary
 
     Raises
     ------
     BadInput
-        If there is no frame, or what any stage raises. What was segmented until then is written.
+        If there is no frame, and whatever a stage raises. Earlier results are written.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.sinks import NullSink
+    >>> from shls.runtime.io.synthetic import SyntheticSource, centre_mask
+    >>> from shls.runtime.segmenter import open_segmenter
+    >>> with SyntheticSource(2) as frames:
+    ...     follow(frames, open_segmenter(), centre_mask, NullSink()).frames
+    2
     """
     watch = segmenter.stopwatch
     live = frames if isinstance(frames, Source) and frames.live else None
@@ -82,7 +116,7 @@ def follow(
     with _reading(frames, watch, overlap) as ahead, _writing(sink, overlap, live is not None) as behind:
         first = next(ahead, None)
         if first is None:
-            raise BadInput("the source gave no frame; nothing to segment")
+            raise BadInput("source: gave no frame (expected at least one). Check the source and the start")
         mask = mark(first.image)
         segmenter.start(first.image, mask)
         behind.write(first, Mask(mask, dict.fromkeys(np.unique(mask[mask > 0]).tolist(), 1.0)))
@@ -103,11 +137,38 @@ def follow(
             last = now
             if progress:
                 progress(count)
-    return Summary(count, time.perf_counter() - begun, live.dropped if live else 0, late)
+    source = frames if isinstance(frames, Source) else None
+    return Summary(
+        count,
+        time.perf_counter() - begun,
+        dropped=live.dropped if live else 0,
+        late=late,
+        damaged=source.damaged if source else 0,
+    )
 
 
 def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
-    """Compile and touch all that a frame needs, on an image of the video's size; return the seconds."""
+    """Compile the kernels and allocate the buffers that a frame needs.
+
+    Parameters
+    ----------
+    segmenter : VideoSegmenter
+        Its objects are replaced, and its stopwatch is reset.
+    image : ndarray
+        (H, W, 3) uint8 RGB, of the size of the video.
+
+    Returns
+    -------
+    float
+        Duration, seconds.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import noise
+    >>> from shls.runtime.segmenter import open_segmenter
+    >>> warm_up(open_segmenter(), noise((120, 160))) > 0
+    True
+    """
     begun = time.perf_counter()
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[: (image.shape[0] + 1) // 2] = 1
@@ -118,7 +179,7 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
 
 
 def _reading(frames: Iterable[Frame], watch: Stopwatch, overlap: bool) -> AbstractContextManager[Iterator[Frame]]:
-    if isinstance(frames, Source) and frames.live:  # reads on a thread of its own
+    if isinstance(frames, Source) and frames.live:  # a live source has a reading thread itself
         return nullcontext(iter(frames))
     timed = _timed(frames, watch)
     return _ReadAhead(timed) if overlap else nullcontext(timed)
@@ -143,7 +204,7 @@ def _timed(frames: Iterable[Frame], watch: Stopwatch) -> Iterator[Frame]:
 
 
 class _TimedSink(Sink):
-    """Times writing, and a live source's results when they are written."""
+    """Sink that measures the writing time and, for a live source, the age of results."""
 
     def __init__(self, sink: Sink, watch: Stopwatch, live: Source | None) -> None:
         self._sink, self._watch, self._live = sink, watch, live
@@ -156,7 +217,7 @@ class _TimedSink(Sink):
 
 
 class _Worker:
-    """A thread and a bounded queue; an error in the thread is raised in the main thread."""
+    """Thread with a bounded queue; an error in the thread is raised in the main thread."""
 
     def __init__(self, depth: int) -> None:
         self._queue: Queue[object] = Queue(depth)
@@ -168,7 +229,7 @@ class _Worker:
     def _guarded(self) -> None:
         try:
             self._work()
-        except BaseException as error:  # carried over to the main thread
+        except BaseException as error:  # raised again in the main thread
             self._error = error
 
     def _work(self) -> None:
@@ -180,7 +241,7 @@ class _Worker:
 
 
 class _ReadAhead(_Worker):
-    """Takes frames from a source before they are asked for."""
+    """Thread that reads frames ahead of their use."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
         self._frames = frames
@@ -217,7 +278,7 @@ class _ReadAhead(_Worker):
 
 
 class _WriteBehind(_Worker):
-    """Writes to a sink while the next frame is segmented."""
+    """Thread that writes to a sink while the next frame is segmented."""
 
     def __init__(self, sink: Sink, depth: int) -> None:
         self._sink = sink
@@ -228,7 +289,7 @@ class _WriteBehind(_Worker):
             if self._error is None:
                 try:
                     self._sink.write(*item)  # type: ignore[misc]
-                except BaseException as error:  # the queue must still be emptied, or write() would wait for ever
+                except BaseException as error:  # the queue must still be emptied, or write() would block
                     self._error = error
 
     def write(self, frame: Frame, mask: Mask) -> None:

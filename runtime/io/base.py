@@ -1,4 +1,4 @@
-"""Interfaces of sources, which give frames, and of sinks, which take results."""
+"""Interfaces of sources of frames and of sinks for results."""
 
 from __future__ import annotations
 
@@ -64,22 +64,39 @@ class StreamInfo:
 
 
 class Source(ABC):
-    """Frames in order, all of one size. Read once, like a file; a context manager.
+    """Frames in order, all of one size; an iterator that is read once, and a context manager.
 
     Attributes
     ----------
-    name : what to call the outputs: the file's name without suffix, or the folder's name
-    size : (H, W) of the frames, pixels
-    fps : frames a second
-    count : frames that will come, as the files or the container say; None where they do not
-    live : frames come at their own pace, and those that nobody takes in time are dropped
-    dropped : how many were
-    breaks : how often a live source broke and was opened again
+    name : str
+        Name for the outputs: the name of the file without suffix, or of the folder.
+    size : tuple of int
+        Height and width of the frames, pixels.
+    fps : float
+        Frames per second.
+    count : int or None
+        Number of frames that will come, as the files or the container state; None if unknown.
+    live : bool
+        Whether frames come at their own pace and are dropped if nobody takes them in time.
+    dropped : int
+        Dropped frames of a live source.
+    breaks : int
+        Times at which a live source broke and was opened again.
+    damaged : int
+        Frames so far that the decoder reported as damaged.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import SyntheticSource
+    >>> with SyntheticSource(3) as source:
+    ...     [frame.index for frame in source]
+    [0, 1, 2]
     """
 
     live = False
     dropped = 0
     breaks = 0
+    damaged = 0
     name: str
     size: tuple[int, int]
     fps: float
@@ -92,18 +109,18 @@ class Source(ABC):
 
     @abstractmethod
     def __next__(self) -> Frame:
-        """Give the next frame; raises StopIteration after the last one, BadInput if it cannot be read."""
+        """Return the next frame; raises StopIteration after the last frame, BadInput if a frame cannot be read."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Let no further frames come. May be called from a signal handler or another thread."""
+        """End the frames; may be called from a signal handler or another thread."""
 
     @abstractmethod
     def close(self) -> None:
-        """Free what is held open; no frames come after it."""
+        """Close files and connections; no frames come afterwards."""
 
     def age(self, frame: Frame) -> float:  # noqa: ARG002
-        """Seconds since a live source's frame was captured; recorded frames have no age."""
+        """Return the seconds since a live source captured this frame; 0 for recorded frames."""
         return 0.0
 
     def __iter__(self) -> Source:
@@ -119,14 +136,22 @@ class Source(ABC):
 
 
 class Sink(ABC):
-    """Takes frames with their masks, in order. A context manager; `close` may be called twice."""
+    """Consumer of frames with their masks, in order; a context manager.
+
+    Examples
+    --------
+    >>> class Counter(Sink):
+    ...     count = 0
+    ...     def write(self, frame, mask):
+    ...         self.count += 1
+    """
 
     @abstractmethod
     def write(self, frame: Frame, mask: Mask) -> None:
-        """Write one result; raises BadInput, in one line, when the disk is full or the place not writable."""
+        """Write one result; raises BadInput if the disk is full or the place is not writable."""
 
-    def close(self) -> None:  # noqa: B027  # some hold nothing open
-        """Finish what was written; nothing may be written after it."""
+    def close(self) -> None:  # noqa: B027  # some sinks hold nothing open
+        """Complete the output; nothing may be written afterwards. May be called twice."""
 
     def __enter__(self) -> Sink:
         return self

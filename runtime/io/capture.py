@@ -1,4 +1,4 @@
-"""One connection to a camera or a stream: images until it breaks, and never waiting for ever."""
+"""Connection to a camera or a live stream: images until the connection breaks, each wait with a time limit."""
 
 from __future__ import annotations
 
@@ -15,82 +15,138 @@ import av
 import cv2
 import numpy as np
 
-from ..errors import MissingDependency
-from .uris import CameraUri, StreamUri, scheme_of
+from ..errors import BadInput, MissingDependency
+from ._containers import best_video
+from ._pictures import LIVE, PictureReader
+from .uris import CameraUri, StreamUri, redact, scheme_of
 
 OPEN_TIMEOUT = 10.0
-"""Seconds in which a server must answer and say what it sends."""
+"""Seconds within which a server must answer and describe its stream."""
 READ_TIMEOUT = 5.0
 """Seconds between two packets of a stream."""
 PICTURE_TIMEOUT = 12.0
-"""Seconds of packets without a picture; some cameras' key frames, before which there is none, are ten seconds apart."""
-SILENT = "did not send anything in time; is the camera on, and the address right?"
-UNREADABLE = f"sent nothing for {PICTURE_TIMEOUT:.0f} s that gives a picture; is its codec known, and does all arrive?"
+"""Seconds of packets without a picture. Some cameras send a key frame, which starts the pictures, every ten seconds."""
+SILENT = "did not send anything in time. Check that the camera is on and that the address is right"
+UNREADABLE = "sent no picture that can be decoded for {:.0f} s. Check its codec and the network"
 USUAL_FPS = 30.0
 FLIP_CODES = {"180": -1, "horizontal": 1, "vertical": 0}
-"""As `cv2.flip` calls them."""
+"""Arguments of `cv2.flip`."""
 FLIP_METHODS = {"none": 0, "180": 2, "horizontal": 4, "vertical": 6}
-"""As GStreamer's `nvvidconv` calls them."""
+"""Arguments of GStreamer's `nvvidconv`."""
 
 
 class FeedError(Exception):
-    """Why a camera or stream cannot be opened or has broken: what was expected, what to do; no names."""
+    """Reason why a camera or stream cannot be opened or has broken, and the fix; without the name of the source."""
 
 
 class Feed(NamedTuple):
-    """What a connection gives.
+    """Open connection.
 
-    fps : frames a second as announced
-    images : (H, W, 3) uint8 RGB each, None where something came that gave no image, so that whoever reads may stop;
-        raises FeedError when it breaks; closing it closes the connection
+    Attributes
+    ----------
+    fps : float
+        Frames per second as announced.
+    images : generator
+        (H, W, 3) uint8 RGB images, and None for data without an image, so that the reader can stop. Raises FeedError
+        when the connection breaks. Closing the generator closes the connection.
+
+    Examples
+    --------
+    >>> next(Feed(25.0, (np.zeros((2, 2, 3), np.uint8) for _ in range(1))).images).shape
+    (2, 2, 3)
     """
 
     fps: float
     images: Generator[np.ndarray | None, None, None]
 
 
-def open_stream(uri: StreamUri) -> Feed:
-    """Connect to an RTSP or HTTP stream; raises FeedError."""
+def connect(uri: StreamUri) -> Any:
+    """Open the container of a stream for live reading: without buffers.
+
+    Returns
+    -------
+    av.container.InputContainer
+
+    Raises
+    ------
+    FeedError
+        If the stream cannot be opened.
+
+    Examples
+    --------
+    >>> connect(StreamUri("tcp://127.0.0.1:9"))  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    shls.runtime.io.capture.FeedError: refuses the connection. Check that the server runs, and the port
+    """
     options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}  # microseconds
     if scheme_of(uri.address).startswith("rtsp"):
         options["rtsp_transport"] = uri.transport
     begun = time.monotonic()
     try:
-        container: Any = av.open(uri.address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
-    except (av.FFmpegError, OSError) as error:
-        if time.monotonic() - begun >= OPEN_TIMEOUT:  # FFmpeg calls that by several names
-            raise FeedError(SILENT) from None
-        raise FeedError(_reason(error)) from None  # FFmpeg's error carries the address with its password
-    if not container.streams.video:
+        return av.open(uri.address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+    except (av.FFmpegError, OSError) as error:  # FFmpeg's error carries the address with its password
+        late = time.monotonic() - begun >= OPEN_TIMEOUT  # FFmpeg has several names for a time-out
+        raise FeedError(SILENT if late else reason_of(error)) from None
+
+
+def open_stream(uri: StreamUri, container: Any = None) -> Feed:
+    """Read a live stream.
+
+    Parameters
+    ----------
+    uri : StreamUri
+    container : av.container.InputContainer, optional
+        Result of `connect`; by default a new connection.
+
+    Raises
+    ------
+    FeedError
+        If the stream cannot be opened, or has no video.
+
+    Examples
+    --------
+    >>> open_stream(StreamUri("rtsp://camera/stream")).fps  # doctest: +SKIP
+    25.0
+    """
+    container = container or connect(uri)
+    try:
+        stream = best_video(container, redact(uri.address), uri.stream)
+    except BadInput as error:
         container.close()
-        raise FeedError("sends no video; expected a stream with pictures")
-    stream = container.streams.video[0]
+        raise FeedError(str(error).partition(": ")[2]) from None
     stream.thread_type = "SLICE"  # threads by frame would hold frames back
     fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
     fps = fps if 1 <= fps <= 240 else USUAL_FPS
-    return Feed(min(fps, uri.fps or fps), _shaped(_decode(container, stream), uri))
+    return Feed(min(fps, uri.fps or fps), _images(_decode(container, stream), PictureReader(stream, LIVE), uri))
 
 
-def _shaped(pictures: Generator[Any, None, None], uri: StreamUri) -> Generator[np.ndarray | None, None, None]:
-    """Take pictures at the rate that is asked for, and turn them into images as asked for."""
+def _images(
+    pictures: Generator[Any, None, None], reader: PictureReader, uri: StreamUri
+) -> Generator[np.ndarray | None, None, None]:
+    """Convert pictures to images, at the requested rate, size and orientation."""
     due = 0.0
     with closing(pictures):
         for picture in pictures:
             if picture is None:
                 yield None
                 continue
-            if uri.fps:
-                now = time.monotonic()
-                if now < due:
-                    continue
-                due = max(due + 1 / uri.fps, now)  # counted from when it was due, or the rate would sink
-            size = {"width": uri.width, "height": uri.height} if uri.width else {}
-            image = picture.to_ndarray(format="rgb24", **size)
-            yield cv2.flip(image, FLIP_CODES[uri.flip]) if uri.flip in FLIP_CODES else image
+            for ready in reader.progressive(picture):
+                if uri.fps:
+                    now = time.monotonic()
+                    if now < due:
+                        continue
+                    due = max(due + 1 / uri.fps, now)  # counted from when it was due, or the rate would sink
+                try:
+                    image = reader.to_rgb(ready, (uri.height, uri.width) if uri.width else None)
+                except (av.FFmpegError, ValueError) as error:
+                    raise FeedError(
+                        f"sends a pixel format that FFmpeg cannot convert ({picture.format.name})"
+                    ) from error
+                yield cv2.flip(image, FLIP_CODES[uri.flip]) if uri.flip in FLIP_CODES else image
 
 
 def _decode(container: Any, stream: Any) -> Generator[Any, None, None]:
-    """Give whole pictures, and None for each packet that holds none."""
+    """Yield whole pictures, and None for each packet without one."""
     last = time.monotonic()
     with container:
         try:
@@ -100,9 +156,9 @@ def _decode(container: Any, stream: Any) -> Generator[Any, None, None]:
                 if pictures:
                     last = time.monotonic()
                 elif time.monotonic() - last > PICTURE_TIMEOUT:
-                    raise FeedError(UNREADABLE)
+                    raise FeedError(UNREADABLE.format(PICTURE_TIMEOUT))
         except (av.FFmpegError, OSError) as error:
-            raise FeedError(_reason(error)) from None
+            raise FeedError(reason_of(error)) from None
 
 
 def _whole_pictures(packet: Any) -> list[Any]:
@@ -114,25 +170,46 @@ def _whole_pictures(packet: Any) -> list[Any]:
         return []
 
 
-def _reason(error: Exception) -> str:
-    """Say in a few words what went wrong, and what to do."""
+def reason_of(error: Exception) -> str:
+    """Describe why a stream cannot be read, and the fix; without its address.
+
+    Examples
+    --------
+    >>> reason_of(ConnectionRefusedError())
+    'refuses the connection. Check that the server runs, and the port'
+    """
     if isinstance(error, (av.HTTPUnauthorizedError, av.HTTPForbiddenError)):
-        return "refuses user or password; expected scheme://user:password@host/path"
+        return "refuses user or password (expected scheme://user:password@host/path)"
     if isinstance(error, av.HTTPNotFoundError):
-        return "has no such stream; look at the path after the host"
+        return "has no such stream. Check the path after the host"
+    if isinstance(error, av.ProtocolNotFoundError):
+        return "scheme not supported by this PyAV. Install a PyAV whose FFmpeg has the protocol, or record to a file"
     if isinstance(error, av.ExitError) or "timed out" in str(error).lower():
         return SILENT
     if isinstance(error, ConnectionRefusedError):
-        return "refuses the connection; is the server running, and the port right?"
+        return "refuses the connection. Check that the server runs, and the port"
     if isinstance(error, av.InvalidDataError):
-        return "sends no video that FFmpeg reads; expected RTSP, or MJPEG over HTTP"
-    if getattr(error, "errno", None) == errno.EIO:  # what FFmpeg says where a name is unknown, or a web page comes
-        return "cannot be reached, or sends no video; are host and path right, and the network up?"
+        return "sends no video that FFmpeg reads. Check the path, and that the codec is a usual one"
+    if getattr(error, "errno", None) == errno.EIO:  # FFmpeg's error for an unknown host, or for a web page
+        return "cannot be reached, or sends no video. Check host, path and network"
     return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
 def open_camera(camera: CameraUri) -> Feed:
-    """Open a local camera; raises FeedError, or MissingDependency for what OpenCV was built without."""
+    """Open a local camera.
+
+    Raises
+    ------
+    FeedError
+        If the camera cannot be opened.
+    MissingDependency
+        If this OpenCV was built without what the camera needs.
+
+    Examples
+    --------
+    >>> open_camera(CameraUri("v4l2", "/dev/video0")).fps  # doctest: +SKIP
+    30.0
+    """
     capture = _open_csi(camera) if camera.kind == "csi" else _open_v4l2(camera)
     fps = capture.get(cv2.CAP_PROP_FPS)
     flip = FLIP_CODES.get(camera.flip) if camera.kind == "v4l2" else None
@@ -144,13 +221,13 @@ def _open_v4l2(camera: CameraUri) -> Any:
     if not device.exists():
         others = sorted(path.name for path in Path("/dev").glob("video[0-9]*"))
         here = f"cameras here: {', '.join(others)}" if others else "this machine has no /dev/video*"
-        raise FeedError(f"no such camera; {here}")
+        raise FeedError(f"no such camera ({here})")
     if not os.access(device, os.R_OK | os.W_OK):
-        raise FeedError("may not be opened; run `sudo usermod -aG video $USER` and log in again")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # what follows is said in one line, by us
+        raise FeedError("access is denied. Run `sudo usermod -aG video $USER` and log in again")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # this module reports failures in one line
     capture = cv2.VideoCapture(camera.device, cv2.CAP_V4L2)
     if not capture.isOpened():
-        raise FeedError("cannot be opened; is it a camera, and does no other program use it?")
+        raise FeedError("cannot be opened. Check that the device is a camera and that no other program uses it")
     if camera.codec:
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*camera.codec.upper()))
     for key, value in (
@@ -167,22 +244,34 @@ def _open_v4l2(camera: CameraUri) -> Any:
 def _open_csi(camera: CameraUri) -> Any:
     if not has_gstreamer():
         raise MissingDependency(
-            "csi:// needs an OpenCV with GStreamer, and pip's has none; on a Jetson use the system's: "
-            "`apt install python3-opencv` and a venv made with --system-site-packages, without opencv-python"
+            "csi://: OpenCV has no GStreamer (expected the OpenCV of JetPack). On a Jetson, run "
+            "`apt install python3-opencv` and use a venv made with --system-site-packages, without opencv-python"
         )
     capture = cv2.VideoCapture(csi_pipeline(camera), cv2.CAP_GSTREAMER)
     if not capture.isOpened():
-        raise FeedError("cannot be opened; is the sensor in place, and `nvargus-daemon` running?")
+        raise FeedError("cannot be opened. Check the sensor's cable and that `nvargus-daemon` runs")
     return capture
 
 
 def has_gstreamer() -> bool:
-    """Tell whether this OpenCV was built with GStreamer; its list of backends names it in any case."""
+    """Return whether this OpenCV was built with GStreamer; OpenCV's list of backends names GStreamer in any case.
+
+    Examples
+    --------
+    >>> has_gstreamer()  # doctest: +SKIP
+    False
+    """
     return bool(re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()))
 
 
 def csi_pipeline(camera: CameraUri) -> str:
-    """GStreamer's pipeline for a Jetson's CSI camera, which keeps the newest frame only."""
+    """Return GStreamer's pipeline for the CSI camera of a Jetson, which keeps only the newest frame.
+
+    Examples
+    --------
+    >>> csi_pipeline(CameraUri("csi", "0")).split(" ! ")[0]
+    'nvarguscamerasrc sensor-id=0'
+    """
     width, height, fps = camera.width or 1280, camera.height or 720, camera.fps or 30
     return (
         f"nvarguscamerasrc sensor-id={camera.device} ! "
@@ -197,7 +286,7 @@ def _grab(capture: Any, flip: int | None) -> Generator[np.ndarray, None, None]:
         while True:
             good, image = capture.read()
             if not good:
-                raise FeedError("gives no more frames; was it unplugged?")
+                raise FeedError("gives no more frames. Check whether the camera was unplugged")
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             yield image if flip is None else cv2.flip(image, flip)
     finally:

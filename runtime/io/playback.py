@@ -1,4 +1,4 @@
-"""How a source is played: again and again, every n-th frame only, for a time."""
+"""Playback of a source: repeated, every n-th frame only, or for a limited time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,27 @@ from .base import Source, StreamInfo
 
 
 class Playback(Source):
-    """A source, played as asked.
+    """Source that plays another source.
 
     Parameters
     ----------
-    reopen : opens the source, and opens it from its beginning for each further round
-    every : only each n-th frame comes
-    loop : begin again after the last frame; indices and times go on, and names are the indices then
-    duration : seconds of running after which no frame comes, counted from the first one's being asked for
-    limit : frames after which no frame comes
+    reopen : callable
+        Opens the source; with `loop`, opens the source again for each further round.
+    every : int
+        Step: every n-th frame is given.
+    loop : bool
+        Begin again after the last frame. Indices and times continue, and the index becomes the name of a frame.
+    duration : float, optional
+        Stop after this many seconds, measured from the first frame request.
+    limit : int, optional
+        Stop after this many frames.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import SyntheticSource
+    >>> with Playback(lambda: SyntheticSource(3), every=2, loop=True, limit=4) as source:
+    ...     [frame.index for frame in source]
+    [0, 2, 4, 6]
     """
 
     def __init__(
@@ -37,7 +49,7 @@ class Playback(Source):
         self._every, self._loop, self._duration, self._limit = every, loop, duration, limit
         self._stopped, self._given, self._due = False, 0, 0
         self._begun: float | None = None
-        self._offset, self._later = 0, 0.0  # of indices and times, after the first round
+        self._offset, self._later = 0, 0.0  # added to indices and times after the first round
         self._next_index, self._next_time = 0, 0.0
         self.name, self.size = self._inner.name, self._inner.size
         self.fps, self.live = self._inner.fps / every, self._inner.live
@@ -50,6 +62,10 @@ class Playback(Source):
     @property
     def breaks(self) -> int:  # type: ignore[override]
         return self._inner.breaks
+
+    @property
+    def damaged(self) -> int:  # type: ignore[override]
+        return self._inner.damaged
 
     @property
     def info(self) -> StreamInfo:
@@ -99,7 +115,7 @@ class Playback(Source):
         return frame
 
     def _expected(self) -> int | None:
-        """Frames that will come, where that can be told."""
+        """Return the number of frames that will come, or None if unknown."""
         if self._loop or self._inner.count is None:
             return self._limit
         count = -(-self._inner.count // self._every)
@@ -108,9 +124,20 @@ class Playback(Source):
 
 @contextmanager
 def stopping(source: Source) -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end the source, so that the run finishes its files; a second one ends at once.
+    """End a source on Ctrl-C or SIGTERM, so that the run completes its files; a second signal ends the process.
 
-    The list that is given gets the signals that came.
+    Yields
+    ------
+    list of int
+        Signals that were received.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import SyntheticSource
+    >>> with SyntheticSource(3) as source, stopping(source) as signals:
+    ...     signal.raise_signal(signal.SIGINT)
+    ...     list(source), signals
+    ([], [2])
     """
     came: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Frames that are drawn, not recorded: for measuring where there is no video."""
+"""Drawn frames for measurements without a video."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import cv2
 import numpy as np
 
 from ..types import Frame
-from .sources import RecordedSource
+from .recorded import RecordedSource
 
 SIZE = (480, 854)
 
 
 class SyntheticSource(RecordedSource):
-    """A patterned disc that circles over a drifting background, at the size of DAVIS's frames.
+    """Patterned disc that circles over a drifting background.
 
     Parameters
     ----------
-    count : frames
-    size : (H, W), pixels
+    count : int
+        Number of frames.
+    size : tuple of int
+        Height and width, pixels; by default those of DAVIS.
+
+    Examples
+    --------
+    >>> next(SyntheticSource(1, size=(48, 64))).image.shape
+    (48, 64, 3)
     """
 
     def __init__(self, count: int, size: tuple[int, int] = SIZE) -> None:
@@ -41,12 +48,24 @@ class SyntheticSource(RecordedSource):
 
 
 def noise(size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 of a size (H, W): an image to warm up on."""
+    """Return random pixels, (H, W, 3) uint8, of a size (H, W): an image for the warm-up.
+
+    Examples
+    --------
+    >>> noise((4, 6)).shape
+    (4, 6, 3)
+    """
     return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
 
 
 def centre_mask(image: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: one object, an ellipse in the middle of the image."""
+    """Return a mask, (H, W) uint8, with one object: an ellipse in the middle of the image.
+
+    Examples
+    --------
+    >>> int(centre_mask(np.zeros((48, 64, 3), np.uint8))[24, 32])
+    1
+    """
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     cv2.ellipse(mask, (width // 2, height // 2), (max(1, width // 6), max(1, height // 5)), 0, 0, 360, 1, -1)
@@ -54,8 +73,8 @@ def centre_mask(image: np.ndarray) -> np.ndarray:
 
 
 def _texture(height: int, width: int, seed: int) -> np.ndarray:
-    """(height, width, 3) uint8: soft blobs with some noise, so that superpixels have borders to find."""
-    noise = np.random.default_rng(seed)
-    coarse = noise.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), np.uint8)
+    """Return soft blobs with some noise, (height, width, 3) uint8, in which superpixels find borders."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), np.uint8)
     image = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return cv2.add(image, noise.integers(0, 12, image.shape, np.uint8))
+    return cv2.add(image, random.integers(0, 12, image.shape, np.uint8))

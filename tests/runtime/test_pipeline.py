@@ -12,7 +12,7 @@ from shls.runtime import pipeline
 from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.errors import BadInput
 from shls.runtime.io.base import Sink, Source
-from shls.runtime.io.sources import RecordedSource
+from shls.runtime.io.recorded import RecordedSource
 from shls.runtime.pipeline import Summary, follow, warm_up
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Frame, Mask

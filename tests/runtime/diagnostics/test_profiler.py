@@ -26,7 +26,7 @@ from shls.runtime.diagnostics.profiler import (
 )
 from shls.runtime.errors import BadInput
 from shls.runtime.hardware.sensors import Sample
-from shls.runtime.io.sources import RecordedSource
+from shls.runtime.io.recorded import RecordedSource
 from shls.runtime.io.synthetic import SyntheticSource
 from shls.runtime.models.contract import Contract
 from shls.runtime.segmenter import VideoSegmenter

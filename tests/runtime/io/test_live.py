@@ -105,7 +105,7 @@ def test_pictures_that_cannot_be_read_are_a_break(monkeypatch: pytest.MonkeyPatc
     port = free_port()
     with (
         mjpeg(port, spoilt_from=0),
-        pytest.raises(BadInput, match=r"nothing for .* that gives a picture; is its codec"),
+        pytest.raises(BadInput, match=r"sent no picture that can be decoded for .* Check its codec"),
     ):
         open_live(f"http://127.0.0.1:{port}/video")
 
@@ -242,7 +242,7 @@ def test_a_camera_whose_driver_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with LiveSource("camera", "camera", lambda: Feed(50.0, give())) as source:
         next(source)
-        with pytest.raises(BadInput, match="hangs, neither a frame nor an error"):
+        with pytest.raises(BadInput, match="gives neither a frame nor an error"):
             next(source)
         hold.set()
 

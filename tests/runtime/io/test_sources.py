@@ -86,9 +86,34 @@ def test_a_file_whose_own_name_looks_like_a_pattern(tmp_path: Path) -> None:
     assert source_files(str(tmp_path / "a[1]%d.png")) == [tmp_path / "a[1]%d.png"]
 
 
-def test_equal_stems_are_named_by_index(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["", "*", "a.*"])
+def test_images_beside_their_masks_are_refused(tmp_path: Path, pattern: str) -> None:
     write_images(tmp_path, ["a.jpg", "a.png"])
-    assert [frame.name for frame in open_source(str(tmp_path))] == ["00000", "00001"]
+    with pytest.raises(BadInput, match=r"two images of one frame \(got a\.jpg and a\.png, .*\*\.jpg"):
+        open_source(str(tmp_path / pattern))
+    assert [frame.name for frame in open_source(str(tmp_path / "*.jpg"))] == ["a"]
+
+
+@pytest.mark.parametrize("ending", ["_mask", "-label", "_gt"])
+def test_images_beside_masks_with_an_ending_are_refused(tmp_path: Path, ending: str) -> None:
+    write_images(tmp_path, ["7.png", f"7{ending}.png"])
+    with pytest.raises(BadInput, match=rf"got 7\.png and 7{ending}\.png"):
+        open_source(str(tmp_path))
+    write_images(tmp_path / "masks", [f"7{ending}.png", f"8{ending}.png"])
+    assert len(list(open_source(str(tmp_path / "masks")))) == 2
+
+
+def test_equal_stems_of_several_folders_are_named_by_index(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_images(tmp_path / folder, ["0.png"])
+    assert [frame.name for frame in open_source(str(tmp_path / "*" / "0.png"))] == ["00000", "00001"]
+
+
+def test_hidden_files_are_ignored(tmp_path: Path) -> None:
+    write_images(tmp_path, ["000.png"])
+    (tmp_path / "._000.png").write_bytes(b"resource fork of macOS")
+    for name in (tmp_path, tmp_path / "*.png", tmp_path / "*000.png"):
+        assert [frame.name for frame in open_source(str(name))] == ["000"]
 
 
 def test_natural_key() -> None:
@@ -129,12 +154,12 @@ def test_start_skips_but_counts_from_the_first_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [30, 1000])
 def test_start_past_the_end(tmp_path: Path, start: int) -> None:
     path = write_video(tmp_path / "clip.mp4")
-    with pytest.raises(BadInput, match=f"has 30 frames, start is {start}; expected a start of at most 29"):
+    with pytest.raises(BadInput, match=rf"has 30 frames \(got start {start}, expected at most 29\)"):
         open_source(str(path), start=start)
     folder = write_images(tmp_path / "images", ["a.png"])
     with pytest.raises(BadInput, match="has 1 frames"):
         open_source(str(folder), start=1)
-    with pytest.raises(BadInput, match="start is -1"):
+    with pytest.raises(BadInput, match=r"bad start \(got -1"):
         open_source(str(folder), start=-1)
 
 
@@ -172,7 +197,7 @@ def test_video_without_its_index_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.mp4", "a.txt", "a.bin"])
 def test_not_a_video(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"some words\n" * 500)
-    with pytest.raises(BadInput, match=r"cannot be read as a video|has no video in it"):
+    with pytest.raises(BadInput, match=r"cannot be read as a video|has no video \(expected"):
         open_source(str(tmp_path / name))
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(BadInput, match=name):
@@ -184,7 +209,7 @@ def test_frame_size_that_changes(tmp_path: Path) -> None:
     write_images(tmp_path, ["c.png"], size=(32, 40))
     source = open_source(str(tmp_path))
     assert [next(source).name, next(source).name] == ["a", "b"]
-    with pytest.raises(BadInput, match=r"frame 2 \(c\) is 40x32, those before it are 64x48"):
+    with pytest.raises(BadInput, match=r"frame 2 \(c\) has another size \(got 40x32, expected 64x48\)"):
         next(source)
 
 

@@ -24,8 +24,10 @@ from shls.runtime.io.uris import CameraUri, StreamUri, is_live, parse_camera, pa
         "csi://0",
         "rtsp://a/b",
         "RTSP://a",
-        "http://a",
-        "https://a",
+        "rtmp://a/b",
+        "udp://@239.0.0.1:1234",
+        "srt://a:1",
+        "tcp://a:1",
     ],
 )
 def test_live(uri: str) -> None:
@@ -83,8 +85,9 @@ def test_streams() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("codec=mjpg", "unknown option codec; expected some of width, height, fps, flip, transport"),
-        ("fps=0", "expected a whole number above 0"),
+        ("codec=mjpg", r"unknown option \(got codec, expected some of width, height, fps, flip, transport, stream\)"),
+        ("fps=0", "expected a whole number, above 0"),
+        ("stream=first", "expected a whole number, 0 or more"),
         ("width=640", "only one of width and height"),
         ("transport=pigeon", "expected tcp, udp"),
         ("flip=up", "expected none, 180"),
@@ -101,7 +104,7 @@ def test_bad_options_of_streams(options: str, words: str) -> None:
     [
         ("csi://front", "expected one such as csi://0"),
         ("v4l2://video0", "expected one such as v4l2:///dev/video0"),
-        ("csi://0?size=3", "unknown option size"),
+        ("csi://0?size=3", r"unknown option \(got size, expected some of width"),
         ("csi://0?width=wide", "expected a whole number"),
         ("csi://0?flip=up", "expected none, 180"),
         ("v4l2:///dev/video0?codec=motion", "expected four letters"),
