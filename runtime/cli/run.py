@@ -226,8 +226,8 @@ def _report_networks(segmenter: VideoSegmenter) -> None:
     contract = segmenter.session.contract
     typer.echo(f"network: {contract.network}, {contract.precision}, on {segmenter.session.backend}", err=True)
     if segmenter.refiner:
-        contract = segmenter.refiner.contract
-        typer.echo(f"refiner: {contract.network}, {contract.precision}, on {segmenter.refiner.backend}", err=True)
+        refiner = segmenter.refiner.contract
+        typer.echo(f"refiner: {refiner.network}, {refiner.precision}, on {segmenter.refiner.backend}", err=True)
 
 
 def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: Outputs) -> None:
@@ -238,6 +238,8 @@ def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: O
         typer.echo(line, err=outputs.to_stdout)
 
     say(f"{done.frames} frames, {done.fps:.1f} frames per second")
+    if done.damaged:
+        say(f"{done.damaged} damaged frames in the video; their masks may be wrong")
     for name in outputs.names:
         say(f"  {name}")
     if frames.live:

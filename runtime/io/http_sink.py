@@ -18,8 +18,8 @@ import cv2
 from ..errors import BadInput
 from ..types import Frame, Mask
 from .base import Sink
+from .json_sink import line_of
 from .masks import overlay
-from .sinks import line_of
 
 BOUNDARY = "frame"
 QUALITY = 80  # of the JPEGs, percent

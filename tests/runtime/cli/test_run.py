@@ -85,7 +85,7 @@ def test_a_stream(clip: Path, tmp_path: Path) -> None:
         uri = f"http://me:secret@127.0.0.1:{port}/video"
         done = run(uri, "--mask", clip.parent / "mask.png", "--duration", 0.5, "--json", out)
     assert done.exit_code == 0, done.exception
-    assert "frames dropped for newer ones, 0 results too late, breaks: 0" in done.stdout
+    assert "frames dropped for newer frames, 0 results too late, breaks: 0" in done.stdout
     assert len(frames_of(out)) > 3
     assert "secret" not in done.output
 
@@ -102,16 +102,28 @@ def test_results_that_are_too_late(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("http://me:secret@127.0.0.1/", ["--loop"], r"http://\.\.\.@127\.0\.0\.1/: is live"),
-        ("clip.mp4", ["--max-age", "1"], "they are recorded"),
+        ("clip", ["--max-age", "1"], "clip: is recorded, so its frames have no age"),
+        ("clip", ["--sound", "--loop", "--out", "o.mp4"], "--sound together with --loop"),
+        ("clip", ["--sound", "--out", "o.mp4"], "--sound: the source is no video file"),
+        ("clip", ["--out", "o.avi"], r"unknown kind of video \(got '\.avi'"),
         ("clip.mp4", [], "no objects marked"),
         ("clip.mp4", ["--unrefined", "--refiner", "r.onnx"], "--refiner together with --unrefined"),
     ],
 )
-def test_contradictions(source: str, options: list[str], words: str) -> None:
+def test_contradictions(
+    source: str, options: list[str], words: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
     marked = [] if "objects" in words else ["--point", "1,1"]
     with pytest.raises(BadInput, match=words):
         raise run(source, *marked, *options).exception or AssertionError("it ran")
+    assert sorted(path.name for path in clip.parent.iterdir()) == ["clip", "mask.png"]
+
+
+def test_a_live_source_has_no_rounds() -> None:
+    port = free_port()
+    with mjpeg(port), pytest.raises(BadInput, match=rf"http://\.\.\.@127\.0\.0\.1:{port}/video: is live"):
+        raise run(f"http://me:secret@127.0.0.1:{port}/video", "--point", "1,1", "--loop").exception or AssertionError
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_file_of_json_lines_says_the_same(tmp_path: Path) -> None:
-    from shls.runtime.io.sinks import JsonLinesSink
+    from shls.runtime.io.json_sink import JsonLinesSink
 
     with WebSink() as sink, JsonLinesSink(tmp_path / "a.jsonl") as lines:
         for one in (sink, lines):

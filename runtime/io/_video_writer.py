@@ -1,0 +1,179 @@
+"""One video file that is playable at every moment while it is written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+
+from ..errors import MissingDependency
+from ._output_files import check_file, unwritten
+from ._sound import SoundCopy
+from .base import StreamInfo
+
+CLOCK = Fraction(1, 90_000)
+"""Time base of sources without a usable one, seconds: the usual one of MPEG, exact for 24, 25, 29.97 and 30 frames."""
+FINEST = Fraction(1, 1_000_000)
+"""Finest time base that is kept; a finer one overflows the 32-bit durations of mp4."""
+UNSPECIFIED, LIMITED_RANGE = 2, 1
+
+
+class Encoding(NamedTuple):
+    """How a kind of video file is written.
+
+    muxer : FFmpeg's name of the file format
+    codec : FFmpeg's name of the encoder
+    pixels : FFmpeg's name of the pixel format
+    options : options of the encoder
+    muxer_options : options of the file format
+    time_base : unit of the file's time stamps, seconds; None takes the source's
+    spacing : least difference between two time stamps, in that unit
+    color_range : 1 limited, 2 full
+    keeps_aspect : the file can say that pixels are not square
+    """
+
+    muxer: str
+    codec: str
+    pixels: str
+    options: dict[str, str]
+    muxer_options: dict[str, str]
+    time_base: Fraction | None = None
+    spacing: int = 1
+    color_range: int = LIMITED_RANGE
+    keeps_aspect: bool = True
+
+
+class VideoWriter:
+    """Write pictures at their times, with the colour tags and the pixel aspect of a source.
+
+    The file is opened at the first picture, in place. If a write fails, the file is cut to its last whole part.
+
+    Parameters
+    ----------
+    path : file to write
+    encoding : format and codec
+    info : properties of the source
+    sound : copy the source's sound
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be written, or the sound cannot be copied.
+    MissingDependency
+        If PyAV has no such encoder.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding, info: StreamInfo, *, sound: bool = False) -> None:
+        _check_encoder(encoding.codec)
+        check_file(path)
+        self._path, self._encoding, self._info = path, encoding, info
+        self._rate = max(Fraction(info.fps).limit_denominator(1001), Fraction(1, 1001))  # 30000/1001 stays exact
+        known = info.time_base is not None and FINEST <= info.time_base < 1
+        self._unit = encoding.time_base or (info.time_base if known else None) or CLOCK
+        self._sound = SoundCopy(info, encoding.muxer, path.name) if sound else None
+        self._container: Any = None  # opened with the first picture
+        self._stream: Any = None
+        self._count = self._whole = 0  # pictures written; bytes up to the last whole part
+        self._begin, self._next = 0.0, 0  # the first picture's time; the first free time stamp
+
+    def write(self, picture: av.VideoFrame, seconds: float) -> None:
+        """Write a picture of the encoding's pixel format; `seconds` is its `Frame.time`."""
+        try:
+            if self._container is None:
+                self._begin = seconds
+                self._open(picture)
+            picture.time_base = self._unit
+            picture.pts = max(self._next, round((seconds - self._begin) / self._unit))
+            picture.duration = max(1, round(1 / self._rate / self._unit))
+            self._copy_sound(seconds - self._begin)
+            self._container.mux(self._stream.encode(picture))
+            self._next = picture.pts + self._encoding.spacing
+            self._whole = self._path.stat().st_size
+        except (av.FFmpegError, OSError) as error:
+            self._give_up()
+            raise unwritten(self._path, error, f"its first {self._count} frames, less up to a second, play") from error
+        self._count += 1
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""
+        try:
+            if self._container is not None:
+                self._copy_sound(float(self._next * self._unit + 1 / self._rate))
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+                self._container = None
+        except (av.FFmpegError, OSError) as error:
+            self._give_up()
+            raise unwritten(self._path, error, "all but its last second plays") from error
+        finally:
+            if self._sound is not None:
+                self._sound.close()
+
+    def _open(self, picture: av.VideoFrame) -> None:
+        encoding, info = self._encoding, self._info
+        options = encoding.muxer_options | {"flush_packets": "1", "max_interleave_delta": "500000"}  # microseconds
+        # `file:` keeps FFmpeg from taking a colon in the name for the end of a protocol
+        self._container = av.open(f"file:{self._path}", "w", format=encoding.muxer, options=options)
+        self._stream = self._container.add_stream(encoding.codec, rate=self._rate, options=encoding.options)
+        self._stream.width, self._stream.height = picture.width, picture.height
+        self._stream.pix_fmt = encoding.pixels
+        self._stream.time_base = self._unit
+        context = self._stream.codec_context
+        context.time_base = self._unit
+        context.gop_size = max(1, round(self._rate))
+        context.sample_aspect_ratio = info.sample_aspect if encoding.keeps_aspect else Fraction(1)
+        context.colorspace = matrix_of(info)
+        context.color_primaries = _known(info.color_primaries)
+        context.color_trc = _known(info.color_trc)
+        context.color_range = encoding.color_range
+        if self._sound is not None and self._sound.found:
+            self._sound.attach(self._container, self._begin)
+
+    def _copy_sound(self, seconds: float) -> None:
+        if self._sound is not None and self._sound.found:
+            for packet in self._sound.until(seconds):
+                self._container.mux(packet)
+
+    def _give_up(self) -> None:
+        """Close without a word, and cut the part that is incomplete."""
+        container, self._container = self._container, None
+        with suppress(av.FFmpegError, OSError):
+            if container is not None:
+                container.close()
+        with suppress(OSError):
+            os.truncate(self._path, self._whole)
+
+
+def matrix_of(info: StreamInfo) -> int:
+    """Return the colour matrix that a video is written with: the source's where swscale has it, else BT.709.
+
+    Examples
+    --------
+    >>> matrix_of(StreamInfo((480, 854), 25.0, color_space=6)), matrix_of(StreamInfo((480, 854), 25.0))
+    (6, 1)
+    """
+    return info.color_space if info.color_space in _MATRICES else _BT709
+
+
+_BT709 = 1
+_MATRICES = (_BT709, 5, 6, 7, 9)
+"""BT.709, BT.601 in its two names, SMPTE 240M and BT.2020, as in ITU-T H.273."""
+
+
+def _known(code: int) -> int:
+    """Return a primaries or transfer code point, BT.709 where the source states none."""
+    return _BT709 if code in (0, UNSPECIFIED) else code
+
+
+def _check_encoder(codec: str) -> None:
+    try:
+        av.codec.Codec(codec, "w")
+    except (av.FFmpegError, ValueError) as error:
+        raise MissingDependency(
+            f"PyAV: the encoder {codec} is missing. Install PyAV's own wheel with `pip install av`, "
+            "or write masks instead of a video."
+        ) from error
