@@ -1,1 +1,1 @@
-"""Checks of the installation, profiles and benchmarks of models."""
+"""Checks of the installation, profiles of a run, and benchmarks of models."""

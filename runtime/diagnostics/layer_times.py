@@ -1,4 +1,4 @@
-"""How long each layer of a network takes, from onnxruntime's own profiler."""
+"""Time of each layer of a network, from onnxruntime's profiler."""
 
 from __future__ import annotations
 
@@ -13,21 +13,29 @@ import numpy as np
 from ..models.contract import Contract
 
 RUNS = 10
+"""Number of measured runs."""
 
 
 def layer_times(model: Path, contract: Contract, threads: int = 0) -> list[dict[str, Any]]:
-    """Run a model some times, and list its layers.
+    """Run an embedding under onnxruntime's profiler on the CPU.
 
     Parameters
     ----------
-    model : path of an ONNX file that a session has opened before
-    contract : of the model
+    model : path of an ONNX file
+    contract : contract of the model
     threads : CPU threads, 0 for all cores
 
     Returns
     -------
-    In the shape of trtexec's `--exportProfile`: first `{"count": runs}`, then, heaviest first, `name`, `type`
-    (the operator), `timeMs` of all runs, `averageMs`, `medianMs` and `percentage`.
+    Rows in the format of trtexec's `--exportProfile`. The first row is `{"count": runs}`. One row per layer follows,
+    slowest first: `name`, `type` (operator), `timeMs` (sum over runs), `averageMs`, `medianMs`, `percentage`.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> from shls.runtime.models.onnx_reader import read_contract
+    >>> layer_times(SHIPPED_MODEL, read_contract(SHIPPED_MODEL))[0]  # doctest: +SKIP
+    {'count': 10}
     """
     import onnxruntime
 
@@ -47,7 +55,22 @@ def layer_times(model: Path, contract: Contract, threads: int = 0) -> list[dict[
 
 
 def summarise(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sum onnxruntime's events (Chrome's trace format, microseconds) by layer; the first run is left out."""
+    """Sum onnxruntime's profiler events by layer, without the first run.
+
+    Parameters
+    ----------
+    events : events in Chrome's trace format, durations in microseconds
+
+    Returns
+    -------
+    Rows as `layer_times` returns them; empty if nothing ran twice.
+
+    Examples
+    --------
+    >>> event = {"cat": "Node", "name": "conv1_kernel_time", "args": {"op_name": "Conv"}, "dur": 2000}
+    >>> summarise([event, event])[1]["averageMs"]
+    2.0
+    """
     times: dict[tuple[str, str], list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):

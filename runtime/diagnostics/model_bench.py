@@ -1,4 +1,4 @@
-"""Which of several pairs of networks to take on this machine: size, speed and accuracy in one table."""
+"""Benchmark models on this machine: size, speed and accuracy in one table, and a recommendation."""
 
 from __future__ import annotations
 
@@ -28,13 +28,24 @@ from ..types import Frame, Mask
 SUFFIXES = (".onnx", ".engine")
 REFERENCE = "fp32"
 ENOUGH = 0.95
-"""IoU with fp32's masks from which on a model counts as accurate."""
+"""Least IoU with the masks of the fp32 model for a model to count as accurate."""
 FASTER = 1.05
-"""Ratio of speeds from which on one counts as faster."""
+"""Least ratio of speeds for a model to count as faster."""
 
 
 class Pair(NamedTuple):
-    """An embedding, and the refiner that it runs with; None for what `shls run` would take."""
+    """An embedding and its refiner.
+
+    Attributes
+    ----------
+    model : path of the embedding
+    refiner : path of the refiner, None for the refiner that `shls run` would take
+
+    Examples
+    --------
+    >>> Pair(Path("net.onnx"), None).model.name
+    'net.onnx'
+    """
 
     model: Path
     refiner: Path | None
@@ -42,17 +53,26 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One pair's figures; zeros where it does not run, and `status` says why.
+    """Figures of one pair of networks; zeros if the pair does not run.
 
     Attributes
     ----------
-    name : the embedding's file
-    refiner : precision of the refiner, nothing without one
-    megabytes : of the embedding
-    ms : median of a frame, from image to mask
-    network_ms : median of the embedding's part in it
-    refine_ms : median of the refiner's part, cutting out and putting back included
-    iou : mean over frames of its mask's overlap with that of the first fp32 model; None without one
+    name : file name of the embedding
+    status : "runs", or the reason why the pair does not run
+    precision : precision of the embedding
+    refiner : precision of the refiner, empty without one
+    backend : description of what really ran the embedding
+    megabytes : size of the embedding's file
+    ms : median milliseconds of a frame, from image to mask
+    network_ms : median milliseconds of the embedding in a frame
+    refine_ms : median milliseconds of the refiner in a frame, with cutting and merging its crops
+    fps : frames per second
+    iou : mean IoU of the masks with the masks of the first fp32 model; None without such a model
+
+    Examples
+    --------
+    >>> Row("net.onnx", precision="fp32", fps=14.0).runs
+    True
     """
 
     name: str
@@ -69,30 +89,59 @@ class Row:
 
     @property
     def runs(self) -> bool:
+        """True if the pair ran."""
         return self.status == "runs"
 
 
 def find_models(given: list[Path]) -> list[Path]:
-    """List the models to measure: those given, and those in folders given; else the shipped ones."""
+    """List the models to measure.
+
+    Parameters
+    ----------
+    given : files, and folders that are searched for .onnx and .engine files; empty for the shipped models
+
+    Raises
+    ------
+    BadInput
+        If a folder has no models.
+
+    Examples
+    --------
+    >>> "shls-edge.onnx" in [path.name for path in find_models([])]
+    True
+    """
     found: list[Path] = []
     for path in given or [SHIPPED_MODEL.parent]:
         inside = sorted(one for one in path.glob("*") if one.suffix in SUFFIXES) if path.is_dir() else [path]
         found += inside
     if not found:
         place = given[0] if given else SHIPPED_MODEL.parent
-        raise BadInput(f"{place}: no model there; expected .onnx or .engine files")
+        raise BadInput(f"{place}: no model in this folder (expected .onnx or .engine files). Give another folder.")
     return found
 
 
 def pair_up(files: list[Path]) -> list[Pair]:
-    """Give each embedding the refiner of its precision that was trained with it, among the files or the shipped ones.
+    """Give each embedding the refiner that was trained with it and has its precision.
 
-    Files that cannot be read are kept, so that their row says why.
+    Parameters
+    ----------
+    files : models; refiners among them are preferred to the shipped ones. A file that cannot be read stays in the
+        list, so that its row can state the reason
+
+    Raises
+    ------
+    BadInput
+        If all files are refiners.
+
+    Examples
+    --------
+    >>> pair_up([SHIPPED_MODEL])[0].refiner.name
+    'shls-edge-refiner.onnx'
     """
     contracts = {path: _contract(path) for path in files}
     models = [path for path, contract in contracts.items() if not isinstance(contract, RefinerContract)]
     if not models:
-        raise BadInput(f"{files[0]}: is a refiner; expected embeddings, alone or with the refiners they run with")
+        raise BadInput(f"{files[0]}: wrong network (got a refiner, expected an embedding). Give embeddings, or both.")
     near = {path: one for path, one in contracts.items() if isinstance(one, RefinerContract)}
     shipped = {path: read_refiner_contract(path) for path in sorted(ASSETS.glob("*refiner*.onnx"))}
     return [Pair(path, _partner(contracts[path], near | shipped)) for path in models]
@@ -105,14 +154,19 @@ def bench(
     device: str = "auto",
     progress: Callable[[Path], None] | None = None,
 ) -> list[Row]:
-    """Follow the shipped clip's rabbit with each pair.
+    """Follow the rabbit of the shipped clip with each pair of networks.
 
     Parameters
     ----------
-    pairs : one that cannot be opened gets a row that says so
-    frames : of the clip, at least 2
-    threads, device : as `open_segmenter` takes them
-    progress : called with each embedding before it is measured
+    pairs : networks; the row of a pair that cannot be opened states the reason
+    frames : number of frames of the clip, at least 2
+    threads, device : as in `shls.runtime.segmenter.open_segmenter`
+    progress : function that is called with each embedding before its measurement
+
+    Examples
+    --------
+    >>> rows = bench(pair_up(find_models([])), frames=40)  # doctest: +SKIP
+    >>> print(table(rows))  # doctest: +SKIP
     """
     rows: list[tuple[Row, list[np.ndarray]]] = []
     for model, refiner in pairs:
@@ -127,15 +181,21 @@ def bench(
 
 
 def recommend(rows: list[Row]) -> str:
-    """Name the fastest of the accurate models, and say why the others are not it."""
+    """Recommend the fastest of the accurate models, with the reasons against the others.
+
+    Examples
+    --------
+    >>> recommend([Row("net.onnx", status="missing")])
+    'No model runs here. The status of each model has the reason.'
+    """
     running = [row for row in rows if row.runs]
     if not running:
-        return "No model runs here: see the status of each."
+        return "No model runs here. The status of each model has the reason."
     accurate = [row for row in running if row.iou is None or row.iou >= ENOUGH]
     if not accurate:
-        return f"No model keeps an IoU of {ENOUGH} with {REFERENCE}: calibrate on other frames."
+        return f"No model has an IoU of {ENOUGH} with {REFERENCE}. Calibrate on other frames."
     fastest = max(row.fps for row in accurate)
-    # of models that are about as fast, the one nearest to fp32, then the smaller one
+    # Of about equally fast models, the most accurate one wins, then the smallest one.
     best = max(
         (row for row in accurate if row.fps * FASTER >= fastest),
         key=lambda row: (row.iou or 0.0, -row.megabytes),
@@ -145,24 +205,32 @@ def recommend(rows: list[Row]) -> str:
         if row not in accurate:
             words.append(f"{row.name} is not accurate enough: IoU {row.iou:.3f} with {REFERENCE}.")
         elif row.precision.startswith("int8") and not best.precision.startswith("int8"):
-            words.append(f"INT8 is not faster here ({row.fps:.1f}): use {best.precision.upper()}.")
+            words.append(f"INT8 is not faster here ({row.fps:.1f} frames per second): use {best.precision.upper()}.")
     if best.iou is None:
-        words.append(f"There is no {REFERENCE} model to compare masks with.")
+        words.append(f"No {REFERENCE} model was measured, so accuracy is unknown.")
     return " ".join(words)
 
 
 def _why(best: Row, reference: Row | None) -> str:
-    """The recommendation, with what it gains and costs beside the fp32 model."""
+    """Return the recommendation with its speed and accuracy relative to the fp32 model."""
     text = f"Use {best.name}: {best.fps:.1f} frames per second"
     if reference is None:
         return f"{text}."
     if best is reference:
-        return f"{text}, and nothing that is as accurate is {FASTER - 1:.0%} faster."
-    return f"{text}, {best.fps / reference.fps:.1f} times those of {reference.name}; IoU with its masks {best.iou:.3f}."
+        return f"{text}. No equally accurate model is {FASTER - 1:.0%} faster."
+    return (
+        f"{text}, {best.fps / reference.fps:.1f} times as fast as {reference.name}, IoU {best.iou:.3f} with its masks."
+    )
 
 
 def table(rows: list[Row]) -> str:
-    """Lay the rows out as text."""
+    """Return the rows as a table of text.
+
+    Examples
+    --------
+    >>> table([Row("net.onnx", status="missing")]).splitlines()[1]
+    'net.onnx  missing'
+    """
     width = max(len(row.name) for row in rows)
     names = f"{'model':<{width}}  precision      refiner"
     lines = [f"{names}             MB  frame ms  network ms  refine ms     fps    IoU  backend"]
@@ -179,7 +247,7 @@ def table(rows: list[Row]) -> str:
 
 
 class _Keeps(Sink):
-    """Keeps the masks."""
+    """Sink that keeps the masks in memory."""
 
     def __init__(self) -> None:
         self.masks: list[np.ndarray] = []
@@ -210,7 +278,7 @@ def _measure(model: Path, segmenter: VideoSegmenter, frames: int) -> tuple[Row, 
 
 
 def _contract(path: Path) -> AnyContract | None:
-    """What a file promises, or None if it does not tell; opening it will say why."""
+    """Return a file's contract, or None if it cannot be read; opening the file later raises the reason."""
     try:
         if path.suffix == ".engine":
             return read_sidecar(path).contract
@@ -220,7 +288,7 @@ def _contract(path: Path) -> AnyContract | None:
 
 
 def _partner(embedding: AnyContract | None, refiners: dict[Path, RefinerContract]) -> Path | None:
-    """The first refiner that was trained with an embedding and has its precision."""
+    """Return the first refiner that was trained with an embedding and has its precision."""
     if embedding is None:
         return None
     wanted = embedding.checkpoint_sha256, embedding.precision

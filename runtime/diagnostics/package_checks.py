@@ -1,11 +1,10 @@
-"""The doctor's checks of what is installed: Python, its packages, CUDA's libraries, the shipped model.
+"""Checks of Python, its packages and the shipped model for `shls doctor`.
 
-Each imports what it looks at itself, since that may be missing.
+Each check imports its package itself, because the package may be missing.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import sys
@@ -20,44 +19,53 @@ IDENTITY = (
     b'\x08\x08:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x12"
 )
-"""The smallest ONNX model, y = x for one float: tells which providers really start."""
+"""Smallest ONNX model, y = x for one float. Sessions on it show which providers really start."""
 
 ORT_DISTRIBUTIONS = frozenset(
     {"onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-training"}
 )
-"""Distributions that all write into one folder, `onnxruntime`."""
+"""Packages that all write into one folder, `onnxruntime`."""
 
-LIBRARIES = (
-    (
-        "CUDA",
-        ("libcudart.so.13", "libcudart.so.12", "libcudart.so"),
-        "cudaRuntimeGetVersion",
-        "install CUDA, or on a Jetson `apt install nvidia-jetpack`",
-    ),
-    ("cuDNN", ("libcudnn.so.9", "libcudnn.so.8", "libcudnn.so"), "cudnnGetVersion", "install cuDNN 9"),
-    (
-        "TensorRT",
-        ("libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"),
-        "getInferLibVersion",
-        "`pip install 'shls[trt]'`, or on a Jetson `apt install nvidia-jetpack`",
-    ),
+OPENCV_DISTRIBUTIONS = frozenset(
+    {"opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"}
 )
-"""Name, files newest first, the function that tells the version, the fix."""
+"""Packages that all write into one folder, `cv2`."""
 
 
 def check_python() -> Iterator[Finding]:
+    """Check Python's version.
+
+    Examples
+    --------
+    >>> [finding.status for finding in check_python()]
+    ['OK']
+    """
     text = f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores"
     old = sys.version_info < (3, 10)
     yield Finding("Python", "problem" if old else "OK", text, "install Python 3.10 or later" if old else "")
 
 
 def check_numpy() -> Iterator[Finding]:
+    """Check that numpy loads.
+
+    Examples
+    --------
+    >>> [finding.name for finding in check_numpy()]
+    ['numpy']
+    """
     import numpy
 
     yield Finding("numpy", "OK", numpy.__version__)
 
 
 def check_numba() -> Iterator[Finding]:
+    """Check numba's threading layers and the folder of compiled kernels.
+
+    Examples
+    --------
+    >>> [finding.name for finding in check_numba()]
+    ['numba', 'numba cache']
+    """
     import numba
 
     from .._support import threading_layer as kernels
@@ -67,18 +75,26 @@ def check_numba() -> Iterator[Finding]:
     if kernels.safe():
         yield Finding("numba", "OK", text)
     else:
-        fix = "`pip install tbb`, or `apt install libgomp1`; leave NUMBA_THREADING_LAYER unset"
+        fix = "run `pip install tbb` or `apt install libgomp1`; leave NUMBA_THREADING_LAYER unset"
         yield Finding("numba", "warning", f"{text}: segmenters in several threads wait for each other", fix)
     try:
         from ..features import pooling
-    except RuntimeError as error:  # numba's own word where no folder is writable
-        fix = "set NUMBA_CACHE_DIR to a folder that may be written"
-        yield Finding("numba cache", "problem", f"compiled kernels cannot be kept ({error})", fix)
+    except RuntimeError as error:  # numba raises this where no folder is writable
+        fix = "set NUMBA_CACHE_DIR to a folder that is writable"
+        yield Finding("numba cache", "problem", f"compiled kernels cannot be stored ({error})", fix)
     else:
         yield Finding("numba cache", "OK", str(pooling._unit_rows.stats.cache_path))
 
 
 def check_opencv() -> Iterator[Finding]:
+    """Check OpenCV: duplicate packages, windows and GStreamer.
+
+    Examples
+    --------
+    >>> [finding.name for finding in check_opencv()][-3:]
+    ['OpenCV', 'windows', 'GStreamer']
+    """
+    yield from _conflict("OpenCV", _packages(OPENCV_DISTRIBUTIONS))
     import cv2
 
     built = {
@@ -88,57 +104,76 @@ def check_opencv() -> Iterator[Finding]:
     yield Finding("OpenCV", "OK", f"{cv2.__version__}, FFmpeg {built.get('FFMPEG', 'NO')}")
     gui = built.get("GUI", "NONE")
     if gui == "NONE":
-        yield Finding("windows", "warning", "this OpenCV has none: no marking with the mouse", "install opencv-python")
+        yield Finding("windows", "warning", "this OpenCV has no windows", "run `pip install opencv-python`")
     else:
-        yield Finding("windows", "OK", f"{gui}, where there is a display")
-    from ..io.capture import has_gstreamer  # needs more than OpenCV: the lines above must not
+        yield Finding("windows", "OK", f"{gui}, if there is a display")
+    from ..io.capture import has_gstreamer  # needs further packages, and the lines above must not
 
     if has_gstreamer():
-        yield Finding("GStreamer", "OK", "in OpenCV: csi:// cameras work")
+        yield Finding("GStreamer", "OK", "in OpenCV, so csi:// cameras work")
     else:
         jetson = l4t_release() is not None
         yield Finding(
             "GStreamer",
             "warning" if jetson else "OK",
-            "not in this OpenCV, so csi:// cameras are not reachable; USB cameras, RTSP and HTTP are",
-            "use the system's OpenCV: `apt install python3-opencv`, and a venv with --system-site-packages"
+            "not in this OpenCV, so csi:// cameras do not work; USB cameras, RTSP and HTTP do",
+            "use the system's OpenCV: run `apt install python3-opencv` and make a venv with --system-site-packages"
             if jetson
             else "",
         )
 
 
 def check_av() -> Iterator[Finding]:
+    """Check PyAV and its H.264 encoder.
+
+    Examples
+    --------
+    >>> [finding.name for finding in check_av()]
+    ['PyAV']
+    """
     import av
 
     text = f"{av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     if "libx264" in av.codecs_available:
         yield Finding("PyAV", "OK", f"{text}, H.264 encoder")
     else:
-        yield Finding("PyAV", "warning", f"{text}, no H.264 encoder: no overlay video", "`pip install av`")
+        yield Finding(
+            "PyAV",
+            "warning",
+            f"{text}, no H.264 encoder, so no overlay video",
+            "run `pip install --force-reinstall av`",
+        )
 
 
 def check_onnxruntime() -> Iterator[Finding]:
-    names = {str(one.metadata["Name"]).lower() for one in distributions() if one.metadata["Name"]}
-    found = sorted(name for name in names if name in ORT_DISTRIBUTIONS)
+    """Check onnxruntime: duplicate packages, and a session on each of its providers.
+
+    Examples
+    --------
+    >>> "onnxruntime" in {finding.name for finding in check_onnxruntime()}
+    True
+    """
+    found = _packages(ORT_DISTRIBUTIONS)
     if not found:
-        yield Finding("onnxruntime", "problem", "not installed", "`pip install 'shls[cpu]'`")
+        yield Finding("onnxruntime", "problem", "not installed", "run `pip install onnxruntime`")
         return
-    if len(found) > 1:
-        yield Finding(
-            "onnxruntime",
-            "problem",
-            f"{' and '.join(found)} are installed over each other",
-            f"`pip uninstall -y {' '.join(found)}`, then install one of them",
-        )
+    yield from _conflict("onnxruntime", found)
     import onnxruntime
 
     yield Finding("onnxruntime", "OK", f"{onnxruntime.__version__} ({', '.join(found)})")
     for provider in onnxruntime.get_available_providers():
-        if provider != "AzureExecutionProvider":  # calls servers; nothing runs on it here
+        if provider != "AzureExecutionProvider":  # a client of servers, never used here
             yield _try_provider(onnxruntime, provider)
 
 
 def check_model() -> Iterator[Finding]:
+    """Check that the shipped embedding can be opened.
+
+    Examples
+    --------
+    >>> [finding.text for finding in check_model()]
+    ['shls-edge, fp32, 864x480']
+    """
     from ..backends.base import open_session
     from ..backends.pretrained import SHIPPED_MODEL
 
@@ -147,18 +182,21 @@ def check_model() -> Iterator[Finding]:
     yield Finding("shipped model", "OK", text)
 
 
-def check_cuda(wanted: bool) -> Iterator[Finding]:
-    """CUDA, cuDNN and TensorRT; a lack of them matters only where a GPU is."""
-    for name, files, function, fix in LIBRARIES:
-        version = _library_version(files, function)
-        if version is None and wanted:
-            yield Finding(name, "warning", "not found by the loader, so the GPU is not used", fix)
-        else:
-            yield Finding(name, "OK", version or "not found, and not needed without an NVIDIA GPU")
+def _packages(family: frozenset[str]) -> list[str]:
+    """List the installed packages of a family, sorted."""
+    names = {str(one.metadata["Name"]).lower() for one in distributions() if one.metadata["Name"]}
+    return sorted(names & family)
+
+
+def _conflict(name: str, packages: list[str]) -> Iterator[Finding]:
+    """Report two or more packages that write into one folder."""
+    if len(packages) > 1:
+        text = f"{' and '.join(packages)} are installed over each other"
+        yield Finding(name, "problem", text, f"run `pip uninstall -y {' '.join(packages)}`, then install one of them")
 
 
 def _try_provider(onnxruntime: Any, provider: str) -> Finding:
-    """Start a session on a provider: that one is listed does not mean that it works."""
+    """Start a session on a provider, because a listed provider may fail to start."""
     name = provider.removesuffix("ExecutionProvider")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -171,20 +209,6 @@ def _try_provider(onnxruntime: Any, provider: str) -> Finding:
     return Finding(
         f"  {name}",
         "warning",
-        "is listed but does not start, so the network would run on the CPU",
-        "install the CUDA, cuDNN and TensorRT of this onnxruntime, or `pip install onnxruntime`",
+        "listed but does not start, so the networks would run on the CPU",
+        "install the versions of CUDA, cuDNN and TensorRT that this onnxruntime needs, or use --device cpu",
     )
-
-
-def _library_version(files: tuple[str, ...], function: str) -> str | None:
-    for file in files:
-        try:
-            library = ctypes.CDLL(file)
-            if function == "cudaRuntimeGetVersion":  # writes it; the others return it
-                number = ctypes.c_int()
-                library.cudaRuntimeGetVersion(ctypes.byref(number))
-                return f"{number.value // 1000}.{number.value % 1000 // 10}"
-            return f"{file}, version number {getattr(library, function)()}"
-        except (OSError, AttributeError):
-            continue
-    return None

@@ -1,29 +1,27 @@
-"""How long frames take: `shls run`'s own pipeline with a stopwatch and a sink that keeps nothing.
+"""Profile `shls run`: its own pipeline with a stopwatch and a sink that discards the masks.
 
-The profile is a dictionary that goes to JSON as it is (`shls profile --json`), times in milliseconds:
+The profile is a dictionary that `shls profile --json` writes as it is. Times are in milliseconds.
 
 schema : 3
-setup : what was run. `source`, `frame_size` and `network_size` [width, height], `objects`, `overlap`,
-    `network`, `precision`, `checkpoint_sha256`, `backend` (what really ran), `refiner` (in words, null without one),
-    `threads`, `includes` (what a latency is made of)
+setup : `source`, `frame_size` and `network_size` [width, height], `objects`, `overlap`, `network`, `precision`,
+    `checkpoint_sha256`, `backend` (what really ran), `refiner` (description, null without one), `threads`,
+    `includes` (the parts of a latency)
 machine : `name`, `processor`, `cores`, `system`, `versions` of the packages
-warm_up_s, frames, seconds, fps : of the run; marked frame and warm-up are not in the times below
+warm_up_s, frames, seconds, fps : figures of the run. The times below exclude the first frame and the warm-up
 stages : name -> `count`, `min`, `mean`, `p50`, `p90`, `p95`, `p99`, `max`, `std`. `segment` is one frame from
-    image to mask, `frame` from result to result; the others are parts, which overlap where `setup.overlap`
-    is true
-parts : how much of `frame` its parts explain: `mean_ms`, the sum of their means, and `of_frame`, that over the mean
-    of `frame`; above 1 where they overlap
-stopwatch : what measuring costs: `us_a_stage`, `stages_a_frame`, and `of_frame`, its share of a frame
-drift : `first_minute`, `last_minute` (mean of `frame`) and their `ratio`; null under two minutes
+    image to mask, `frame` from result to result. The other stages are parts, which overlap if `setup.overlap` is true
+parts : `mean_ms`, sum of the parts' means, and `of_frame`, that sum over the mean of `frame`; above 1 if they overlap
+stopwatch : cost of timing: `us_a_stage`, `stages_a_frame`, and `of_frame`, its share of a frame
+drift : `first_minute`, `last_minute` (mean of `frame`) and their `ratio`; null for less than two minutes
 variation : standard deviation of `frame` over its mean
-peak_rss_mb : memory of the process at its largest
-peak_device_mb : device -> memory in use there at its largest, by all programs; `shared` is a Jetson's, of CPU and GPU
-    together; empty where the system does not tell
-device : `samples`, one a second (`time`, `clocks` MHz, `temperatures` C, `power` W, `throttling`, `memory` MB), `watts`
-    (mean), `joules_per_frame`, `throttled_seconds`; null where the system does not tell
-layers : of the network, heaviest first, in the shape of trtexec's `--exportProfile`
-export_times : the network frame by frame, in the shape of trtexec's `--exportTimes`
-frame_ms : each frame's `frame`, in order
+peak_rss_mb : highest memory of the process
+peak_device_mb : device -> highest memory in use, by all programs. `shared` is the memory of CPU and GPU on a Jetson.
+    Empty without readings
+device : `samples`, one per second (`time`, `clocks` MHz, `temperatures` C, `power` W, `throttling`, `memory` MB),
+    `watts` (mean), `joules_per_frame`, `throttled_seconds`; null without readings
+layers : layers of the network, slowest first, in the format of trtexec's `--exportProfile`
+export_times : the network frame by frame, in the format of trtexec's `--exportTimes`
+frame_ms : `frame` of each frame, in order
 """
 
 from __future__ import annotations
@@ -32,18 +30,16 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from .._support.stopwatch import Stopwatch
 from ..backends.base import Session
 from ..errors import BadInput
+from ..hardware.cpu import clamp_threads, usable_cores
 from ..hardware.jetson import Tegrastats
 from ..hardware.nvml import open_nvml
 from ..hardware.rapl import Powercap
@@ -54,27 +50,28 @@ from ..io.sinks import NullSink
 from ..io.synthetic import centre_mask, noise
 from ..pipeline import follow, warm_up
 from ..segmenter import VideoSegmenter
+from .profile_figures import (
+    FEW,
+    Profile,
+    device_figures,
+    drift,
+    export_times,
+    parts_of,
+    peak_memory,
+    statistics,
+    stopwatch_cost,
+)
 
 SCHEMA = 3
-MINUTE = 60.0
-UNSTEADY = 0.1
-"""Coefficient of variation above which a profile is called unsteady."""
-FEW = 30
-"""Frames below which percentiles mean little."""
-WHOLES = ("segment", "frame", "age")
-"""Stages that hold others, or are no work."""
-ROUNDS = 10_000
-"""Empty stages that are timed, to know what timing costs."""
-SEGMENT_INCLUDES = "segment: all from the RGB image to the full-size mask"
+"""Version of the profile's format."""
+SEGMENT_INCLUDES = "segment: everything from the RGB image to the full-size mask"
 CPU_INCLUDES = "network: scaling and normalising the frame, and running; no copies, no CUDA graph, no spin-wait"
 GPU_INCLUDES = "network: scaling and normalising the frame, copies to and from the GPU, running"
 ENGINE_INCLUDES = (
     "network: scaling and normalising the frame, copies to and from the GPU where memory is not shared, one CUDA "
-    "graph, waiting for its stream as the driver sees fit, without a spin-wait of ours"
+    "graph, and waiting for its stream without a spin-wait of shls"
 )
 PACKAGES = ("shls", "numpy", "numba", "opencv-python", "av", "onnxruntime", "onnxruntime-gpu", "tensorrt")
-
-Profile = dict[str, Any]
 
 
 def profile(
@@ -86,21 +83,30 @@ def profile(
     overlap: bool = True,
     readers: list[Callable[[], Sample]] | None = None,
 ) -> Profile:
-    """Follow an object in the middle of the picture through a source, and tell how long everything took.
+    """Follow an object in the middle of the picture through a source, and measure each stage.
 
     Parameters
     ----------
     source : frames, limited in number or time
     segmenter : VideoSegmenter
-    threads : of the network as asked for, 0 for all cores
-    progress : called with the number of frames done
-    overlap : as in `follow`; the segmenter has its own
-    readers : of the device; sysfs and NVML by default
+    threads : requested number of the network's threads, 0 for all cores
+    progress : function that is called with the number of finished frames
+    overlap : as in `shls.runtime.pipeline.follow`; the segmenter has its own
+    readers : functions that read the device; by default sysfs, energy counters, NVML and tegrastats
 
     Raises
     ------
     BadInput
-        If there are fewer than two frames.
+        If the source has fewer than two frames.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import SyntheticSource
+    >>> from shls.runtime.segmenter import open_segmenter
+    >>> with SyntheticSource(40, (480, 854)) as source:  # doctest: +SKIP
+    ...     found = profile(source, open_segmenter(), threads=0)
+    >>> found["stages"]["frame"]["p50"]  # doctest: +SKIP
+    71.4
     """
     warm = warm_up(segmenter, noise(source.size))
     segmenter.stopwatch.restart(keep=None)
@@ -109,9 +115,12 @@ def profile(
         done = follow(source, segmenter, centre_mask, NullSink(), progress, overlap=overlap)
         seconds = time.perf_counter() - begun
     if done.frames < 2:
-        raise BadInput(f"{source.name}: has 1 frame; expected at least 2, and {FEW} for percentiles that mean much")
+        raise BadInput(
+            f"{source.name}: too short (got 1 frame, expected 2 or more, {FEW} for exact percentiles). "
+            "Use a longer source."
+        )
     stages = {
-        stage: [1000 * value for value in list(values)[-(done.frames - 1) :]]  # without the marked frame's
+        stage: [1000 * value for value in list(values)[-(done.frames - 1) :]]  # without the first frame
         for stage, values in segmenter.stopwatch.seconds.items()
     }
     frame = stages["frame"]
@@ -125,21 +134,28 @@ def profile(
         "fps": round(done.fps, 3),
         "stages": {stage: statistics(values) for stage, values in stages.items()},
         "parts": parts_of(stages),
-        "stopwatch": _stopwatch_cost(stages),
+        "stopwatch": stopwatch_cost(stages),
         "drift": drift(frame),
         "variation": round(float(np.std(frame) / np.mean(frame)), 4),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "peak_device_mb": _peaks(sampler.samples),
-        "device": _device(sampler.samples, seconds, done.frames),
+        "peak_device_mb": peak_memory(sampler.samples),
+        "device": device_figures(sampler.samples, seconds, done.frames),
         "layers": [],
-        "export_times": _export_times(stages["network"], frame),
+        "export_times": export_times(stages["network"], frame),
         "frame_ms": [round(value, 3) for value in frame],
     }
 
 
 @contextmanager
 def device_readers() -> Iterator[list[Callable[[], Sample]]]:
-    """Readers for all that this machine tells."""
+    """Give the functions that read this machine's sensors; tegrastats runs only where /sys has no power.
+
+    Examples
+    --------
+    >>> with device_readers() as readers:
+    ...     isinstance(readers[0](), Sample)
+    True
+    """
     gpu = open_nvml()
     readers: list[Callable[[], Sample]] = [read_sysfs, Powercap().read]
     if gpu is not None:
@@ -149,65 +165,6 @@ def device_readers() -> Iterator[list[Callable[[], Sample]]]:
         return
     with Tegrastats() as monitor:
         yield [monitor.read, *readers]
-
-
-def statistics(milliseconds: list[float]) -> dict[str, float]:
-    """Describe durations; see the module's `stages`."""
-    values = np.asarray(milliseconds)
-    p50, p90, p95, p99 = np.percentile(values, [50, 90, 95, 99])
-    found = {"min": values.min(), "mean": values.mean(), "p50": p50, "p90": p90, "p95": p95, "p99": p99}
-    found |= {"max": values.max(), "std": values.std()}
-    return {"count": len(values)} | {name: round(float(value), 3) for name, value in found.items()}
-
-
-def parts_of(stages: dict[str, list[float]]) -> dict[str, float]:
-    """Compare the sum of a frame's parts with the frame; durations in ms."""
-    total = sum(float(np.mean(values)) for stage, values in stages.items() if stage not in WHOLES)
-    return {"mean_ms": round(total, 3), "of_frame": round(total / float(np.mean(stages["frame"])), 4)}
-
-
-def _stopwatch_cost(stages: dict[str, list[float]]) -> dict[str, float]:
-    """Time empty stages, as many as a frame has."""
-    watch = Stopwatch(keep=None)
-    begun = time.perf_counter()
-    for _ in range(ROUNDS):
-        with watch.time("nothing"):
-            pass
-    seconds = (time.perf_counter() - begun) / ROUNDS
-    count = sum(map(len, stages.values())) / len(stages["frame"])
-    share = 1000 * seconds * count / float(np.mean(stages["frame"]))
-    return {"us_a_stage": round(1e6 * seconds, 3), "stages_a_frame": round(count, 2), "of_frame": round(share, 6)}
-
-
-def drift(frame: list[float]) -> dict[str, float] | None:
-    """Compare the first minute's frames with the last minute's, durations in ms; None under two minutes."""
-    ends = np.cumsum(frame) / 1000
-    if ends[-1] < 2 * MINUTE:
-        return None
-    values = np.asarray(frame)
-    first, last = values[ends <= MINUTE].mean(), values[ends > ends[-1] - MINUTE].mean()
-    return {
-        "first_minute": round(float(first), 3),
-        "last_minute": round(float(last), 3),
-        "ratio": round(float(last / first), 4),
-    }
-
-
-def warnings_of(found: Profile) -> list[str]:
-    """List what a reader of the figures should know."""
-    warnings = []
-    if found["frames"] < FEW:
-        warnings.append(f"few frames were measured, {found['frames']}: percentiles mean little; take {FEW} or more")
-    if found["variation"] > UNSTEADY:
-        warnings.append(
-            f"frame times vary by {found['variation']:.0%} of their mean: stop other programs, fix the "
-            "clocks, or measure longer before comparing"
-        )
-    if found["drift"] and found["drift"]["ratio"] > 1 + UNSTEADY:
-        warnings.append(f"the last minute was {found['drift']['ratio']:.2f} times as slow as the first: it gets hot")
-    if found["device"]["throttled_seconds"]:
-        warnings.append(f"slowed down by the device in {found['device']['throttled_seconds']} samples")
-    return warnings
 
 
 def _setup(source: Source, segmenter: VideoSegmenter, threads: int, overlap: bool) -> dict[str, Any]:
@@ -223,7 +180,7 @@ def _setup(source: Source, segmenter: VideoSegmenter, threads: int, overlap: boo
         "checkpoint_sha256": contract.checkpoint_sha256,
         "backend": segmenter.session.backend,
         "refiner": _refiner_of(segmenter),
-        "threads": threads or os.cpu_count(),
+        "threads": clamp_threads(threads) or usable_cores(),
         "includes": f"{_network_includes(segmenter.session)}. {SEGMENT_INCLUDES}",
     }
 
@@ -261,40 +218,7 @@ def _processor() -> str:
 
 
 def _network_includes(session: Session) -> str:
-    """Say what the network's latency is made of, in the words that trtexec's users know."""
+    """Describe the parts of the network's latency in trtexec's terms."""
     if not session.on_gpu:
         return CPU_INCLUDES
     return ENGINE_INCLUDES if session.backend.startswith("TensorRT") else GPU_INCLUDES
-
-
-def _peaks(samples: list[Sample]) -> dict[str, float]:
-    peaks: dict[str, float] = {}
-    for sample in samples:
-        peaks |= {name: max(value, peaks.get(name, 0.0)) for name, value in sample.memory.items()}
-    return {name: round(value, 1) for name, value in peaks.items()}
-
-
-def _device(samples: list[Sample], seconds: float, frames: int) -> dict[str, Any]:
-    watts = [sample.watts for sample in samples if sample.watts is not None]
-    mean = float(np.mean(watts)) if watts else None
-    told = [sample for sample in samples if sample != Sample(sample.time)]
-    return {
-        "samples": [asdict(sample) for sample in told],
-        "watts": None if mean is None else round(mean, 3),
-        "joules_per_frame": None if mean is None else round(mean * seconds / frames, 4),
-        "throttled_seconds": sum(bool(sample.throttling) for sample in told) if told else None,
-    }
-
-
-def _export_times(network: Iterable[float], frame: list[float]) -> list[dict[str, float]]:
-    """Give trtexec's keys; on the CPU nothing is copied, and compute is all there is."""
-    starts = [0.0, *accumulate(frame)]
-    rows = []
-    for start, took in zip(starts, network, strict=False):
-        begun, ended = round(start, 3), round(start + took, 3)
-        rows.append(
-            {"startEnqMs": begun, "endEnqMs": begun, "startH2dMs": begun, "endH2dMs": begun}
-            | {"startComputeMs": begun, "endComputeMs": ended, "startD2hMs": ended, "endD2hMs": ended}
-            | {"h2dMs": 0.0, "computeMs": round(took, 3), "d2hMs": 0.0, "latencyMs": round(took, 3)}
-        )
-    return rows

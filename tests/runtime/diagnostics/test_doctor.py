@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from shls.runtime.cli import main as cli
 from shls.runtime.diagnostics import doctor
+from shls.runtime.diagnostics import gpu_checks as gpus
 from shls.runtime.diagnostics import package_checks as installed
 from shls.runtime.diagnostics.doctor import check_cameras, check_device, check_memory, examine
 from shls.runtime.diagnostics.finding import Finding, Status
@@ -58,6 +59,44 @@ def test_two_onnxruntimes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip uninstall -y onnxruntime onnxruntime-gpu" in first.fix
 
 
+def test_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = [SimpleNamespace(metadata={"Name": name}) for name in ("opencv-python-headless", "opencv-python")]
+    monkeypatch.setattr(installed, "distributions", lambda: two)
+    first = next(installed.check_opencv())
+    assert (first.name, first.status) == ("OpenCV", "problem")
+    assert "opencv-python and opencv-python-headless are installed over each other" in first.text
+    assert "pip uninstall -y opencv-python opencv-python-headless" in first.fix
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(True, "warning"), (False, "OK")])
+def test_no_tensorrt_module(wanted: bool, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    (finding,) = gpus.check_tensorrt(wanted)
+    assert finding.status == status
+    assert bool(finding.fix) is wanted
+
+
+def test_the_tensorrt_module_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("tensorrt")
+    module.__version__ = "10.3.0"
+    module.Logger = object
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    assert [finding.text for finding in gpus.check_tensorrt(True)] == ["10.3.0"]
+
+    def broken() -> None:
+        raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
+
+    module.Logger = broken
+    (finding,) = gpus.check_tensorrt(False)
+    assert finding.status == "warning"
+    assert "libnvinfer.so.10" in finding.text
+
+
+def test_a_gpu_without_readings() -> None:
+    (finding,) = gpus.check_gpu(None, present=True)
+    assert (finding.status, "nvidia-ml-py" in finding.fix) == ("warning", True)
+
+
 def test_a_provider_that_is_listed_and_does_not_start() -> None:
     def session(model: bytes, options: object, providers: list[str]) -> SimpleNamespace:  # noqa: ARG001
         return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
@@ -93,7 +132,7 @@ def test_a_jetson_in_a_slow_mode_hot_and_throttled(tmp_path: Path) -> None:
     assert found["board"].text == "NVIDIA Jetson Orin NX, L4T 36.4.0, JetPack 6.1 or 6.2"
     assert (found["power mode"].text, found["power mode"].status) == ("MODE_10W", "warning")
     assert (found["temperature"].text, found["temperature"].status) == ("97 C at tj", "warning")
-    assert found["throttling"].text == "slowed down now by gpu at 1 of ?"
+    assert found["throttling"].text == "clocks are reduced now by gpu at 1 of ?"
 
 
 def test_a_processor_whose_energy_only_root_may_read(tmp_path: Path) -> None:
@@ -111,7 +150,7 @@ def test_the_fix_names_the_package_and_not_the_module() -> None:
         yield
 
     (finding,) = doctor._guarded("OpenCV", absent)
-    assert finding.fix == "`pip install --force-reinstall opencv-python`"
+    assert finding.fix == "run `pip install --force-reinstall opencv-python`"
 
 
 @pytest.mark.parametrize(("available", "status"), [(4_000_000, "OK"), (700_000, "warning"), (99_000, "problem")])
@@ -148,8 +187,8 @@ def test_command(status: Status, code: int, tmp_path: Path, monkeypatch: pytest.
 
 def test_an_error_of_ours_says_itself_what_to_do() -> None:
     def refused() -> Iterator[Finding]:
-        raise MissingDependency("onnxruntime is not installed; run `pip install 'shls[cpu]'`")
+        raise MissingDependency("onnxruntime: not installed. Run `pip install onnxruntime`.")
         yield
 
     (finding,) = doctor._guarded("model", refused)
-    assert (finding.text, finding.fix) == ("onnxruntime is not installed; run `pip install 'shls[cpu]'`", "")
+    assert (finding.text, finding.fix) == ("onnxruntime: not installed. Run `pip install onnxruntime`.", "")

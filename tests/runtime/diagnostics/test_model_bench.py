@@ -69,16 +69,16 @@ EIGHTH = replace(FULL, name="c.onnx", precision="int8-cpu", megabytes=1.0, fps=8
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([FULL, HALF], "Use b.onnx: 9.0 frames per second, 1.8 times those of a.onnx; IoU with its masks 0.990."),
-        ([FULL, HALF, EIGHTH], "INT8 is not faster here (8.0): use FP16."),
+        ([FULL, HALF], "Use b.onnx: 9.0 frames per second, 1.8 times as fast as a.onnx, IoU 0.990 with its masks."),
+        ([FULL, HALF, EIGHTH], "INT8 is not faster here (8.0 frames per second): use FP16."),
         (
             [FULL, replace(HALF, fps=5.1)],
-            "Use a.onnx: 5.0 frames per second, and nothing that is as accurate is 5% f",
+            "Use a.onnx: 5.0 frames per second. No equally accurate model is 5% f",
         ),
         ([FULL, replace(EIGHTH, fps=20.0)], "Use c.onnx: 20.0"),
         ([FULL, replace(EIGHTH, fps=20.0, iou=0.8)], "c.onnx is not accurate enough: IoU 0.800 with fp32."),
-        ([replace(HALF, iou=None)], "There is no fp32 model to compare masks with."),
-        ([replace(HALF, iou=0.5)], "No model keeps an IoU of 0.95"),
+        ([replace(HALF, iou=None)], "No fp32 model was measured"),
+        ([replace(HALF, iou=0.5)], "No model has an IoU of 0.95"),
         ([Row("x", status="broken")], "No model runs here"),
     ],
 )
@@ -100,12 +100,12 @@ def test_models_run_with_the_refiner_of_their_precision(tmp_path: Path) -> None:
     assert {pair.model.name: pair.refiner and pair.refiner.name for pair in pairs} == expected
     (alone := tmp_path / "mine.onnx").write_bytes((ASSETS / "shls-edge.int8-cpu.onnx").read_bytes())
     assert pair_up([alone]) == [Pair(alone, ASSETS / "shls-edge-refiner.int8-cpu.onnx")]
-    with pytest.raises(BadInput, match="is a refiner; expected embeddings"):
+    with pytest.raises(BadInput, match="got a refiner, expected an embedding"):
         pair_up([ASSETS / "shls-edge-refiner.onnx"])
 
 
 def test_a_folder_without_models(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no model there"):
+    with pytest.raises(BadInput, match="no model in this folder"):
         find_models([tmp_path])
 
 

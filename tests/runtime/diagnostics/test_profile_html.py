@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from shls.runtime.diagnostics.profile_html import _ticks, check_report_path, to_html, write_report
-from shls.runtime.errors import BadInput
+from shls.runtime.diagnostics import profile_html
+from shls.runtime.diagnostics._chart import ticks
+from shls.runtime.diagnostics.profile_html import check_report_path, to_html, write_report
+from shls.runtime.errors import BadInput, MissingDependency
 from tests.runtime.diagnostics.test_profile_text import made_up, with_power
 
 
@@ -54,15 +56,21 @@ def test_everything_lies_within_the_chart() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.003), (417.2, 612.9), (0, 86400)])
 def test_ticks_are_few_and_within(low: float, high: float) -> None:
-    ticks = _ticks(low, high)
-    assert 3 <= len(ticks) <= 10
-    assert all(low <= tick <= high for tick in ticks)
+    found = ticks(low, high)
+    assert 3 <= len(found) <= 10
+    assert all(low <= tick <= high for tick in found)
+
+
+def test_without_jinja2_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_html, "find_spec", lambda _: None)
+    with pytest.raises(MissingDependency, match="pip install jinja2"):
+        check_report_path(tmp_path / "report.html")
 
 
 def test_where_it_may_be_written(tmp_path: Path) -> None:
     write_report(made_up(), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
-    with pytest.raises(BadInput, match=r"ends in \.html"):
+    with pytest.raises(BadInput, match=r"got \.pdf, expected \.html"):
         check_report_path(tmp_path / "report.pdf")
     with pytest.raises(BadInput, match="cannot be written"):
         check_report_path(tmp_path / "report.html" / "report.html")

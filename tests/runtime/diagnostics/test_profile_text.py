@@ -64,10 +64,10 @@ def test_table() -> None:
     assert next(line for line in lines if line.startswith("network")).split() == ["network"] + ["10.00"] * 7 + ["0.10"]
     assert "100.00 frames per second, peak memory 200 MB" in lines
     assert (
-        "the parts sum up to 98.5% of a frame, for they overlap; measuring takes 0.120% of it (8 stages, 1.2 us each)"
+        "the parts sum up to 98.5% of a frame because they overlap; measuring takes 0.120% of it (8 stages, 1.2 us each)"
         in lines
     )
-    assert "this system tells no clocks, temperatures or power" in lines
+    assert "no readings of clocks, temperatures or power on this system" in lines
     assert lines[-1].split() == ["3.000", "ms", "75.0", "%", "Conv", "conv1"]
 
 
@@ -79,7 +79,9 @@ def test_table_with_power_and_heat() -> None:
 
 
 def test_table_with_a_gpu_s_memory() -> None:
-    assert "peak memory 200 MB, gpu 900 MB in use by all" in table(made_up() | {"peak_device_mb": {"gpu": 900.0}})
+    assert "peak memory 200 MB, gpu 900 MB in use by all programs" in table(
+        made_up() | {"peak_device_mb": {"gpu": 900.0}}
+    )
 
 
 def test_side_by_side() -> None:
@@ -109,8 +111,8 @@ def test_other_work_is_not_compared(key: str, value: object) -> None:
     [
         (None, "cannot be read"),
         ("{", "not JSON"),
-        ("[]", "schema 3"),
-        ('{"schema": 9}', "schema 3"),
+        ("[]", "got schema list, expected 3"),
+        ('{"schema": 9}', "got schema 9, expected 3"),
         ('{"schema": 3, "setup": {}, "stages": {}}', "lacks device, fps, machine"),
     ],
 )
