@@ -38,6 +38,10 @@ class Mirrored:
         found = self._segmenter.step(mirrored(image))
         return Mask(mirrored(found.labels), found.scores)
 
+    def add(self, mask: np.ndarray) -> Mask:
+        found = self._segmenter.add(mirrored(mask))
+        return Mask(mirrored(found.labels), found.scores)
+
 
 def mirrored(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image[:, ::-1])

@@ -11,12 +11,27 @@ from shls.runtime.types import Mask
 
 
 class ByColour:
-    """Gives every pixel to the object that had its colour in the first frame."""
+    """Gives every pixel to the object that had its colour in the frame in which it was marked."""
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
-        self.colours = {int(k): np.median(image[mask == k], axis=0) for k in np.unique(mask)}
+        self.colours: dict[int, np.ndarray] = {}
+        self.image = image
+        self._learn(mask, 0)
+
+    def add(self, mask: np.ndarray) -> Mask:
+        self._learn(mask, 1)
+        return self._found()
+
+    def _learn(self, mask: np.ndarray, least: int) -> None:
+        for k in np.unique(mask[mask >= least]):
+            self.colours[int(k)] = np.median(self.image[mask == k], axis=0)
 
     def step(self, image: np.ndarray) -> Mask:
+        self.image = image
+        return self._found()
+
+    def _found(self) -> Mask:
+        image = self.image
         ids = list(self.colours)
         distances = [np.abs(image - colour).sum(axis=2) for colour in self.colours.values()]
         return Mask(np.array(ids, np.uint8)[np.argmin(distances, axis=0)], dict.fromkeys(ids[1:], 1.0))
@@ -27,6 +42,10 @@ class Stays(ByColour):
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:  # noqa: ARG002
         self.labels = mask
+
+    def add(self, mask: np.ndarray) -> Mask:
+        self.labels = np.where(mask > 0, mask, self.labels)
+        return Mask(self.labels, {})
 
     def step(self, image: np.ndarray) -> Mask:  # noqa: ARG002
         return Mask(self.labels, {})

@@ -14,14 +14,24 @@ from ..io.masks import read_mask
 
 
 class SequenceFiles(NamedTuple):
-    """Where a sequence lies: a folder of images, and annotations of the same names for some or all of them.
+    """Files of a sequence.
 
-    truths : position among the images -> annotation, in the images' order
+    Attributes
+    ----------
+    name : str
+        Name of the sequence.
+    images : Path
+        Folder of the images.
+    truths : dict of int to Path
+        Position among the images -> annotation, in the order of the images.
+    files : list of Path
+        Images in natural order.
     """
 
     name: str
     images: Path
     truths: dict[int, Path]
+    files: list[Path]
 
 
 def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
@@ -30,7 +40,8 @@ def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
         lines = set_file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{set_file}: cannot be read as a list of sequences ({error})") from error
-    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    stripped = (line.partition("#")[0].strip() for line in lines)
+    names = list(dict.fromkeys(name for name in stripped if name))
     if not names:
         raise BadInput(f"{set_file}: is empty; expected a sequence's name on each line")
     images = _resolution(root / "JPEGImages")
@@ -68,4 +79,4 @@ def _find_sequence(name: str, images: Path, annotations: Path) -> SequenceFiles:
             f"sequence {name}: {len(truths)} of {len(files)} images have an annotation in {annotations}; "
             "expected at least 3 PNGs of the images' names, because the first and the last do not count"
         )
-    return SequenceFiles(name, images, truths)
+    return SequenceFiles(name, images, truths, files)

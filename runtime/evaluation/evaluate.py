@@ -6,26 +6,42 @@ import hashlib
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
-from .._support.files import replace_file
+from .._support.files import replace_file, sha256_of
 from .._support.stopwatch import Stopwatch
 from ..errors import BadInput
-from ..io.base import Source
-from ..io.image_files import source_files
-from ..io.masks import read_mask, write_mask
-from ..io.sources import open_source
+from ..io.masks import write_mask
 from ..types import Mask
-from .davis import SequenceFiles, find_sequences, read_truth
-from .metrics import Score, sequence_scores
+from .davis import SequenceFiles, find_sequences
+from .metrics import Score, object_ids
+from .readings import FORWARD, Clip, read_as
+from .report import Report, Result
+from .scoring import Presence, SequenceScorer
+
+
+class _Job(NamedTuple):
+    """What is done with each sequence; sent to other processes."""
+
+    open_segmenter: Callable[[], Segmenter]
+    reading: str
+    out: Path | None
+    key: str
+
+    def digest(self, sequence: SequenceFiles) -> str:
+        """Digest what a result depends on: key, reading, and names, sizes and times of the files."""
+        digest = hashlib.sha256(f"{self.key} {self.reading}\n".encode())
+        for path in [*sequence.files, *sequence.truths.values()]:
+            state = path.stat()
+            digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
 
 class Segmenter(Protocol):
@@ -33,49 +49,7 @@ class Segmenter(Protocol):
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None: ...
     def step(self, image: np.ndarray) -> Mask: ...
-
-
-class Result(NamedTuple):
-    """Scores of one sequence. fps: of segmentation alone, from the median time of a frame."""
-
-    name: str
-    scores: dict[int, Score]
-    fps: float
-
-
-class Report(NamedTuple):
-    """Results in the order of the set file."""
-
-    results: list[Result]
-
-    def mean(self) -> Score:
-        """Mean over all objects of all sequences, as DAVIS 2017 does; each object weighs the same."""
-        return _mean(score for result in self.results for score in result.scores.values())
-
-    def to_dict(self) -> dict[str, object]:
-        """Return what `shls eval --json` writes."""
-        return {
-            "mean": _rounded(self.mean()),
-            "sequences": {
-                result.name: _rounded(_mean(result.scores.values()))
-                | {
-                    "fps": round(result.fps, 2),
-                    "objects": {str(k): _rounded(score) for k, score in result.scores.items()},
-                }
-                for result in self.results
-            },
-        }
-
-    def table(self) -> str:
-        """Return a row per sequence and one for the mean, for people."""
-        width = max(len("sequence"), *(len(result.name) for result in self.results))
-        lines = [f"{'sequence':{width}}  objects      J      F    J&F  frames/s"]
-        for name, scores, fps in self.results:
-            lines.append(f"{name:{width}}  {len(scores):7}  {_columns(_mean(scores.values()))}  {fps:8.1f}")
-        objects = sum(len(result.scores) for result in self.results)
-        fps = fmean(result.fps for result in self.results)
-        lines.append(f"{'mean':{width}}  {objects:7}  {_columns(self.mean())}  {fps:8.1f}")
-        return "\n".join(lines)
+    def add(self, mask: np.ndarray) -> Mask: ...
 
 
 def evaluate(
@@ -83,6 +57,7 @@ def evaluate(
     set_file: Path,
     open_segmenter: Callable[[], Segmenter],
     *,
+    reading: str = FORWARD,
     jobs: int = 1,
     out: Path | None = None,
     key: str = "",
@@ -97,9 +72,11 @@ def evaluate(
     set_file : text file with a sequence's name on each line
     open_segmenter : makes a segmenter; called for each sequence. With more than one job it is sent to other
         processes: a module's function, or a `functools.partial` of one
+    reading : name of one of `shls.runtime.evaluation.readings.READINGS`
     jobs : sequences at a time, each in a process of its own
     out : folder that keeps the predictions (SEQUENCE/NAME.png, which the benchmark's own tools can read) and
-        the scores (SEQUENCE.json); what is there already is not computed again
+        the scores (SEQUENCE.json), below a folder with the reading's name unless that is `forward`; what is there
+        already is not computed again
     key : what the predictions depend on besides the data, see `result_key`; what another key left is replaced
     progress : called with each result, the number of results so far, and of all; the first may be kept ones
 
@@ -109,6 +86,9 @@ def evaluate(
         If a folder, a sequence, an image or an annotation is missing or cannot be used.
     """
     sequences = find_sequences(root, set_file)
+    if out is not None and reading != FORWARD:
+        out = out / reading
+    job = _Job(open_segmenter, reading, out, key)
     results: dict[str, Result] = {}
 
     def add(result: Result) -> None:
@@ -118,47 +98,59 @@ def evaluate(
 
     missing = []
     for sequence in sequences:
-        kept = _kept(sequence, out, key)
+        kept = _kept(sequence, job)
         if kept:
             add(kept)
         else:
             missing.append(sequence)
-    for result in _compute(missing, open_segmenter, jobs, out, key):
+    for result in _compute(missing, job, jobs):
         add(result)
     return Report([results[sequence.name] for sequence in sequences])
 
 
-def result_key(model: Path, **settings: object) -> str:
-    """Make a key that changes with the model, the settings and this package's code."""
+def result_key(model: Path, refiner: Path | None = None, **settings: object) -> str:
+    """Return a key that changes with the networks, the settings, and the code and networks of this package.
+
+    Parameters
+    ----------
+    model : Path
+        ONNX file of the embedding.
+    refiner : Path, optional
+        ONNX file of the refiner, unless a shipped one is used.
+    settings : object
+        Further settings; each must have a text form that is the same in every run.
+
+    Raises
+    ------
+    BadInput
+        If a file cannot be read.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> result_key(SHIPPED_MODEL, refined=True) == result_key(SHIPPED_MODEL, refined=False)
+    False
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for file in [model, *sorted(Path(__file__).parents[1].rglob("*.py"))]:
-        try:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-        except OSError as error:
-            raise BadInput(f"{file}: cannot be read ({error.strerror})") from error
+    package = Path(__file__).parents[1]
+    named = [file for file in (model, refiner) if file is not None]
+    for file in [*named, *sorted(package.rglob("*.py")), *sorted(package.rglob("*.onnx"))]:
+        digest.update(f"{len(named)} {sha256_of(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _compute(
-    sequences: list[SequenceFiles],
-    open_segmenter: Callable[[], Segmenter],
-    jobs: int,
-    out: Path | None,
-    key: str,
-) -> Iterator[Result]:
-    """Yield results as they come."""
+def _compute(sequences: list[SequenceFiles], job: _Job, jobs: int) -> Iterator[Result]:
+    """Yield results as they are finished."""
     if min(jobs, len(sequences)) <= 1:
         for sequence in sequences:
-            yield _run(sequence, open_segmenter, out, key)
+            yield _run(job, sequence)
         return
     # Spawned, not forked: inference engines and OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(jobs, len(sequences)), context, initializer=_be_one_of_several) as pool:
         try:
-            for future in as_completed(
-                [pool.submit(_run, sequence, open_segmenter, out, key) for sequence in sequences]
-            ):
+            for future in as_completed([pool.submit(_run, job, sequence) for sequence in sequences]):
                 yield future.result()
         except BrokenProcessPool as error:
             raise BadInput(
@@ -178,35 +170,44 @@ def _be_one_of_several() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(sequence: SequenceFiles, open_segmenter: Callable[[], Segmenter], out: Path | None, key: str) -> Result:
+def _run(job: _Job, sequence: SequenceFiles) -> Result:
     """Segment and score a sequence; keep predictions and scores where there is a folder for them."""
-    folder = None if out is None else _make_room(out, sequence.name)
-    stopwatch = Stopwatch()
-    with open_source(str(sequence.images), min(sequence.truths)) as source:
-        truths = (read_truth(path, source.size) for path in sequence.truths.values())
-        predictions = _predict(source, sequence, open_segmenter(), stopwatch, folder)
-        scores = sequence_scores(predictions, truths)
-    result = Result(sequence.name, scores, 1000 / stopwatch.medians()["step"])
+    folder = None if job.out is None else _make_room(job.out, sequence.name)
+    stopwatch, scorer = Stopwatch(), SequenceScorer()
+    clip = read_as(sequence, job.reading)
+    for labels, truth in _predict(clip, job.open_segmenter(), stopwatch, folder):
+        scorer.add(labels, truth)
+    scores = scorer.scores()
+    presence = {k: scorer.presence[k] for k in scores}
+    result = Result(sequence.name, scores, presence, 1000 / stopwatch.medians()["step"])
     if folder is not None:
-        _keep(result, folder, _digest(sequence, key))
+        _keep(result, folder, job.digest(sequence))
     return result
 
 
 def _predict(
-    source: Source, sequence: SequenceFiles, segmenter: Segmenter, stopwatch: Stopwatch, folder: Path | None
-) -> Iterator[np.ndarray]:
-    """Segment every frame, yield the (H, W) labels of those that have a truth."""
-    labels = read_mask(sequence.truths[min(sequence.truths)], source.size)
-    for number, frame in enumerate(source):
-        if number == 0:
+    clip: Clip, segmenter: Segmenter, stopwatch: Stopwatch, folder: Path | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Segment every frame; yield the (H, W) labels of annotated frames, and their annotations."""
+    known: set[int] = set()
+    for frame in clip.frames():
+        truth = clip.truth(frame.index) if frame.index in clip.truths else None
+        new = set() if truth is None else set(object_ids(truth)) - known
+        if not known:
+            if truth is None or not new:
+                raise BadInput(f"{clip.truths[0]}: the mask marks no object (got background only). Mark an object")
+            labels = truth
             segmenter.start(frame.image, labels)
         else:
             with stopwatch.time("step"):
                 labels = segmenter.step(frame.image).labels
+            if truth is not None and new:  # an object is marked in the frame of its first annotation
+                labels = segmenter.add(np.where(np.isin(truth, list(new)), truth, 0).astype(np.uint8)).labels
+        known |= new
         if folder is not None:
             write_mask(folder / f"{frame.name}.png", labels)
-        if frame.index in sequence.truths:
-            yield labels
+        if truth is not None:
+            yield labels, truth
 
 
 def _make_room(out: Path, name: str) -> Path:
@@ -226,39 +227,20 @@ def _scores_file(folder: Path) -> Path:
 
 def _keep(result: Result, folder: Path, digest: str) -> None:
     """Write scores beside the folder of predictions, whole."""
-    kept = {"digest": digest, "fps": result.fps, "objects": result.scores}
+    kept = {"digest": digest, "fps": result.fps, "objects": result.scores, "presence": result.presence}
     replace_file(_scores_file(folder), json.dumps(kept).encode())
 
 
-def _kept(sequence: SequenceFiles, out: Path | None, key: str) -> Result | None:
-    """Read the scores that an earlier run with the same key kept of the same files."""
-    if out is None:
+def _kept(sequence: SequenceFiles, job: _Job) -> Result | None:
+    """Read the scores that an earlier run with the same key and reading kept of the same files."""
+    if job.out is None:
         return None
     try:
-        kept = json.loads(_scores_file(out / sequence.name).read_text())
+        kept = json.loads(_scores_file(job.out / sequence.name).read_text())
     except (OSError, ValueError):
         return None
-    if not isinstance(kept, dict) or kept.get("digest") != _digest(sequence, key):
+    if not isinstance(kept, dict) or kept.get("digest") != job.digest(sequence):
         return None
-    return Result(sequence.name, {int(k): Score(*score) for k, score in kept["objects"].items()}, kept["fps"])
-
-
-def _digest(sequence: SequenceFiles, key: str) -> str:
-    """Sum up what a result depends on: the key, and names, sizes and times of the sequence's files."""
-    digest = hashlib.sha256(key.encode())
-    for path in [*source_files(str(sequence.images)), *sequence.truths.values()]:
-        state = path.stat()
-        digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
-def _mean(scores: Iterable[Score]) -> Score:
-    return Score(*(fmean(values) for values in zip(*scores, strict=True)))
-
-
-def _columns(score: Score) -> str:
-    return f"{score.j:.3f}  {score.f:.3f}  {(score.j + score.f) / 2:.3f}"
-
-
-def _rounded(score: Score) -> dict[str, float]:
-    return {"J": round(score.j, 6), "F": round(score.f, 6), "J&F": round((score.j + score.f) / 2, 6)}
+    scores = {int(k): Score(*score) for k, score in kept["objects"].items()}
+    presence = {int(k): Presence(*counts) for k, counts in kept["presence"].items()}
+    return Result(sequence.name, scores, presence, kept["fps"])

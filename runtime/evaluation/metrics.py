@@ -8,14 +8,12 @@ settles what the paper leaves open: empty masks, which pixels are a boundary, th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from ..errors import BadInput, ShapeMismatch
+from ..errors import ShapeMismatch
 
 VOID = 255  # pixels annotated as neither object nor background; the protocol counts them as background
 BOUND = 0.008  # tolerance of F, as a part of the image diagonal
@@ -71,42 +69,6 @@ def boundary_f(prediction: np.ndarray, truth: np.ndarray, bound: float = BOUND) 
     precision = _matched(predicted, cv2.dilate(true, disk))
     recall = _matched(true, cv2.dilate(predicted, disk))
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def sequence_scores(predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray]) -> dict[int, Score]:
-    """Score a sequence by the semi-supervised protocol: per object, the mean over the inner frames.
-
-    The first frame does not count because it is given, nor does the last, as in the published evaluation.
-    Void pixels count as background, as there. Masks are taken one by one, so iterators may make them.
-
-    Parameters
-    ----------
-    predictions, truths : (H, W) uint8 each, object id per pixel, one per frame and in step; the first truth
-        is the prompt and says which objects count, objects that first appear later do not
-
-    Returns
-    -------
-    object id -> Score
-
-    Raises
-    ------
-    BadInput
-        If there are fewer than three frames, or no object in the first truth.
-    ShapeMismatch
-        If a prediction's size is not its truth's.
-    """
-    pairs = zip(predictions, truths, strict=True)
-    first = next(pairs, None)
-    objects = object_ids(first[1]) if first else []
-    if first and not objects:
-        raise BadInput("the first mask has no object, only background; give one in which an object is marked")
-    frames = [
-        [Score(jaccard(prediction == k, truth == k), boundary_f(prediction == k, truth == k)) for k in objects]
-        for (prediction, truth), _ in pairwise(pairs)  # each that another one follows
-    ]
-    if not frames:
-        raise BadInput("fewer than 3 masks; the first and the last do not count, so expected at least 3")
-    return {k: Score(*map(float, mean)) for k, mean in zip(objects, np.mean(frames, axis=0), strict=True)}
 
 
 def object_ids(labels: np.ndarray) -> list[int]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from shls.runtime.evaluation.metrics import Score, sequence_scores
+from shls.runtime.evaluation.metrics import Score
+from shls.runtime.evaluation.scoring import sequence_scores
 from shls.runtime.models.contract import Contract
 from shls.runtime.models.settings import Settings
 from shls.runtime.segmenter import VideoSegmenter

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,30 +123,3 @@ def test_a_live_source_has_no_rounds() -> None:
     port = free_port()
     with mjpeg(port), pytest.raises(BadInput, match=rf"http://\.\.\.@127\.0\.0\.1:{port}/video: is live"):
         raise run(f"http://me:secret@127.0.0.1:{port}/video", "--point", "1,1", "--loop").exception or AssertionError
-
-
-@pytest.fixture
-def davis(clip: Path, tmp_path: Path) -> list[str]:
-    """Options for a set of one sequence, the clip, in which nothing moves."""
-    for folder in ("JPEGImages", "Annotations"):
-        (tmp_path / "DAVIS" / folder / "480p" / "one").mkdir(parents=True)
-    for file in clip.iterdir():
-        shutil.copy(file, tmp_path / "DAVIS/JPEGImages/480p/one")
-        shutil.copy(tmp_path / "mask.png", tmp_path / "DAVIS/Annotations/480p/one" / file.name)
-    (tmp_path / "set.txt").write_text("one\n")
-    return ["--root", str(tmp_path / "DAVIS"), "--set", str(tmp_path / "set.txt")]
-
-
-def test_scores_are_printed_and_written(davis: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["eval", *davis, "--json", str(tmp_path / "scores.json")])
-    assert done.exit_code == 0, done.exception
-    assert "1/1 one" in done.stderr
-    assert "1.000  1.000  1.000" in done.stdout
-    assert json.loads((tmp_path / "scores.json").read_text())["mean"] == {"J": 1.0, "F": 1.0, "J&F": 1.0}
-
-
-def test_where_scores_cannot_be_written_is_said_first(davis: list[str], tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["eval", *davis, "--json", str(tmp_path / "set.txt" / "scores.json")])
-    assert isinstance(done.exception, BadInput)
-    assert "scores.json: cannot be written" in str(done.exception)
-    assert "1/1" not in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -14,8 +13,9 @@ import pytest
 
 from shls.runtime.errors import BadInput
 from shls.runtime.evaluation.davis import find_sequences
-from shls.runtime.evaluation.evaluate import Report, Result, evaluate, result_key
+from shls.runtime.evaluation.evaluate import evaluate, result_key
 from shls.runtime.evaluation.metrics import Score
+from shls.runtime.evaluation.report import Report
 from shls.runtime.io.masks import read_mask, write_mask
 
 SIZE = (60, 80)
@@ -76,40 +76,17 @@ def test_scores_by_hand(root: Path, fakes) -> None:
     assert report.results[1].scores[1].j == pytest.approx(expected)
 
 
-def test_mean_is_over_objects() -> None:
-    report = Report(
-        [
-            Result("a", {1: Score(1.0, 0.8), 2: Score(0.5, 0.5), 3: Score(0.0, 0.2)}, 10.0),
-            Result("b", {1: Score(0.9, 0.7)}, 20.0),
-        ]
-    )
-    assert report.mean() == pytest.approx((0.6, 0.55))
-    values = report.to_dict()
-    assert values["mean"] == {"J": 0.6, "F": 0.55, "J&F": 0.575}
-    assert values["sequences"]["a"] == {
-        "J": 0.5,
-        "F": 0.5,
-        "J&F": 0.5,
-        "fps": 10.0,
-        "objects": {
-            "1": {"J": 1.0, "F": 0.8, "J&F": 0.9},
-            "2": {"J": 0.5, "F": 0.5, "J&F": 0.5},
-            "3": {"J": 0.0, "F": 0.2, "J&F": 0.1},
-        },
-    }
-    assert json.loads(json.dumps(values)) == values
-    assert report.table().splitlines() == [
-        "sequence  objects      J      F    J&F  frames/s",
-        "a               3  0.500  0.500  0.500      10.0",
-        "b               1  0.900  0.700  0.800      20.0",
-        "mean            4  0.600  0.550  0.575      15.0",
-    ]
-
-
-def test_later_objects_do_not_count(tmp_path: Path, fakes) -> None:
-    write_sequence(tmp_path, "late", [labels_at(0, 1), labels_at(1, 2), labels_at(2, 2), labels_at(3, 2)])
+@pytest.mark.parametrize("opener", ["ByColour", "Stays"])
+def test_a_late_object_is_marked_where_it_is_first_annotated(tmp_path: Path, fakes, opener: str) -> None:
+    counts = [1, 1, 2, 2, 2, 2]
+    write_sequence(tmp_path, "late", [labels_at(time, objects) for time, objects in enumerate(counts)])
     (tmp_path / "set.txt").write_text("late")
-    assert list(run(tmp_path, fakes.Stays).results[0].scores) == [1]
+    scores = run(tmp_path, getattr(fakes, opener), out=tmp_path / "out").results[0].scores
+    assert sorted(scores) == [1, 2]
+    marked = read_mask(tmp_path / "out/late/00002.png", SIZE)
+    assert (marked == 2).sum() == 16 * 16
+    moved = [0, 0] if opener == "ByColour" else [2, 4]  # of the last frames, frame 5 does not count
+    assert scores[2].j == pytest.approx(np.mean([(16 - by) / (16 + by) for by in moved]))
 
 
 def test_object_may_be_gone(tmp_path: Path, fakes) -> None:
@@ -210,6 +187,8 @@ def test_what_is_missing(root: Path, tmp_path: Path) -> None:
     listed.write_text(" \n")
     with pytest.raises(BadInput, match="is empty"):
         find_sequences(root, listed)
+    listed.write_text("# a comment\none  # the first\n")
+    assert [sequence.name for sequence in find_sequences(root, listed)] == ["one"]
     listed.write_text("one")
     for path in sorted((root / "Annotations/480p/one").iterdir())[2:]:
         path.unlink()
@@ -229,6 +208,17 @@ def test_out_that_cannot_be_written(root: Path, tmp_path: Path, fakes) -> None:
         run(root, fakes.ByColour, out=tmp_path / "file")
 
 
+def test_kept_scores_of_another_reading_are_not_used(root: Path, tmp_path: Path, fakes) -> None:
+    out = tmp_path / "out"
+    forward = run(root, fakes.Stays, out=out, key="a")
+    skipped = run(root, fakes.Stays, out=out, key="a", reading="every2")
+    assert skipped.mean().j < forward.mean().j
+    assert [path.name for path in sorted((out / "every2/one").iterdir())] == ["00000.png", "00002.png", "00004.png"]
+    (out / "every2/one.json").write_bytes((out / "one.json").read_bytes())
+    assert run(root, fakes.Stays, out=out, key="a", reading="every2").results[1].scores == skipped.results[1].scores
+    assert run(root, fakes.fails, out=out, key="a") == forward
+
+
 def test_result_key(tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(b"weights")
@@ -237,5 +227,10 @@ def test_result_key(tmp_path: Path) -> None:
     assert key != result_key(model, threads=2)
     model.write_bytes(b"others")
     assert key != result_key(model, threads=1)
+    refiner = tmp_path / "refiner.onnx"
+    refiner.write_bytes(b"weights")
+    refined = result_key(model, refiner)
+    refiner.write_bytes(b"others")
+    assert refined != result_key(model, refiner)
     with pytest.raises(BadInput, match=r"none\.onnx: cannot be read"):
         result_key(tmp_path / "none.onnx")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shls.runtime.errors import BadInput, ShapeMismatch
-from shls.runtime.evaluation.metrics import Score, boundary_f, jaccard, object_ids, sequence_scores
+from shls.runtime.errors import ShapeMismatch
+from shls.runtime.evaluation.metrics import boundary_f, jaccard
 
 
 def square(top: int, left: int, size: int = 20, frame: tuple[int, int] = (100, 100)) -> np.ndarray:
@@ -107,38 +107,3 @@ def test_masks_of_different_size() -> None:
         jaccard(EMPTY, np.zeros((50, 50), np.uint8))
     with pytest.raises(ShapeMismatch, match=r"\(100, 100\).*\(50, 50\)"):
         boundary_f(EMPTY, np.zeros((50, 50), np.uint8))
-
-
-def test_sequence_leaves_out_first_and_last() -> None:
-    truth = square(20, 20) + 2 * square(60, 60)
-    wrong = np.zeros_like(truth)
-    half = square(20, 20)  # object 1 right, object 2 lost
-    scores = sequence_scores([wrong, truth, half, wrong], [truth] * 4)
-    assert scores == {1: Score(1, 1), 2: Score(0.5, 0.5)}
-
-
-def test_sequence_scores_only_objects_of_the_first_frame() -> None:
-    first = square(20, 20)
-    later = first + 2 * square(60, 60)
-    assert sequence_scores([first] * 3, [first, later, later]) == {1: Score(1, 1)}
-
-
-def test_sequence_counts_an_object_that_is_gone_and_not_predicted_as_right() -> None:
-    first = square(20, 20)
-    assert sequence_scores([first, EMPTY, EMPTY], [first, EMPTY, EMPTY]) == {1: Score(1, 1)}
-
-
-def test_void_is_background() -> None:
-    truth = square(20, 20) + 255 * square(60, 60)
-    assert object_ids(truth) == [1]
-    assert sequence_scores([truth] * 3, [truth] * 3) == {1: Score(1, 1)}
-
-
-def test_sequence_that_cannot_be_scored() -> None:
-    mask = square(20, 20)
-    with pytest.raises(ValueError, match="longer"):
-        sequence_scores([mask] * 3, [mask] * 4)
-    with pytest.raises(BadInput, match="at least 3"):
-        sequence_scores([mask] * 2, [mask] * 2)
-    with pytest.raises(BadInput, match="no object"):
-        sequence_scores([EMPTY] * 3, [EMPTY] * 3)
