@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import onnx
 from onnx import ModelProto, NodeProto
 
-from shls.runtime._support.files import write_whole
-from shls.runtime.errors import BadInput
-from shls.runtime.models.contract import METADATA_KEY, AnyContract
-from shls.runtime.models.onnx_reader import read_any_contract
+from shls.runtime.models.contract import AnyContract
+
+from .onnx_files import check_fp32, read_model, write_model
 
 
 class Graph:
@@ -37,6 +35,7 @@ class Graph:
 
     Examples
     --------
+    >>> import onnx
     >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
     >>> graph = Graph(onnx.load(ASSETS / EXACT))
     >>> graph.inputs
@@ -91,7 +90,7 @@ def load_float_model(path: Path) -> tuple[ModelProto, AnyContract]:
     Raises
     ------
     BadInput
-        If the file does not exist, is not ONNX, or has a precision other than fp32.
+        If the file cannot be read or is not ONNX, or if its precision is not fp32.
     ContractMismatch
         If the file carries no contract that this version reads.
 
@@ -102,13 +101,9 @@ def load_float_model(path: Path) -> tuple[ModelProto, AnyContract]:
     >>> contract.network, contract.precision
     ('shls-edge', 'fp32')
     """
-    contract = read_any_contract(path)
-    if contract.precision != "fp32":
-        raise BadInput(
-            f"{path}: wrong precision (got {contract.precision}, expected fp32). "
-            "Give the fp32 model that this file was made from"
-        )
-    return onnx.load(path), contract
+    model, contract = read_model(path)
+    check_fp32(contract, path)
+    return model, contract
 
 
 def save_model(
@@ -142,7 +137,5 @@ def save_model(
     '1'
     """
     contract = replace(contract, precision=precision, tools=contract.tools | tools)
-    onnx.helper.set_model_props(model, {METADATA_KEY: contract.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    write_whole(out, model.SerializeToString())
+    write_model(model, contract, out)
     return contract

@@ -1,1 +1,1 @@
-"""From a checkpoint to ONNX and to engines."""
+"""Export: turn checkpoints into ONNX files, and ONNX files into TensorRT engines, each compared with its source."""

@@ -1,4 +1,4 @@
-"""An exported model -> the same in FP16, compared with it before it is kept: no checkpoint is needed."""
+"""Convert an exported fp32 model to FP16 and compare both before the file is kept; no checkpoint is needed."""
 
 from __future__ import annotations
 
@@ -8,31 +8,38 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from shls.calib.onnx_files import check_fp32, read_model
 from shls.runtime.evaluation.similarity import cell_cosines
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.models.contract import AnyContract, Contract
 
-from .model_file import read_model
+from .comparison import Closeness, ExportReport, write_compared
 from .refiner_to_onnx import COMPARED, random_crops
-from .to_fp16 import check_fp32
-from .to_onnx import Closeness, ExportReport, write_compared
 
 
 def onnx_to_fp16(source: Path, out: Path, frames: list[np.ndarray]) -> ExportReport:
-    """Write an fp32 model with its convolutions in half precision.
+    """Write a copy of an fp32 model whose convolutions compute in half precision, and compare it with the model.
 
     Parameters
     ----------
-    source : an fp32 model that `shls export` wrote
-    out : ONNX file to write; it appears whole or not at all
-    frames : each (H, W, 3) uint8 RGB, on which an embedding is compared; a refiner is compared on random crops
+    source
+        An fp32 model that `shls export` wrote.
+    out
+        ONNX file to write; it appears whole or not at all.
+    frames
+        Frames on which an embedding is compared, each (H, W, 3) uint8 RGB. A refiner is compared on random crops.
 
     Raises
     ------
     BadInput, ContractMismatch
         As `shls.export.to_fp16.to_fp16`.
     ExportFailed
-        If the mean cosine to `source` is below `shls.export.to_onnx.COSINES`.
+        If the mean cosine to `source` is below `shls.export.comparison.COSINES`.
+
+    Examples
+    --------
+    >>> onnx_to_fp16(Path("edge.onnx"), Path("edge.fp16.onnx"), frames).near.cosine  # doctest: +SKIP
+    0.999999
     """
     model, contract = read_model(source)
     check_fp32(contract, source)
@@ -41,7 +48,7 @@ def onnx_to_fp16(source: Path, out: Path, frames: list[np.ndarray]) -> ExportRep
 
 
 def _feeds(contract: AnyContract, frames: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """What a network is compared on, run after run."""
+    """Yield the input tensors of each compared run."""
     if isinstance(contract, Contract):
         yield from ({contract.input: to_input(frame, contract)} for frame in frames)
         return
@@ -50,7 +57,7 @@ def _feeds(contract: AnyContract, frames: list[np.ndarray]) -> Iterator[dict[str
 
 
 def _compare(source: Path, path: Path, feeds: list[dict[str, np.ndarray]]) -> Closeness:
-    """Run after run."""
+    """Compare two ONNX files on the same inputs."""
     sessions = [onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]) for file in (source, path)]
     worst, cosines = 0.0, []
     for one in feeds:

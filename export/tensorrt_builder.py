@@ -1,6 +1,6 @@
-"""ONNX -> TensorRT engine, with its description, on the device that will run it.
+"""Build a TensorRT engine from an ONNX file, with its description, on the device that will run the engine.
 
-One source for TensorRT 10.3 to 11: what a version can do is asked of its module, never of its version number.
+The same code serves TensorRT 10.3 to 11: it looks for features in TensorRT's module and ignores version numbers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     import tensorrt
 
 Progress = Callable[[str, int, int], None]
-"""Called with a phase's name, the steps done in it, and all its steps."""
+"""Function called with the name of a phase, the number of finished steps, and the number of all steps."""
 WORKSPACE_MB = 1024
-"""For the builder's trials; the network needs a tenth of it. Less where memory is short."""
+"""Largest workspace of the builder, MB; the networks need a tenth of it."""
 OBJECTS = (1, 2, 8)
-"""Least, usual and most objects of one run, where the model leaves their number open; more take turns."""
+"""Lowest, usual and highest number of objects in one run, for models with an open batch axis.
+
+The runtime splits more objects into several runs.
+"""
 
 
 def to_engine(
@@ -39,23 +42,36 @@ def to_engine(
     cuda: Cuda | None = None,
     progress: Progress | None = None,
 ) -> Sidecar:
-    """Build an engine on this machine's GPU and write it with its description; the description last.
+    """Build an engine on this machine's GPU, write the engine, then its description.
 
     Parameters
     ----------
-    onnx : a model that `shls export` or `shls calibrate --target tensorrt` wrote
-    out : engine file to write
-    trt, cuda : TensorRT's module and the CUDA runtime, where they are not the installed ones
-    progress : see `Progress`
+    onnx
+        A model that `shls export` or `shls calibrate --target tensorrt` wrote.
+    out
+        Engine file to write.
+    trt, cuda
+        TensorRT's module and the CUDA runtime; the installed ones by default.
+    progress
+        See `Progress`.
+
+    Returns
+    -------
+    The description of the engine.
 
     Raises
     ------
     BadInput
-        If the model or the place cannot be used.
+        If the model cannot be read, or the engine cannot be written.
     ExportFailed
-        If TensorRT refuses the model; with its reason.
+        If TensorRT refuses the model; the message has TensorRT's reason.
     DeviceUnavailable, MissingDependency
         If there is no GPU, no TensorRT or no CUDA runtime.
+
+    Examples
+    --------
+    >>> to_engine(Path("edge.onnx"), Path("edge.engine")).machine.compute_capability  # doctest: +SKIP
+    '8.7'
     """
     contract = contract_for_tensorrt(onnx)
     trt, cuda = trt or load_tensorrt(), cuda or Cuda()
@@ -69,11 +85,26 @@ def to_engine(
 
 
 def contract_for_tensorrt(onnx: Path) -> AnyContract:
-    """Read what a model promises; raises BadInput if it is not one for TensorRT."""
+    """Read the contract of a model that TensorRT can build.
+
+    Raises
+    ------
+    BadInput
+        If the model cannot be read, or was quantised for the CPU.
+    ContractMismatch
+        If the model carries no contract that this version reads.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> contract_for_tensorrt(ASSETS / EXACT).precision
+    'fp32'
+    """
     contract = read_any_contract(onnx)
     if contract.precision == "int8-cpu":
         raise BadInput(
-            f"{onnx}: is int8-cpu, whose uint8 graph TensorRT refuses; make one with `shls calibrate --target tensorrt`"
+            f"{onnx}: wrong precision for TensorRT (got int8-cpu, expected fp32, fp16 or int8-tensorrt). "
+            "Quantise the fp32 model with `shls calibrate --target tensorrt`"
         )
     return contract
 
@@ -87,21 +118,31 @@ def build_plan(
     progress: Progress | None = None,
     log: list[str] | None = None,
 ) -> bytes:
-    """Build the engine's bytes; strongly typed, so that each layer has the precision that the ONNX file says.
+    """Build the bytes of an engine, strongly typed: each layer has the precision of the ONNX file.
 
     Parameters
     ----------
-    trt : TensorRT's module
-    onnx, contract : the model and what it promises
-    workspace : MB that the builder may use
-    cache : timing cache to use and to keep, needs a GPU; None for none
-    progress : see `Progress`
-    log : takes every line that TensorRT says, the final layers with their types among them
+    trt
+        TensorRT's module.
+    onnx, contract
+        The model and its contract.
+    workspace
+        Largest workspace of the builder, MB.
+    cache
+        Timing cache file, read and then replaced; needs a GPU. None for no cache.
+    progress
+        See `Progress`.
+    log
+        List that receives every line of TensorRT's log, including the final layers with their types.
 
     Raises
     ------
     ExportFailed
-        If TensorRT refuses the model; with its reason.
+        If TensorRT refuses the model; the message has TensorRT's reason.
+
+    Examples
+    --------
+    >>> plan = build_plan(load_tensorrt(), Path("edge.onnx"), contract, workspace_mb())  # doctest: +SKIP
     """
     lines: list[str] = [] if log is None else log
     logger = make_logger(trt, lines, verbose=log is not None)
@@ -109,9 +150,12 @@ def build_plan(
     for typed in (True, False):
         network = builder.create_network(_creation_flags(trt, typed))
         parser = trt.OnnxParser(network, logger)
-        if not parser.parse(onnx.read_bytes()):
+        if not parser.parse_from_file(str(onnx)):  # by path, because external data lies beside the file
             errors = [str(parser.get_error(at)) for at in range(parser.num_errors)]
-            raise ExportFailed(f"{onnx}: TensorRT's parser refuses it ({_one_line(errors)})")
+            raise ExportFailed(
+                f"{onnx}: TensorRT's parser refuses it ({_one_line(errors)}). Export the model again, or use another "
+                "version of TensorRT"
+            )
         config = _config(trt, builder, workspace, progress)
         _add_profile(builder, network, config)
         if not typed:
@@ -123,21 +167,37 @@ def build_plan(
             return bytes(plan)
         if not _has_weak_typing(trt):
             break
-    raise ExportFailed(f"{onnx}: TensorRT cannot build it ({_one_line(lines[-3:])})")
+    raise ExportFailed(
+        f"{onnx}: TensorRT cannot build it ({_one_line(lines[-3:])}). Free memory, or use another version of TensorRT"
+    )
 
 
 def timing_cache_name(machine: Machine) -> str:
-    """Timings hold for one GPU under one version only, so the name says which."""
+    """Return the name of the timing cache; it contains the GPU and the version that the timings are valid for.
+
+    Examples
+    --------
+    >>> timing_cache_name(Machine("Orin", "8.7", "10.3.0"))
+    'Orin-8.7-trt10.3.0.timing'
+    """
     words = f"{machine.gpu}-{machine.compute_capability}-trt{machine.tensorrt}"
     return "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".timing"
 
 
 def workspace_mb() -> int:
-    """A quarter of the memory that is free, at most WORKSPACE_MB: boards share it between GPU and CPU."""
+    """Return the builder's workspace in MB: a quarter of the available memory, 64 to `WORKSPACE_MB`.
+
+    On boards, GPU and CPU share the memory.
+
+    Examples
+    --------
+    >>> 64 <= workspace_mb() <= WORKSPACE_MB
+    True
+    """
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        # Free pages leave out what the page cache would give back; MemAvailable counts it.
+        # MemAvailable counts the pages that the page cache would give back; the number of free pages does not.
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         pass
@@ -145,7 +205,19 @@ def workspace_mb() -> int:
 
 
 def trtexec_line(onnx: Path, out: Path) -> str:
-    """Return the vendor's command that builds the same engine, without our description."""
+    """Return the trtexec command that builds the same engine; `shls info --adopt` then writes its description.
+
+    Raises
+    ------
+    BadInput, ContractMismatch
+        As `contract_for_tensorrt`.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> trtexec_line(ASSETS / EXACT, Path("edge.engine")).split()[0]
+    'trtexec'
+    """
     words = ["trtexec", f"--onnx={onnx}", f"--saveEngine={out}", "--stronglyTyped"]
     words += [f"--memPoolSize=workspace:{workspace_mb()}M", "--skipInference"]
     if has_open_batch(onnx):
@@ -166,7 +238,7 @@ def _has_weak_typing(trt: TensorRT) -> bool:
 
 
 def _allow_precisions(trt: TensorRT, config: tensorrt.IBuilderConfig, precision: str) -> None:
-    """Without strong typing, on TensorRT 10 alone, reduced precisions have to be allowed."""
+    """Allow reduced precisions, which a weakly typed network of TensorRT 10 needs."""
     for name in {"fp16": ["FP16"], "int8-tensorrt": ["FP16", "INT8"]}.get(precision, []):
         config.set_flag(trt.BuilderFlag.__members__[name])
 
@@ -176,7 +248,7 @@ def _config(
 ) -> tensorrt.IBuilderConfig:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace * 2**20)
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # names layers for profiles; costs no time
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # profiles then name the layers
     if progress is not None and hasattr(trt, "IProgressMonitor"):
         config.progress_monitor = _monitor(trt, progress)
     return config
@@ -185,14 +257,14 @@ def _config(
 def _add_profile(
     builder: tensorrt.Builder, network: tensorrt.INetworkDefinition, config: tensorrt.IBuilderConfig
 ) -> None:
-    """Say how many objects come, where the model leaves it open."""
+    """Set the range of objects per run if the model has an open batch axis."""
     inputs = [network.get_input(at) for at in range(network.num_inputs)]
     if all(tensor.shape[0] >= 0 for tensor in inputs):
         return
     profile = builder.create_optimization_profile()
     for tensor in inputs:
         least, usual, most = ((count, *tensor.shape[1:]) for count in OBJECTS)
-        profile.set_shape(tensor.name, least, usual, most)  # type: ignore[arg-type]  # takes what Dims are made of
+        profile.set_shape(tensor.name, least, usual, most)  # type: ignore[arg-type]  # a tuple stands for Dims
     config.add_optimization_profile(profile)
 
 
@@ -207,7 +279,7 @@ def _monitor(trt: TensorRT, progress: Progress) -> tensorrt.IProgressMonitor:
 
         def step_complete(self, phase: str, step: int) -> bool:
             progress(phase, step + 1, self._steps[phase])
-            return True  # go on
+            return True  # True continues the build
 
         def phase_finish(self, phase: str) -> None:
             self._steps.pop(phase, None)
@@ -216,7 +288,7 @@ def _monitor(trt: TensorRT, progress: Progress) -> tensorrt.IProgressMonitor:
 
 
 def _load_timings(config: tensorrt.IBuilderConfig, cache: Path | None) -> tensorrt.ITimingCache | None:
-    """Give the builder the timings of earlier builds; a file that it refuses is left unused and replaced."""
+    """Give the builder the timings of earlier builds; a file that the builder refuses is replaced later."""
     if cache is None:
         return None
     timings = config.create_timing_cache(cache.read_bytes() if cache.exists() else b"")

@@ -1,4 +1,4 @@
-"""fp32 ONNX -> FP16 ONNX: half precision lies in the graph; image and features stay float32."""
+"""Convert an fp32 ONNX model to FP16 inside its graph; inputs and outputs stay float32."""
 
 from __future__ import annotations
 
@@ -6,34 +6,44 @@ from dataclasses import replace
 from pathlib import Path
 
 from shls.calib.fp16 import halved_model
-from shls.runtime.errors import BadInput
+from shls.calib.onnx_files import check_fp32, read_model, write_model
 from shls.runtime.models.contract import AnyContract
 
-from .model_file import read_model, write_model
-
 HALF = frozenset({"Conv", "Relu", "Add", "Resize"})
-"""What computes in half precision. The final normalisation does not: it guards against division by 1e-12,
-which is zero in FP16, and it ends in float32 anyway."""
+"""Operators that compute in half precision.
+
+The final normalisation stays float32: it divides by at least 1e-12, which is zero in FP16.
+"""
 
 
 def to_fp16(path: Path, out: Path) -> AnyContract:
-    """Write a model with its convolutions in half precision.
+    """Write a copy of a model whose convolutions compute in half precision.
 
     Parameters
     ----------
-    path : an fp32 model that `shls export` wrote
-    out : ONNX file to write; it appears whole or not at all
+    path
+        An fp32 model that `shls export` wrote.
+    out
+        ONNX file to write; it appears whole or not at all.
 
     Returns
     -------
-    The contract as written, of precision fp16.
+    The contract as written; its precision is fp16.
 
     Raises
     ------
     BadInput
-        If the model cannot be read, is not fp32, or a weight does not fit FP16; or `out` cannot be written.
+        If the model cannot be read, is not fp32, has a weight that does not fit FP16, or `out` cannot be written.
     ContractMismatch
-        If it carries no contract of this version.
+        If the model carries no contract that this version reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_fp16(ASSETS / EXACT, Path(folder, "edge.fp16.onnx")).precision
+    'fp16'
     """
     model, contract = read_model(path)
     check_fp32(contract, path)
@@ -41,9 +51,3 @@ def to_fp16(path: Path, out: Path) -> AnyContract:
     contract = replace(contract, precision="fp16")
     write_model(halved_model(model, chosen), contract, out)
     return contract
-
-
-def check_fp32(contract: AnyContract, path: Path) -> None:
-    """Raise BadInput for a model that is rounded already."""
-    if contract.precision != "fp32":
-        raise BadInput(f"{path}: is {contract.precision} already; expected the fp32 model it was made from")

@@ -1,4 +1,4 @@
-"""Whether two refiners do the same: on the crops that the first one gets, and on the masks of a whole clip."""
+"""Compare two refiners over a clip: logits on the crops of the first refiner, and the masks that both lead to."""
 
 from __future__ import annotations
 
@@ -13,11 +13,25 @@ from shls.runtime.features.preprocess import to_input
 from shls.runtime.models.contract import RefinerContract
 from shls.runtime.types import Crops
 
-from .verify import Difference, Follower, Tolerance, Verdict, draw_worst, is_checkpoint, mean_iou
+from .verdict import Difference, Tolerance, Verdict
+from .verify import Follower, is_checkpoint, mean_iou
+from .worst_frames import draw_worst
 
 
 def is_refiner(model: Path) -> bool:
-    """Tell which of the two networks a checkpoint or an exported model is of."""
+    """Return True if a checkpoint or an exported model is a refiner, False if it is an embedding.
+
+    Raises
+    ------
+    BadInput, ContractMismatch
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> is_refiner(ASSETS / EXACT_REFINER)
+    True
+    """
     if not is_checkpoint(model):
         return isinstance(contract_of(model), RefinerContract)
     from .refiner_to_onnx import is_refiner as is_refiners_checkpoint
@@ -26,19 +40,33 @@ def is_refiner(model: Path) -> bool:
 
 
 def open_refiners(a: Path, b: Path, threads: int = 0) -> tuple[Refiner, Refiner]:
-    """Open two refiners, each an exported one or a checkpoint.
+    """Open two refiners, each an exported model or a checkpoint.
+
+    Parameters
+    ----------
+    a, b
+        Model files, checkpoint files or training folders.
+    threads
+        CPU threads of exported models; 0 uses all cores.
 
     Raises
     ------
     ContractMismatch, BadInput
-        If one cannot be opened.
+        If a refiner cannot be opened.
     ShapeMismatch
-        If their crops are of different sizes.
+        If the crops of the two refiners differ in size.
+
+    Examples
+    --------
+    >>> a, b = open_refiners(Path("runs/refiner"), Path("refiner.onnx"))  # doctest: +SKIP
     """
     first, second = (_open(path, threads) for path in (a, b))
     sizes = [(r.contract.size, r.contract.channels, r.contract.dim) for r in (first, second)]
     if sizes[0] != sizes[1]:
-        raise ShapeMismatch(f"{a} takes crops of {sizes[0]} (side, channels, features), {b} of {sizes[1]}")
+        raise ShapeMismatch(
+            f"{a} and {b}: crops differ in size (got {sizes[0]} and {sizes[1]}; each is side, channels, features). "
+            "Give two refiners of the same crops"
+        )
     return first, second
 
 
@@ -52,21 +80,31 @@ def compare_refiners(
     pictures: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verdict:
-    """Follow a clip with each of two refiners.
+    """Follow a clip with each of two refiners and measure their differences.
 
     Parameters
     ----------
-    a, b : that take the same crops
-    embedding : that both work with
-    images, mask, tolerance, pictures, progress : see `shls.export.verify.compare`
+    a, b
+        Two refiners that take the same crops.
+    embedding
+        The embedding that both refiners were trained with.
+    images, mask, tolerance, pictures, progress
+        See `shls.export.verify.compare`.
 
     Raises
     ------
     BadInput
-        If there is no mask, or no object was seen after the first frame.
+        If there is no mask, or if no object is visible after the first frame.
+
+    Examples
+    --------
+    >>> compare_refiners(a, b, embedding, images, mask, Tolerance(0.99, 0.95)).broken()  # doctest: +SKIP
+    []
     """
     if mask is None:
-        raise BadInput("a refiner decides the pixels of objects; give --mask with those of the first frame")
+        raise BadInput(
+            "mask: missing; refiners are compared on objects. Give --mask with the objects of the first frame"
+        )
     watched = _Watched(a)
     followers = [Follower(embedding, mask, refiner) for refiner in (watched, b)]
     differences, labels = [], []
@@ -80,14 +118,16 @@ def compare_refiners(
         if progress:
             progress(index + 1)
     if not any(frame.parts.size for frame in differences):
-        raise BadInput("no object was seen after the first frame, so nothing was refined; give another clip or mask")
+        raise BadInput(
+            "clip: no object is visible after the first frame, so nothing was refined. Give another clip or mask"
+        )
     verdict = Verdict(differences, tolerance, "logits", "crops")
     draw_worst(verdict, images, labels, pictures)
     return verdict
 
 
 class _Watched:
-    """A refiner that keeps its last crops and logits; see `shls.runtime.refinement.refiner.Refiner`."""
+    """A refiner that keeps its last crops and logits; implements `shls.runtime.backends.base.Refiner`."""
 
     def __init__(self, refiner: Refiner) -> None:
         self.contract, self.backend = refiner.contract, refiner.backend
@@ -96,13 +136,13 @@ class _Watched:
         self._refiner = refiner
 
     def run(self, crops: Crops) -> np.ndarray:
-        """(V, S, S) float32 logits."""
+        """Keep the crops and return the refiner's logits, (V, S, S) float32."""
         self.crops, self.logits = crops, self._refiner.run(crops)
         return self.logits
 
 
 def _difference(number: int, first: _Watched, second: Refiner, iou: float | None) -> Difference:
-    """On the crops that the first one got in this frame, if it got any."""
+    """Compare both refiners on the crops that the first refiner received in this frame, if any."""
     if first.crops is None:
         return Difference(number, 0.0, 0.0, 1.0, np.zeros(0), iou)
     a, b = first.logits, second.run(first.crops)
@@ -116,6 +156,6 @@ def _difference(number: int, first: _Watched, second: Refiner, iou: float | None
 def _open(path: Path, threads: int) -> Refiner:
     if not is_checkpoint(path):
         return open_refiner(path, threads)
-    from .torch_session import TorchRefiner  # two exported models are compared without torch
+    from .torch_session import TorchRefiner  # imported late: exported models are compared without torch
 
     return TorchRefiner(path)

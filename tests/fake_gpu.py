@@ -154,7 +154,7 @@ class FakeTensorrt:
 
     def OnnxParser(self, network: Any, logger: Any) -> Any:  # noqa: ARG002
         return SimpleNamespace(
-            parse=lambda _: self.parses, num_errors=1, get_error=lambda _: "In node 3: unsupported\n  type"
+            parse_from_file=lambda _: self.parses, num_errors=1, get_error=lambda _: "In node 3: unsupported\n  type"
         )
 
     def Runtime(self, logger: Any) -> Any:

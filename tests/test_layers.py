@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     R: {f"{R}.segmenter"},
     "shls.calib": {R},
     "shls_train": {R},
-    "shls.export": {R, "shls.calib.fp16", "shls_train.models", "shls_train.engine.checkpoint"},
+    "shls.export": {R, "shls.calib.fp16", "shls.calib.onnx_files", "shls_train.models", "shls_train.engine.checkpoint"},
 }
 ONLY_FOR = {f"{R}.cli": f"{R}.cli", f"{R}.diagnostics": f"{R}.cli"}
 """Packages that nobody but the named one imports, though its table says all of the runtime."""

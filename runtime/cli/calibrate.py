@@ -1,4 +1,4 @@
-"""`shls calibrate` and `shls sensitivity`: from fp32 to INT8."""
+"""`shls calibrate` and `shls sensitivity`: quantisation of fp32 models to INT8."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from .options import (
     shipped_clip,
 )
 
-FloatModel = Annotated[Path, typer.Argument(help="fp32 ONNX file, as `shls export` writes it.")]
-Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="The engine that will run it.")]
-Method = Annotated[Literal["minmax", "entropy", "percentile"], typer.Option(help="How rare large values are treated.")]
-Frames = Annotated[str, typer.Option(help="What to calibrate on: folder, .tar shards, video or pattern.")]
-Count = Annotated[int, typer.Option(help="Frames to choose, as different as possible.", min=1)]
-Seed = Annotated[int, typer.Option(help="Of that choice.", min=0)]
-KeptRanges = Annotated[
-    Path | None, typer.Option(help="Ranges as JSON: used if the file is there and fits, else written.")
+FloatModel = Annotated[Path, typer.Argument(help="fp32 ONNX file that `shls export` wrote.")]
+Target = Annotated[Literal["tensorrt", "cpu"], typer.Option(help="Engine that will run the INT8 model.")]
+Method = Annotated[
+    Literal["minmax", "entropy", "percentile"],
+    typer.Option(help="Method for the ranges: minmax keeps rare large values, percentile and entropy cut them."),
 ]
+Frames = Annotated[str, typer.Option(help="Calibration frames: folder, .tar shards, video or pattern.")]
+Count = Annotated[int, typer.Option(help="Number of frames to choose, as different as possible.", min=1)]
+Seed = Annotated[int, typer.Option(help="Random seed for frame selection.", min=0)]
+KeptRanges = Annotated[Path | None, typer.Option(help="JSON file of ranges: read if it exists, otherwise written.")]
 COMPARED = 4
-"""Frames on which single convolutions are compared."""
+"""Number of frames on which single convolutions are compared."""
 
 
 def calibrate(
@@ -46,10 +47,10 @@ def calibrate(
     embedding: Embedding = None,
     keep_float: Annotated[
         list[str] | None,
-        typer.Option(help="Convolution to leave float, as `shls sensitivity` names it; may be repeated."),
+        typer.Option(help="Name of a convolution that stays float, from `shls sensitivity`; may be repeated."),
     ] = None,
 ) -> None:
-    """Quantise a model to INT8 with ranges from real frames; needs no GPU."""
+    """Quantise an fp32 model to INT8 with ranges measured on real frames; needs no GPU."""
     require("onnx", "export")
     from shls.calib.graph import load_float_model
     from shls.calib.quantize import check_names, quantize
@@ -58,7 +59,7 @@ def calibrate(
     from .._support.files import check_writable
     from ..models.contract import RefinerContract
 
-    # before the minutes that calibration takes
+    # all checks come before the minutes of calibration
     check_names(load_float_model(model)[0], keep_float or [])
     check_model_name(out, model)
     if ranges:
@@ -86,20 +87,21 @@ def sensitivity(
     ranges: KeptRanges = None,
     mask: FirstMask = None,
     embedding: Embedding = None,
-    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
-    on_mask: Annotated[Path | None, typer.Option(help="Of a refiner: objects in that clip's first frame.")] = None,
-    chart: Annotated[Path | None, typer.Option(help="Write a bar chart here, .png.")] = None,
+    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped clip by default.")] = None,
+    on_mask: Annotated[Path | None, typer.Option(help="Objects in the first frame of --on; for a refiner.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Bar chart to write, .png.")] = None,
     max_drop: Annotated[
-        float | None, typer.Option(help="Find what must stay float for J&F to fall by at most this.", min=0)
+        float | None,
+        typer.Option(help="Largest acceptable fall of J&F, 0 to 1: find the convolutions that must stay float.", min=0),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="For --max-drop: folder in the layout of DAVIS.")] = None,
-    set_file: Annotated[Path | None, typer.Option("--set", help="For --max-drop: its sequences.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder in the layout of DAVIS; for --max-drop.")] = None,
+    set_file: Annotated[Path | None, typer.Option("--set", help="File of sequence names; for --max-drop.")] = None,
 ) -> None:
-    """Quantise one convolution at a time, and tell which of them lose most."""
+    """Quantise one convolution at a time and list which convolutions lose most accuracy."""
     if (max_drop is None) != (root is None) or (root is None) != (set_file is None):
-        raise BadInput("--max-drop measures J&F; give --root FOLDER and --set FILE with it, or none of the three")
+        raise BadInput("--max-drop, --root and --set: only some are given. Give all three, or none")
     if chart is not None and chart.suffix != ".png":
-        raise BadInput(f"{chart}: the chart is a picture; expected a name that ends in .png")
+        raise BadInput(f"--chart: wrong suffix (got {chart}, expected NAME.png). Rename the chart")
     require("onnx", "export")
     from shls.calib.graph import Graph, load_float_model
     from shls.calib.mixed_precision import keep_float
@@ -115,7 +117,7 @@ def sensitivity(
     for path in filter(None, (ranges, chart)):
         check_writable(path)
     if root is not None and set_file is not None:
-        find_sequences(root, set_file)  # raises what it lacks before the minutes that the rest takes
+        find_sequences(root, set_file)  # reports missing files before the minutes of work
     refines = isinstance(contract, RefinerContract)
     if refines and on is None:
         on_mask = Path(shipped_clip()).with_name("bunny_mask.png")
@@ -137,13 +139,13 @@ def sensitivity(
         exact = score(model)
         typer.echo(f"J&F {exact:.4f} in fp32{'' if refines else ', unrefined'}")
         trials = keep_float(model, known, target, losses, exact - max_drop, score)
-        for kept, reached in trials:  # each takes as long as an evaluation
+        for kept, reached in trials:  # each trial takes as long as an evaluation
             typer.echo(f"J&F {reached:.4f} in int8-{target}, {len(kept)} convolutions float")
         typer.echo(f"keep: {' '.join(f'--keep-float {name}' for name in kept) or 'none'}")
 
 
 def _jf(model: Path | None, refiner: Path | None, root: Path, set_file: Path) -> float:
-    """Of an embedding without refiner, or of a refiner with its embedding."""
+    """Return J&F, 0 to 1, of an embedding without refiner, or of a refiner with its embedding."""
     from functools import partial
 
     from ..evaluation.evaluate import evaluate

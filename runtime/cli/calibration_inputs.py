@@ -1,4 +1,4 @@
-"""What the commands calibrate and compare the two networks on."""
+"""Choice of inputs for calibration and comparison of the two networks."""
 
 from __future__ import annotations
 
@@ -16,25 +16,47 @@ if TYPE_CHECKING:
     from ..models.contract import Contract
 
 CLIPS, CLIP_FRAMES, OBJECTS = 12, 6, 2
-"""Synthetic clips that a refiner is calibrated on: how many, their frames, and the blobs that move over each."""
+"""Synthetic clips for the calibration of a refiner: number of clips, frames per clip, moving objects per clip."""
 CLIP_LIMIT = 120
-"""Frames of a given clip, at most."""
+"""Largest number of frames of a given clip."""
 
 
 def calibration_inputs(
     model: Path, frames: str, mask: Path | None, embedding: Path | None, count: int, seed: int
 ) -> Inputs:
-    """Choose what suits a network.
+    """Choose calibration inputs for a network.
 
-    An embedding takes frames. A refiner takes crops of the objects that the runtime follows with it: in a clip whose
-    first mask is given, or in synthetic clips of stills, as it was trained on.
+    An embedding takes frames. A refiner takes crops of objects that the runtime follows with that refiner. The objects
+    come from a clip with a first mask, or from synthetic clips that are made of stills.
+
+    Parameters
+    ----------
+    model
+        An exported model of either network.
+    frames
+        Source of frames: folder, .tar shard, video or pattern.
+    mask
+        Objects in the first frame of `frames`; for a refiner only.
+    embedding
+        The embedding of a refiner; None for the shipped one.
+    count
+        Number of frames or crops.
+    seed
+        Random seed of the choice.
 
     Raises
     ------
     BadInput
-        If there are no frames, a refiner's are black, or mask or embedding are given for an embedding.
+        If there are no frames, if the frames for a refiner are black, or if `mask` or `embedding` is given for an
+        embedding.
     ContractMismatch
-        If refiner and embedding do not belong together.
+        If refiner and embedding were not trained together.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT
+    >>> calibration_inputs(ASSETS / EXACT, str(ASSETS / "bunny.mp4"), None, None, 2, 0).runs
+    2
     """
     from shls.calib.crops import record_crops
     from shls.calib.samples import sample_frames
@@ -46,7 +68,9 @@ def calibration_inputs(
 
     if not isinstance(read_any_contract(model), RefinerContract):
         if mask or embedding:
-            raise BadInput(f"{model}: takes whole frames; --mask and --embedding are for a refiner: leave them out")
+            raise BadInput(
+                f"{model}: an embedding takes whole frames; --mask and --embedding are for a refiner. Leave both out"
+            )
         return sample_frames(frames, count, seed)
     session = open_session(embedding or ASSETS / EXACT, device="cpu")
     clips = _stills_clips(frames, session.contract, seed) if mask is None else _given_clip(frames, mask)
@@ -74,7 +98,8 @@ def _stills_clips(stills: str, contract: Contract, seed: int) -> Iterator[Marked
 
     if not Path(stills).is_dir() and Path(stills).suffix != ".tar":
         raise BadInput(
-            f"{stills}: a refiner learns ranges from a folder of stills, or from a clip: give its --mask, too"
+            f"{stills}: no folder of stills; a refiner is calibrated on stills, or on a clip with a mask. "
+            "Give a folder, or --mask for the first frame of the clip"
         )
     samples = sample_frames(stills, CLIPS * (OBJECTS + 1), seed)
     samples.check()

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from .._support.extras import missing
 from ..errors import ShlsError
 from . import calibrate, evaluate, export, measure, model, pseudo, run, train
 
@@ -41,6 +42,12 @@ def main() -> None:
         app()
     except ShlsError as error:
         typer.echo(f"shls: {error}", err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        known = missing(error)
+        if known is None:
+            raise
+        typer.echo(f"shls: {known}", err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code in INTERRUPTED:  # typer ends a command so, without a word

@@ -1,4 +1,4 @@
-"""`shls verify` and `shls info`: models, and whether they do what they should."""
+"""`shls verify` and `shls info`: comparison of two models, and the contract of one."""
 
 from __future__ import annotations
 
@@ -15,62 +15,66 @@ from .options import Embedding, Threads, read_frames, require, shipped_clip
 if TYPE_CHECKING:
     import numpy as np
 
-    from shls.export.verify import Verdict
+    from shls.export.verdict import Verdict
 
     from ..backends.base import Refiner, Session
 
 
 def verify(
-    a: Annotated[Path, typer.Argument(help="Checkpoint or exported model: the reference.")],
-    b: Annotated[Path, typer.Argument(help="Checkpoint or exported model.")],
-    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped one.")] = None,
-    mask: Annotated[Path | None, typer.Option(help="Objects in the clip's first frame.")] = None,
-    count: Annotated[int, typer.Option(help="Frames of the clip, at most.", min=1)] = 60,
+    a: Annotated[Path, typer.Argument(help="Reference: checkpoint or exported model.")],
+    b: Annotated[Path, typer.Argument(help="Model to compare: checkpoint or exported model.")],
+    on: Annotated[str | None, typer.Option(help="Clip to compare on; the shipped clip by default.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="Objects in the first frame of the clip: a mask file.")] = None,
+    count: Annotated[int, typer.Option(help="Largest number of frames.", min=1)] = 60,
     cosine: Annotated[
-        float | None, typer.Option(help="Least mean cosine of superfeatures, or of crops' logits.")
+        float | None, typer.Option(help="Lowest mean cosine of superfeatures, or of the logits of crops; by precision.")
     ] = None,
-    iou: Annotated[float | None, typer.Option(help="Least mean IoU of the masks.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder for the worst frames.")] = None,
-    save_inputs: Annotated[Path | None, typer.Option(help="Keep frames and mask here, .npz.")] = None,
-    replay: Annotated[Path | None, typer.Option(help="Take frames and mask from such a file.")] = None,
+    iou: Annotated[float | None, typer.Option(help="Lowest mean IoU of the masks, 0 to 1; by precision.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for pictures of the three worst frames.")] = None,
+    save_inputs: Annotated[Path | None, typer.Option(help="File to keep frames and mask in, .npz.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="File of --save-inputs to take frames and mask from.")] = None,
     embedding: Embedding = None,
     threads: Threads = 0,
 ) -> None:
-    """Compare two embeddings, or two refiners, on the same frames; exit code 1 if they differ more than they may."""
-    from shls.export import verify as verification
+    """Compare two embeddings or two refiners on the same frames; exit code 1 if a tolerance is not kept."""
+    from shls.export.replay import load_inputs
+    from shls.export.replay import save_inputs as save
+    from shls.export.verdict import tolerance_for
+    from shls.export.verify import is_checkpoint
+    from shls.export.worst_frames import picture_path
 
     from .._support.files import check_writable
 
-    if any(verification.is_checkpoint(path) for path in (a, b)):
+    if any(is_checkpoint(path) for path in (a, b)):
         require("torch", "export")
     if pictures:
-        check_writable(verification.picture_path(pictures, 0))
+        check_writable(picture_path(pictures, 0))
     if replay and (on or mask):
-        raise BadInput("--replay has frames and mask of its own; leave --on and --mask out")
-    images, labels = verification.load_inputs(replay) if replay else _clip(on, mask, count)
+        raise BadInput("--replay: brings its own frames and mask. Leave --on and --mask out")
+    images, labels = load_inputs(replay) if replay else _clip(on, mask, count)
     if save_inputs:
-        verification.save_inputs(save_inputs, images, labels)
+        save(save_inputs, images, labels)
     models, compare = _opened(a, b, embedding, threads)
-    tolerance = verification.tolerance_for(models[0].contract, models[1].contract)
+    tolerance = tolerance_for(models[0].contract, models[1].contract)
     tolerance = tolerance._replace(**{name: v for name, v in (("cosine", cosine), ("iou", iou)) if v is not None})
     with typer.progressbar(length=len(images), label="frames", file=sys.stderr) as bar:
         verdict = compare(images, labels, tolerance, pictures, lambda done: bar.update(done - bar.pos))
     for name, path, model in (("A", a, models[0]), ("B", b, models[1])):
         typer.echo(f"{name}  {path}: {model.contract.precision} on {model.backend}")
     if models[0].contract.checkpoint_sha256 != models[1].contract.checkpoint_sha256:
-        typer.echo("note: the two were made of different weights")
+        typer.echo("note: the two models have different weights")
     typer.echo(verdict.table())
     for line in verdict.broken():
         typer.echo(f"BROKEN: {line}")
     if verdict.broken():
         raise typer.Exit(1)
-    typer.echo("the two do the same within tolerances")
+    typer.echo("the two models agree within the tolerances")
 
 
 def _opened(
     a: Path, b: Path, embedding: Path | None, threads: int
 ) -> tuple[tuple[Session, Session] | tuple[Refiner, Refiner], Callable[..., Verdict]]:
-    """Two networks of one role, and what compares them."""
+    """Open two networks of one role; return them with the function that compares them."""
     from functools import partial
 
     from shls.export.verify import compare, open_either
@@ -83,22 +87,39 @@ def _opened(
         refiners = open_refiners(a, b, threads)
         return refiners, partial(compare_refiners, *refiners, open_session(embedding or ASSETS / EXACT, threads))
     if embedding:
-        raise BadInput(f"{a}: is no refiner, --embedding is for one; leave it out")
+        raise BadInput(f"--embedding: is for a refiner, and {a} is an embedding. Leave it out")
     sessions = open_either(a, b, threads)
     return sessions, partial(compare, *sessions)
 
 
-def info(file: Annotated[Path, typer.Argument(help="ONNX model or engine.")]) -> None:
-    """Show what a model promises, and what an engine was built for."""
+def info(
+    file: Annotated[Path | None, typer.Argument(help="ONNX model or engine.")] = None,
+    adopt: Annotated[
+        Path | None,
+        typer.Option(help="Engine that trtexec built on this device: write its description, so that shls can load it."),
+    ] = None,
+    onnx: Annotated[Path | None, typer.Option(help="ONNX file that the engine was built from; for --adopt.")] = None,
+) -> None:
+    """Show the contract of a model, and the machine that an engine was built for."""
     import json
 
     from ..backends.base import describe
 
+    if (adopt is None) != (onnx is None):
+        raise BadInput("--adopt and --onnx: only one is given. Give the engine and the ONNX file it was built from")
+    if (adopt is None) == (file is None):
+        raise BadInput("info: expected one file, or --adopt ENGINE --onnx MODEL. Name an ONNX model or an engine")
+    if adopt is not None and onnx is not None:
+        from shls.export.adopt import adopt_engine
+
+        adopt_engine(adopt, onnx)
+        file = adopt
+    assert file is not None
     typer.echo(json.dumps(describe(file), indent=2))
 
 
 def _clip(on: str | None, mask: Path | None, count: int) -> tuple[list[np.ndarray], np.ndarray | None]:
-    """Frames and first mask; of the shipped clip, where none is named."""
+    """Return frames and first mask of a clip, by default the shipped clip."""
     from ..io.masks import read_mask
 
     if on is None:

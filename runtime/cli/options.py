@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import BadInput, MissingDependency
+from .._support.extras import require as require  # for the commands
+from ..errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +40,6 @@ FirstMask = Annotated[
 Embedding = Annotated[
     Path | None, typer.Option(help="Of a refiner: ONNX model that it works with; the shipped one by default.")
 ]
-
-
-def require(package: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise MissingDependency(f"{package} is not installed; run `pip install 'shls[{extra}]'`")
 
 
 def check_refiner(refiner: Path | None, refined: bool) -> None:

@@ -143,5 +143,5 @@ def test_the_commands(
     assert at_once.exit_code == 0, at_once.output
     assert "int8-cpu, input 32x32" in at_once.output
     wrong = shls("export", small_refiner_checkpoint, "--size", "96x64", "--out", tmp_path / "c.onnx")
-    assert "--size has no meaning for a refiner" in str(wrong.exception)
+    assert "--size: has no meaning for a refiner" in str(wrong.exception)
     assert not (tmp_path / "c.onnx").exists()

@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from typer.testing import CliRunner
 
 from shls.calib.fp16 import halved_model
-from shls.export.model_file import read_model
+from shls.calib.onnx_files import read_model
 from shls.export.to_fp16 import to_fp16
 from shls.runtime.backends.base import open_session
 from shls.runtime.cli.main import app
@@ -65,12 +65,12 @@ def test_a_weight_beyond_fp16_is_refused(small_model: Path) -> None:
     model = onnx.load(small_model)
     weight = model.graph.initializer[0]
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1e5, weight.name))
-    with pytest.raises(BadInput, match="FP16 ends at 65504"):
+    with pytest.raises(BadInput, match=r"does not fit FP16 \(got .*, expected at most 65504\)"):
         halved_model(model, {node.name for node in model.graph.node})
 
 
 def test_fp16_again_is_refused(half: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is fp16 already"):
+    with pytest.raises(BadInput, match=r"\(got fp16, expected fp32\)"):
         to_fp16(half, tmp_path / "again.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -94,11 +94,11 @@ def test_what_the_command_does_not_do_with_onnx(small_model: Path, half: Path, t
     before = small_model.read_bytes()
     out = tmp_path / "new.onnx"
     for arguments, words in (
-        ([small_model, "--out", out], "is ONNX already; give --precision fp16, or --format engine"),
+        ([small_model, "--out", out], "already ONNX. Give --precision fp16, --size WIDTHxHEIGHT, or --format engine"),
         ([small_model, "--precision", "int8", "--frames", "x", "--out", out], "`shls calibrate"),
-        ([small_model, "--precision", "fp16", "--size", "64x64", "--out", out], "--size has no meaning for an ONNX"),
+        ([small_model, "--precision", "fp16", "--dynamic-batch", "--out", out], "--dynamic-batch: has no meaning for"),
         ([small_model, "--precision", "fp16", "--out", small_model], "would be overwritten"),
-        ([half, "--precision", "fp16", "--out", out], "is fp16 already"),
+        ([half, "--precision", "fp16", "--out", out], "(got fp16, expected fp32)"),
         ([tmp_path / "none.onnx", "--precision", "fp16", "--out", out], "cannot be read"),
     ):
         refused = shls("export", *arguments)

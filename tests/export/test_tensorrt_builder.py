@@ -113,21 +113,22 @@ def shls(*arguments: object) -> Any:
 def test_the_command_refuses_what_does_not_fit(model: Path) -> None:
     engine, other = model.with_suffix(".engine"), model.with_name("other.onnx")
     for arguments, out, message in (
-        ([model, "--format", "engine", "--size", "96x64"], engine, "--size has no meaning for --format engine"),
-        ([model, "--format", "engine", "--target", "cpu"], engine, "--target has no meaning for --format engine"),
-        ([model, "--via", "trtexec"], other, "--via has no meaning for --format onnx"),
-        ([model, "--target", "cpu"], other, "--target has no meaning for --precision fp32"),
-        ([model, "--precision", "int8"], other, "give --frames FOLDER or VIDEO"),
-        ([model], other, "is ONNX already"),
+        ([model, "--format", "engine", "--size", "96x64"], engine, "--size: has no meaning for --format engine"),
+        ([model, "--format", "engine", "--target", "cpu"], engine, "--target: has no meaning for --format engine"),
+        ([model, "--via", "trtexec"], other, "--via: has no meaning for --format onnx"),
+        ([model, "--target", "cpu"], other, "--target: has no meaning for --precision fp32"),
+        ([model, "--precision", "int8"], other, "Give --frames FOLDER or VIDEO"),
+        ([model], other, "already ONNX"),
         ([model.parent, "--format", "engine"], engine, "an engine is built from ONNX"),
-        ([model.parent], engine, r"--format onnx writes NAME.onnx"),
+        ([model.parent], engine, "expected NAME.onnx"),
     ):
         error = shls("export", *arguments, "--out", out).exception
         assert isinstance(error, BadInput)
         assert message in str(error)
         assert not out.exists()
     line = shls("export", model, "--format", "engine", "--out", engine, "--via", "trtexec")
-    assert line.output.startswith("trtexec --onnx=")
+    assert line.stdout.startswith("trtexec --onnx=")
+    assert f"shls info --adopt {engine} --onnx {model}" in line.stderr
 
 
 def test_the_command_builds_and_says_for_which_machine(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,11 @@ import onnx
 import pytest
 import torch
 
-from shls.export import to_onnx
-from shls.export.model_file import read_model
-from shls.export.to_onnx import ExportFailed, export_onnx
+from shls.calib.onnx_files import read_model
+from shls.export import comparison, to_onnx
+from shls.export.to_onnx import export_onnx
 from shls.runtime.backends.base import open_session
-from shls.runtime.errors import BadInput, ContractMismatch
+from shls.runtime.errors import BadInput, ContractMismatch, ExportFailed
 from shls.runtime.features.preprocess import to_input
 from shls.runtime.models.contract import METADATA_KEY, Contract
 from shls_train.engine.checkpoint import load_network, save_checkpoint
@@ -91,8 +91,8 @@ def test_folding_changes_nothing(checkpoint: Path) -> None:
 
 
 def test_a_wrong_export_is_refused(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(to_onnx, "TOLERANCE", -1.0)
-    with pytest.raises(ExportFailed, match="differs from torch"):
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
+    with pytest.raises(ExportFailed, match="outputs differ from those of torch"):
         export_onnx(checkpoint, tmp_path / "model.onnx", 32, 32, FRAMES)
     assert list(tmp_path.iterdir()) == []
 
@@ -131,7 +131,7 @@ def test_no_place_to_write(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no checkpoint"):
+    with pytest.raises(BadInput, match="no checkpoint found"):
         export_onnx(tmp_path, tmp_path / "model.onnx", 32, 32, FRAMES)
 
 
@@ -177,7 +177,7 @@ def test_what_onnxruntime_refuses_is_said(model: Path, tmp_path: Path) -> None:
     written = onnx.load(model)
     written.graph.node[0].op_type = "Convolution"
     onnx.save(written, tmp_path / "odd.onnx")
-    with pytest.raises(BadInput, match=r"onnxruntime cannot open it.*export it again"):
+    with pytest.raises(BadInput, match=r"onnxruntime cannot open the file.*Export it again"):
         open_session(tmp_path / "odd.onnx")
 
 

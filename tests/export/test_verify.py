@@ -12,14 +12,14 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from shls.export import verify
+from shls.export import replay, verdict, verify
 from shls.export.to_fp16 import to_fp16
 from shls.runtime.backends.base import Session, open_session
 from shls.runtime.cli.main import app
 from shls.runtime.errors import BadInput, MissingDependency, ShapeMismatch, ShlsError
 from shls.runtime.io.masks import write_mask
 
-STRICT = verify.Tolerance(0.99999, 0.995)
+STRICT = verdict.Tolerance(0.99999, 0.995)
 
 
 class Turned:
@@ -64,30 +64,30 @@ def half(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_does_what_it_does(small_model: Path, clip: list[np.ndarray], mask: np.ndarray) -> None:
     session = open_session(small_model)
-    verdict = verify.compare(session, session, clip, mask, STRICT)
-    assert verdict.broken() == []
-    assert [frame.iou for frame in verdict.frames] == [None, 1.0, 1.0, 1.0]
-    assert all(frame.largest == 0 for frame in verdict.frames)
-    assert verdict.cosines.min() == pytest.approx(1, abs=1e-5)
+    found = verify.compare(session, session, clip, mask, STRICT)
+    assert found.broken() == []
+    assert [frame.iou for frame in found.frames] == [None, 1.0, 1.0, 1.0]
+    assert all(frame.largest == 0 for frame in found.frames)
+    assert found.cosines.min() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_checkpoint_and_its_export(small_checkpoint: Path, small_model: Path, clip: list[np.ndarray]) -> None:
     a, b = verify.open_either(small_checkpoint, small_model)
     assert (a.contract.width, a.contract.height) == (96, 64)
     assert a.contract.checkpoint_sha256 == b.contract.checkpoint_sha256, "of the same weights"
-    verdict = verify.compare(a, b, clip, None, STRICT)
-    assert verdict.broken() == []
-    assert 0 < max(frame.largest for frame in verdict.frames) < 1e-4
-    assert verdict.ious == []
+    found = verify.compare(a, b, clip, None, STRICT)
+    assert found.broken() == []
+    assert 0 < max(frame.largest for frame in found.frames) < 1e-4
+    assert found.ious == []
 
 
 def test_what_differs_is_found(small_model: Path, clip: list[np.ndarray], mask: np.ndarray, tmp_path: Path) -> None:
     session = open_session(small_model)
     done: list[int] = []
-    verdict = verify.compare(session, Turned(session), clip, mask, STRICT, tmp_path / "pictures", done.append)
+    found = verify.compare(session, Turned(session), clip, mask, STRICT, tmp_path / "pictures", done.append)
     assert done == [1, 2, 3, 4]
-    assert any("cosine of superfeatures" in line for line in verdict.broken())
-    assert 0 not in [frame.number for frame in verdict.worst(3)]
+    assert any("cosine of superfeatures" in line for line in found.broken())
+    assert 0 not in [frame.number for frame in found.worst(3)]
     pictures = sorted((tmp_path / "pictures").iterdir())
     assert [file.name for file in pictures] == ["00001.png", "00002.png", "00003.png"]
     assert cv2.imread(str(pictures[0])).shape == (80, 360, 3)
@@ -95,14 +95,14 @@ def test_what_differs_is_found(small_model: Path, clip: list[np.ndarray], mask: 
 
 def test_not_a_number_breaks_tolerances() -> None:
     nan = np.full(3, np.nan)
-    frame = verify.Difference(1, 0.0, 0.0, float("nan"), nan, float("nan"))
-    assert len(verify.Verdict([frame], STRICT).broken()) == 2
+    frame = verdict.Difference(1, 0.0, 0.0, float("nan"), nan, float("nan"))
+    assert len(verdict.Verdict([frame], STRICT).broken()) == 2
 
 
 def test_the_coarser_precision_decides(small_model: Path, half: Path) -> None:
     exact, rounded = open_session(small_model).contract, open_session(half).contract
-    assert verify.tolerance_for(exact, exact) == verify.TOLERANCES["fp32"]
-    assert verify.tolerance_for(rounded, exact) == verify.TOLERANCES["fp16"]
+    assert verdict.tolerance_for(exact, exact) == verdict.TOLERANCES["fp32"]
+    assert verdict.tolerance_for(rounded, exact) == verdict.TOLERANCES["fp16"]
 
 
 def test_models_of_two_sizes_are_refused(
@@ -118,17 +118,17 @@ def test_models_of_two_sizes_are_refused(
 
 def test_inputs_are_kept_and_replayed(tmp_path: Path, clip: list[np.ndarray], mask: np.ndarray) -> None:
     path = tmp_path / "inputs.npz"
-    verify.save_inputs(path, clip, mask)
-    images, labels = verify.load_inputs(path)
+    replay.save_inputs(path, clip, mask)
+    images, labels = replay.load_inputs(path)
     np.testing.assert_array_equal(np.stack(images), np.stack(clip))
     np.testing.assert_array_equal(labels, mask)
-    verify.save_inputs(path, clip, None)
-    assert verify.load_inputs(path)[1] is None
+    replay.save_inputs(path, clip, None)
+    assert replay.load_inputs(path)[1] is None
     path.write_bytes(path.read_bytes()[:200])
     cv2.imwrite(str(tmp_path / "picture.png"), clip[0])
     for wrong in (path, tmp_path / "picture.png", tmp_path / "none.npz"):
         with pytest.raises(BadInput, match="cannot be replayed") as caught:
-            verify.load_inputs(wrong)
+            replay.load_inputs(wrong)
         assert "pickle" not in str(caught.value), "numpy would have it loaded unsafely"
 
 
@@ -198,7 +198,7 @@ def test_refiners_on_crops_and_masks(
     assert "BROKEN: mean cosine of crops" in broken.output
 
     for arguments, message in (
-        ([small_refiner, small_refiner, "--on", frames_folder, "--embedding", small_model], "give --mask"),
+        ([small_refiner, small_refiner, "--on", frames_folder, "--embedding", small_model], "Give --mask"),
         ([small_model, small_model, "--embedding", small_model], "--embedding is for one"),
         ([small_refiner, small_model, *given], "role is 'embedding', expected 'refiner'"),
     ):

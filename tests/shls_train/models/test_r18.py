@@ -11,7 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from shls.export.to_onnx import count_macs, export_onnx
+from shls.export.comparison import count_macs
+from shls.export.to_onnx import export_onnx
 from shls.export.torch_session import TorchSession
 from shls.runtime.backends.base import open_session
 from shls.runtime.errors import ContractMismatch
@@ -118,7 +119,7 @@ def test_area_row_and_column() -> None:
 
 def test_the_runtime_computes_what_training_does(checkpoint: Path, model: Path) -> None:
     session, image = open_session(model, threads=1), picture(2)
-    superpixels = slic(image, session.contract.superpixels)
+    superpixels = slic(image, session.contract.settings.superpixels)
     tensor = to_input(image, session.contract)
     features = session.run(tensor)
     assert features.shape == (64, 32, 48)
@@ -145,9 +146,9 @@ def test_the_contract_carries_head_and_memory(model: Path) -> None:
     contract = open_session(model, threads=1).contract
     assert (contract.network, contract.dim, contract.channels, contract.stride) == ("shls-r18", 32, 64, 2)
     assert Contract.from_json(contract.to_json()) == contract
-    assert contract.memory == R18Net.memory
-    assert (contract.memory.neighbours, contract.memory.clusters) == (2, 2)
-    assert contract.memory.recent + 1 == 10, "the bank holds ten frames, the first among them"
+    assert contract.settings.memory == R18Net.memory
+    assert (contract.settings.memory.neighbours, contract.settings.memory.clusters) == (2, 2)
+    assert contract.settings.memory.recent + 1 == 10, "the bank holds ten frames, the first among them"
     with pytest.raises(ContractMismatch, match="incomplete"):
         Contract.from_json(contract.to_json().replace('"fusion"', '"fission"'))
 

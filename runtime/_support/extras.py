@@ -1,0 +1,66 @@
+"""Optional packages: the extras of shls, and the sentence that says how to install one."""
+
+from __future__ import annotations
+
+import shlex
+from importlib.util import find_spec
+
+from ..errors import MissingDependency
+
+OPENCV = "opencv-python>=4.7"
+ONNXRUNTIME = "onnxruntime>=1.18"
+NVML = "nvidia-ml-py>=12.535"
+EXTRAS = {
+    "cpu": (ONNXRUNTIME, OPENCV),
+    "gpu": ("onnxruntime-gpu>=1.18", OPENCV, NVML),
+    "trt": ("tensorrt>=10.3,<12", NVML),
+    "train": ("torch>=2.6", "safetensors>=0.4", ONNXRUNTIME, OPENCV),
+    "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.5", ONNXRUNTIME, OPENCV),
+}
+"""Packages of each extra that commands ask for, as in pyproject.toml."""
+IMPORTED = {"cv2": "cpu", "onnxruntime": "cpu", "onnx": "export", "onnxscript": "export", "torch": "train"}
+"""Name of a module -> the extra that brings the module."""
+
+
+def install_hint(extra: str) -> str:
+    """Return the sentence that says how to install an extra; it is true for a checkout and for a wheel.
+
+    Parameters
+    ----------
+    extra
+        A key of `EXTRAS`.
+
+    Examples
+    --------
+    >>> install_hint("trt")
+    "Install the extra 'trt' of shls: `pip install 'tensorrt>=10.3,<12' 'nvidia-ml-py>=12.535'`"
+    """
+    return f"Install the extra {extra!r} of shls: `pip install {shlex.join(EXTRAS[extra])}`"
+
+
+def require(module: str, extra: str) -> None:
+    """Raise MissingDependency if a module is not installed; the module is not imported.
+
+    Examples
+    --------
+    >>> require("numpy", "cpu")
+    """
+    if find_spec(module) is None:
+        raise MissingDependency(f"{module}: not installed. {install_hint(extra)}")
+
+
+def missing(error: ModuleNotFoundError) -> MissingDependency | None:
+    """Return the error that says how to install a module; None for a module that no extra brings.
+
+    Examples
+    --------
+    >>> str(missing(ModuleNotFoundError(name="cv2"))).split(". ")[0]
+    'cv2: not installed'
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in IMPORTED:
+        return None
+    hint = install_hint(IMPORTED[module])
+    if module == "cv2":
+        hint += ", or the system's OpenCV with GStreamer for csi:// cameras: `apt install python3-opencv`"
+    return MissingDependency(f"{module}: not installed. {hint}")
