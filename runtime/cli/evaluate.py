@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,7 @@ import typer
 from .options import Device, Model, Refined, Refiner, check_refiner
 
 
-class ReadingName(StrEnum):
+class ReadingName(str, Enum):  # Python 3.10 has no StrEnum
     """Names of the readings that can be asked for."""
 
     REVERSED = "reversed"
