@@ -13,7 +13,13 @@ PACKAGES = {
     "calib": "shls.calib",
     "shls_train": "shls_train",
 }
-COMMON = {"shls.runtime.errors", "shls.runtime.types", "shls.runtime.geometry", "shls.runtime._support"}
+COMMON = {
+    "shls.__version__",
+    "shls.runtime.errors",
+    "shls.runtime.types",
+    "shls.runtime.geometry",
+    "shls.runtime._support",
+}
 R = "shls.runtime"
 
 # What a place may import besides itself and COMMON.

@@ -1,4 +1,4 @@
-"""`shls doctor`, `shls profile` and `shls bench`: what this machine can do, in figures."""
+"""`shls doctor`, `shls profile` and `shls bench`: checks and measurements of this machine."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..segmenter import VideoSegmenter
 
 
-def doctor(json: Annotated[Path | None, typer.Option(help="Write the findings here.")] = None) -> None:
-    """Look at what this machine has and lacks, with the fix for each lack; exit code 1 on a problem."""
+def doctor(json: Annotated[Path | None, typer.Option(help="File for the findings, JSON.")] = None) -> None:
+    """Check packages, GPU, memory and cameras, with a fix for each problem. Exit code 1 on a problem."""
     from .._support.files import check_writable, write_json
     from ..diagnostics.doctor import examine
 
@@ -36,19 +36,30 @@ def doctor(json: Annotated[Path | None, typer.Option(help="Write the findings he
 
 def profile(
     source: Annotated[
-        str | None, typer.Argument(help="What `shls run` takes; drawn, moving frames by default.")
+        str | None,
+        typer.Argument(help="Video source as for `shls run`. By default synthetic moving frames of 854x480."),
     ] = None,
     duration: Annotated[
-        float | None, typer.Option(help="Seconds of running; 600 shows what heat does.", min=0.1)
+        float | None,
+        typer.Option(
+            help="Duration of the measurement in seconds; a file starts again at its end. 600 shows what heat does.",
+            min=0.1,
+        ),
     ] = None,
-    frames: Annotated[int | None, typer.Option(help="Frames; a file begins again at its end.", min=2)] = None,
-    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page with charts here, .html.")] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of frames to measure; a file starts again at its end. By default all frames of the source.",
+            min=2,
+        ),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="File for all figures, JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for a web page with charts, .html.")] = None,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Show two --json files side by side; measure nothing.")
+        tuple[Path, Path] | None, typer.Option(help="Two files of --json to show side by side; nothing is measured.")
     ] = None,
     sequential: Annotated[
-        bool, typer.Option("--sequential", help="One stage after the other, so that they sum up.")
+        bool, typer.Option("--sequential", help="Run the stages in sequence, so that their times sum up to a frame.")
     ] = False,
     model: Model = None,
     refiner: Refiner = None,
@@ -56,13 +67,13 @@ def profile(
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure how long each stage of `shls run` takes, with temperature and power where the system tells."""
+    """Measure the time of each stage of `shls run`, and temperature and power where the system reports them."""
     from ..diagnostics import profile_text
 
     if compare:
         others = (source, duration, frames, json, report, sequential, model, refiner, not refined, threads)
         if any(others) or device != "auto":
-            raise BadInput("--compare measures nothing; leave the other arguments out")
+            raise BadInput("--compare: measures nothing (got further arguments, expected none). Leave them out.")
         typer.echo(profile_text.compare(*map(profile_text.read_profile, compare)))
         return
     from .._support.files import check_writable, write_json
@@ -80,7 +91,7 @@ def profile(
     path = model or shipped_model(device)
     segmenter = open_segmenter(path, threads, False if sequential else None, device, refiner, refined)
     found = _measure(source, limits, segmenter, threads, overlap=not sequential)
-    if "CPU" in segmenter.session.backend:  # a GPU works on while its profiler's clock has stopped
+    if "CPU" in segmenter.session.backend:  # on a GPU, the profiler's clock stops before the work ends
         found["layers"] = layer_times(path, segmenter.session.contract, threads)
     if json:
         write_json(json, found)
@@ -90,17 +101,29 @@ def profile(
 
 
 SYNTHETIC_FRAMES = 150
+"""Number of frames of the default source."""
 
 
 class Limits(NamedTuple):
-    """Where a profile ends; a source that is shorter begins again."""
+    """Limits of a profile; a shorter source starts again at its end.
+
+    Attributes
+    ----------
+    seconds : duration of the measurement, None for no limit
+    frames : number of measured frames, None for no limit
+
+    Examples
+    --------
+    >>> Limits(seconds=None, frames=100).frames
+    100
+    """
 
     seconds: float | None
     frames: int | None
 
 
 def _measure(uri: str | None, limits: Limits, segmenter: VideoSegmenter, threads: int, overlap: bool) -> Profile:
-    """Profile with a progress bar."""
+    """Profile with a progress bar; Ctrl-C ends the measurement early, and in the warm-up the command."""
     from ..diagnostics.profiler import profile as profile_frames
     from ..io.playback import Playback, stopping
     from ..io.sources import open_source
@@ -110,25 +133,32 @@ def _measure(uri: str | None, limits: Limits, segmenter: VideoSegmenter, threads
         return SyntheticSource(SYNTHETIC_FRAMES) if uri is None else open_source(uri)
 
     loop = limits != Limits(None, None)
-    count = None if limits.frames is None else limits.frames + 1  # the marked frame is not measured
+    count = None if limits.frames is None else limits.frames + 1  # the first frame is not measured
     with (
         Playback(reopen, loop=loop, duration=limits.seconds, limit=count) as source,
-        stopping(source),
         typer.progressbar(length=source.count or 0, label="frames", show_pos=True, file=sys.stderr) as bar,
     ):
-        return profile_frames(source, segmenter, threads, lambda count: bar.update(count - bar.pos), overlap=overlap)
+        return profile_frames(
+            source,
+            segmenter,
+            threads,
+            lambda count: bar.update(count - bar.pos),
+            overlap=overlap,
+            running=stopping(source),
+        )
 
 
 def bench(
     models: Annotated[
-        list[Path] | None, typer.Argument(help="Models, or folders of them; the shipped ones by default.")
+        list[Path] | None,
+        typer.Argument(help="Models, or folders of models, ONNX or engines. By default the shipped models."),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames of the shipped clip.", min=2)] = 40,
-    json: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+    frames: Annotated[int, typer.Option(help="Number of frames of the shipped clip to measure.", min=2)] = 40,
+    json: Annotated[Path | None, typer.Option(help="File for the table, JSON.")] = None,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
-    """Measure models, each with the refiner of its precision, and recommend one; exit code 1 if none runs."""
+    """Measure models, each with the refiner of its precision, and recommend one. Exit code 1 if no model runs."""
     from dataclasses import asdict
 
     from .._support.files import check_writable, write_json

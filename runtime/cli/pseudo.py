@@ -1,4 +1,4 @@
-"""`shls pseudo`: from stills to object masks, without labels."""
+"""`shls pseudo`: find object masks in stills without labels."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ import typer
 
 from .options import StillsFolder, require
 
-SHOWN = 5  # messages of stills that cannot be read
-FUSED, NETWORK = "fused", "network"  # folders below that of the refined masks
-EMBEDDING = "embedding"  # file that holds the digest of the embedding, if there was one
+SHOWN = 5
+"""Number of messages about unreadable stills that are printed."""
+FUSED, NETWORK = "fused", "network"
+"""Folders below the folder of the refined masks."""
+EMBEDDING = "embedding"
+"""File with the digest of the embedding, if one was used."""
 
 
 def pseudo(
     data: StillsFolder,
-    out: Annotated[Path, typer.Option(help="Folder of the masks; an interrupted run in it is resumed.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks. An interrupted run in the folder is resumed.")],
     embedding: Annotated[
-        Path | None, typer.Option(help="ONNX model of `shls train`, which needs no masks: what is alike to it, too.")
+        Path | None,
+        typer.Option(help="Embedding network of `shls train`, ONNX file, as a further cue. By default it is not used."),
     ] = None,
-    refine: Annotated[bool, typer.Option(help="Train a network on the fused masks and let it join the cues.")] = True,
-    steps: Annotated[int, typer.Option(help="Optimiser steps of that network.", min=1)] = 1600,
-    batch: Annotated[int, typer.Option(help="Stills per step.", min=2)] = 32,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
+    refine: Annotated[
+        bool, typer.Option(help="Train a saliency network on the fused masks, and fuse again with its output.")
+    ] = True,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the saliency network.", min=1)] = 1600,
+    batch: Annotated[int, typer.Option(help="Stills per optimiser step.", min=2)] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of the saliency network.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Random seed of the saliency network's weights and views.")] = 0,
 ) -> None:
-    """Find the object in each still without labels: a grey PNG each, and index.csv with a confidence."""
-    # The systems of a few hundred equations take longer on two threads than on one; numpy reads this when it loads.
+    """Find the object in each still without labels. Writes a grey PNG per still, and index.csv with confidences."""
+    # Systems of a few hundred equations are slower on two threads than on one. numpy reads this when it loads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from shls_train.pseudo_labels.fusion import describer, find_object
 
@@ -62,31 +68,36 @@ def pseudo(
 
 
 def _check_folders(data: Path, out: Path, refine: bool, embedding: str) -> None:
-    """Raise BadInput if masks of other ways would be mixed; note the embedding's digest, empty for none."""
+    """Raise BadInput if masks of different kinds would be mixed; store the embedding's digest, empty for none."""
     from shls_train.pseudo_labels.masks import INDEX
 
     from .._support.files import write_whole
     from ..errors import BadInput
 
     if out.resolve().is_relative_to(data.resolve()):
-        raise BadInput(f"{out}: lies in the stills' folder, so masks would be taken for stills; choose another --out")
+        raise BadInput(
+            f"{out}: is inside the folder of the stills, so masks would be read as stills. Choose another --out."
+        )
     refined = (out / FUSED).exists()
     if (out / INDEX).exists() and refined != refine:
         kind = "refined" if refined else "fused"
         raise BadInput(
-            f"{out}: holds {kind} masks; choose another --out, or {'--refine' if refined else '--no-refine'}"
+            f"{out}: holds {kind} masks (expected {'refined' if refine else 'fused'} ones). "
+            f"Choose another --out, or give {'--refine' if refined else '--no-refine'}."
         )
     made, note = (out / INDEX).exists() or refined, out / EMBEDDING
     noted = note.read_text() if note.exists() else ""
     if made and noted != embedding:
         theirs, ours = (f"the embedding {sha[:12]}" if sha else "no embedding" for sha in (noted, embedding))
-        raise BadInput(f"{out}: holds masks made with {theirs}, not with {ours}; choose another --out")
+        raise BadInput(
+            f"{out}: holds masks of another embedding (got {theirs}, expected {ours}). Choose another --out."
+        )
     if embedding:
         write_whole(note, embedding.encode())
 
 
 def _write(stills: Any, folder: Path, label: str, find: Callable[[Any], Any]) -> None:
-    """Write all masks of one kind (see `shls_train.pseudo_labels.masks.write_masks`), and tell what came of it."""
+    """Write all masks of one kind with `shls_train.pseudo_labels.masks.write_masks`, and print a summary."""
     from shls_train.pseudo_labels.masks import PseudoMasks, Tally, write_masks
 
     with typer.progressbar(length=len(stills), label=label) as bar:
@@ -98,6 +109,6 @@ def _write(stills: Any, folder: Path, label: str, find: Callable[[Any], Any]) ->
     masks = PseudoMasks(folder)
     typer.echo(f"{folder}: {len(masks)} stills, {len(masks.confident(0.5))} masks with a confidence of at least 0.5")
     if tally.unreadable:
-        typer.echo(f"left out, {len(tally.unreadable)} in all:", err=True)
+        typer.echo(f"{len(tally.unreadable)} stills cannot be read and were left out:", err=True)
         for message in tally.unreadable[:SHOWN]:
             typer.echo(f"  {message}", err=True)

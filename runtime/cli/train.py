@@ -1,4 +1,4 @@
-"""`shls train` and `shls train-refiner`: from stills to checkpoints."""
+"""`shls train` and `shls train-refiner`: train the two networks on stills."""
 
 from __future__ import annotations
 
@@ -14,36 +14,53 @@ from .options import StillsFolder, require
 if TYPE_CHECKING:
     from shls_train.models.edge import Embedding
 
-RunFolder = Annotated[Path, typer.Option(help="Training folder; an interrupted run in it is resumed.")]
+RunFolder = Annotated[
+    Path, typer.Option(help="Training folder for checkpoints and logs. An interrupted run in the folder is resumed.")
+]
 
 
 def train(
     data: StillsFolder,
     out: RunFolder,
     masks: Annotated[
-        Path | None, typer.Option(help="nt-xent: what `shls pseudo` made of the stills; without, blobs are cut out.")
+        Path | None,
+        typer.Option(
+            help="Only nt-xent and both: folder of `shls pseudo`. By default random blobs are cut out as objects."
+        ),
     ] = None,
     network: Annotated[
-        Literal["shls-edge", "shls-r18"], typer.Option(help="Ours, or the published one: slow, --loss nt-xent only.")
+        Literal["shls-edge", "shls-r18"],
+        typer.Option(
+            help="Network: shls-edge, or the published shls-r18, which is slow and takes --loss nt-xent only."
+        ),
     ] = "shls-edge",
     loss: Annotated[
         Literal["dense", "nt-xent", "both"],
-        typer.Option(help="Dense correspondence between views, the published loss between objects, or their sum."),
+        typer.Option(
+            help="Loss: dense correspondence between views, the published nt-xent between objects, or their sum."
+        ),
     ] = "dense",
     steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 4500,
-    crop: Annotated[int, typer.Option(help="Side of a view or frame, pixels; a multiple of 16.", min=32)] = 192,
+    crop: Annotated[int, typer.Option(help="Side of a view or frame in pixels, a multiple of 16.", min=32)] = 192,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    temperature: Annotated[float, typer.Option(help="Of the losses.")] = 0.07,
-    batch: Annotated[int, typer.Option(help="dense: pairs of views per step.", min=1)] = 12,
-    points: Annotated[int, typer.Option(help="dense: corresponding points per pair.", min=1)] = 128,
-    margin: Annotated[float, typer.Option(help="dense: pixels around the right partner not counted as wrong.")] = 10.0,
-    clips: Annotated[int, typer.Option(help="nt-xent: synthetic clips per step.", min=1)] = 4,
-    frames: Annotated[int, typer.Option(help="nt-xent: frames per clip.", min=1)] = 3,
-    superpixels: Annotated[int, typer.Option(help="nt-xent: superpixels per frame.", min=2)] = 300,
-    triplets: Annotated[int, typer.Option(help="nt-xent: triplets per superpixel.", min=1)] = 16,
-    seed: Annotated[int, typer.Option(help="Of weights and views.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Temperature of the losses' softmax.")] = 0.07,
+    batch: Annotated[int, typer.Option(help="Only dense and both: pairs of views per step.", min=1)] = 12,
+    points: Annotated[
+        int, typer.Option(help="Only dense and both: corresponding points per pair of views.", min=1)
+    ] = 128,
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="Only dense and both: radius in pixels around the right point in which no point counts as wrong."
+        ),
+    ] = 10.0,
+    clips: Annotated[int, typer.Option(help="Only nt-xent and both: synthetic clips per step.", min=1)] = 4,
+    frames: Annotated[int, typer.Option(help="Only nt-xent and both: frames per clip.", min=1)] = 3,
+    superpixels: Annotated[int, typer.Option(help="Only nt-xent and both: superpixels per frame.", min=2)] = 300,
+    triplets: Annotated[int, typer.Option(help="Only nt-xent and both: triplets per superpixel.", min=1)] = 16,
+    seed: Annotated[int, typer.Option(help="Random seed of weights and views.")] = 0,
 ) -> None:
-    """Train the embedding network on unlabelled stills; under torchrun, in several processes."""
+    """Train the embedding network on unlabelled stills. torchrun starts it in several processes."""
     require("torch", "train")
     from shls_train.config import TrainConfig
     from shls_train.stages.embedding import train as train_network
@@ -69,21 +86,25 @@ def train(
 
 def train_refiner(
     data: StillsFolder,
-    embedding: Annotated[Path, typer.Option(help="Training folder or checkpoint of `shls train`, or fp32 ONNX file.")],
+    embedding: Annotated[
+        Path, typer.Option(help="Embedding network: training folder or checkpoint of `shls train`, or fp32 ONNX file.")
+    ],
     out: RunFolder,
-    masks: Annotated[Path | None, typer.Option(help="Folder of `shls pseudo`; without it blobs are cut out.")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of `shls pseudo`. By default random blobs are cut out as objects.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 3000,
-    batch: Annotated[int, typer.Option(help="Frames per step.", min=1)] = 8,
-    clips: Annotated[int, typer.Option(help="Clips rolled out for each round of 200 steps.", min=1)] = 60,
+    batch: Annotated[int, typer.Option(help="Frames per optimiser step.", min=1)] = 8,
+    clips: Annotated[int, typer.Option(help="Synthetic clips for each round of 200 steps.", min=1)] = 60,
     frames: Annotated[int, typer.Option(help="Frames per clip.", min=2)] = 8,
-    height: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 384,
-    width: Annotated[int, typer.Option(help="Of a clip's frames, pixels; a multiple of 16.", min=64)] = 688,
-    crop: Annotated[int, typer.Option(help="Side of an object's crop, pixels; a multiple of 16.", min=32)] = 224,
+    height: Annotated[int, typer.Option(help="Height of a clip's frames in pixels, a multiple of 16.", min=64)] = 384,
+    width: Annotated[int, typer.Option(help="Width of a clip's frames in pixels, a multiple of 16.", min=64)] = 688,
+    crop: Annotated[int, typer.Option(help="Side of an object's crop in pixels, a multiple of 16.", min=32)] = 224,
     superpixels: Annotated[int, typer.Option(help="Superpixels per frame.", min=2)] = 1000,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    seed: Annotated[int, typer.Option(help="Of weights and clips.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of weights and clips.")] = 0,
 ) -> None:
-    """Train the refiner on clips made of unlabelled stills, with the embedding as it is."""
+    """Train the refiner network on clips made of unlabelled stills. The embedding stays unchanged."""
     require("torch", "train")
     from shls_train.config import RefinerConfig
     from shls_train.pseudo_labels.masks import PseudoMasks
@@ -119,9 +140,9 @@ def _embedding(path: Path) -> Embedding:
 
 
 def _with_bar(steps: int, train: Callable[[Callable[[Any], None]], Path]) -> None:
-    """Train with a progress bar that tells the losses of each `Progress`, and say where the result lies.
+    """Train with a progress bar of the losses, and print the path of the checkpoint.
 
-    Of several processes the first one does.
+    Of several processes, only the first one prints.
     """
     if os.environ.get("RANK", "0") != "0":
         train(lambda _: None)

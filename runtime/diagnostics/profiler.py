@@ -31,7 +31,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -82,6 +82,7 @@ def profile(
     *,
     overlap: bool = True,
     readers: list[Callable[[], Sample]] | None = None,
+    running: AbstractContextManager[object] | None = None,
 ) -> Profile:
     """Follow an object in the middle of the picture through a source, and measure each stage.
 
@@ -93,6 +94,8 @@ def profile(
     progress : function that is called with the number of finished frames
     overlap : as in `shls.runtime.pipeline.follow`; the segmenter has its own
     readers : functions that read the device; by default sysfs, energy counters, NVML and tegrastats
+
+    running : context in which the frames are followed, entered after the warm-up
 
     Raises
     ------
@@ -110,7 +113,11 @@ def profile(
     """
     warm = warm_up(segmenter, noise(source.size))
     segmenter.stopwatch.restart(keep=None)
-    with device_readers() if readers is None else nullcontext(readers) as found, Sampler(found) as sampler:
+    with (
+        device_readers() if readers is None else nullcontext(readers) as found,
+        Sampler(found) as sampler,
+        running or nullcontext(),
+    ):
         begun = time.perf_counter()
         done = follow(source, segmenter, centre_mask, NullSink(), progress, overlap=overlap)
         seconds = time.perf_counter() - begun

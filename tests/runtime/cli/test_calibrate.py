@@ -76,9 +76,9 @@ def test_sensitivity(small_model: Path, frames_folder: Path, tmp_path: Path) -> 
 def test_places_are_refused_before_the_work(small_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for out, words in (
-        (tmp_path / "int8.bin", "expected a name that ends in .onnx"),
+        (tmp_path / "int8.bin", "got .bin, expected .onnx"),
         (tmp_path / "file" / "int8.onnx", "cannot be written"),
-        (small_model, "is what the model is made of"),
+        (small_model, "would replace the file that the model is made of"),
     ):
         before = small_model.read_bytes()
         refused = shls("calibrate", small_model, "--frames", tmp_path / "not looked at yet", "--out", out)

@@ -106,7 +106,7 @@ def test_results_that_are_too_late(clip: Path, tmp_path: Path) -> None:
         ("clip", ["--sound", "--out", "o.mp4"], "--sound: the source is no video file"),
         ("clip", ["--out", "o.avi"], r"unknown kind of video \(got '\.avi'"),
         ("clip.mp4", [], "no objects marked"),
-        ("clip.mp4", ["--unrefined", "--refiner", "r.onnx"], "--refiner together with --unrefined"),
+        ("clip.mp4", ["--unrefined", "--refiner", "r.onnx"], "--refiner: contradicts --unrefined"),
     ],
 )
 def test_contradictions(

@@ -106,7 +106,7 @@ def test_out_is_a_file(folder: Path, tmp_path: Path) -> None:
 
 
 def test_no_masks_and_a_bad_index(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no masks"):
+    with pytest.raises(BadInput, match=r"no index\.csv with masks found"):
         PseudoMasks(tmp_path)
     (tmp_path / "index.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadInput, match="expected columns name and confidence"):
@@ -137,7 +137,7 @@ def test_the_command_without_refinement(folder: Path, tmp_path: Path) -> None:
     assert mask[5, 5] < 50
     again = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out)])
     assert isinstance(again.exception, BadInput)
-    assert "holds fused masks; choose another --out, or --no-refine" in str(again.exception)
+    assert "holds fused masks (expected refined ones). Choose another --out, or give --no-refine." in str(again.exception)
 
 
 def test_the_command_fuses_trains_and_refines(folder: Path, tmp_path: Path) -> None:
