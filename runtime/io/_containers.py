@@ -51,7 +51,7 @@ def best_video(container: Any, shown: str, wanted: int = -1) -> Any:
             f"{shown}: no such video stream (got {wanted}, video streams: {indices}). Change #stream={wanted}"
         )
     best = container.streams.best("video")
-    videos = [stream for stream in streams if not int(stream.disposition) & COVER]
+    videos = [stream for stream in streams if not stream.disposition.value & COVER]
     if best in videos:
         return best
     if not videos:
