@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .._support.extras import install_hint
 from .._support.files import sha256_of
 from .._support.folders import private_temporary_folder, user_cache
 from ..errors import BadInput, DeviceUnavailable, MissingDependency
@@ -16,7 +17,7 @@ from ..hardware.nvml import has_driver
 try:
     import onnxruntime
 except ModuleNotFoundError as error:
-    raise MissingDependency("onnxruntime: not installed. Run `pip install onnxruntime`.") from error
+    raise MissingDependency(f"onnxruntime: not installed. {install_hint('cpu')}.") from error
 
 CPU_PROVIDER = "CPUExecutionProvider"
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .._support.extras import install_hint
 from ..errors import MissingDependency
 from ..models.engine_info import Machine
 from .cudart import Cuda
@@ -54,7 +55,7 @@ def load_tensorrt() -> TensorRT:
     except ImportError as error:
         raise MissingDependency(
             f"TensorRT: its Python module cannot be imported ({error}). A Jetson has it from JetPack: make the "
-            "environment with --system-site-packages. Elsewhere run `pip install tensorrt`."
+            f"environment with --system-site-packages. Elsewhere: {install_hint('trt')}."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What lies beside an engine as `NAME.engine.json`: for which machine and of which model it was built."""
+"""Description of an engine, stored as `NAME.engine.json`: the machine and the model that it was built for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from .contract import AnyContract, any_contract
 
 @dataclass(frozen=True)
 class Machine:
-    """What an engine is tied to.
+    """Hardware and software that an engine is tied to.
 
-    gpu : the GPU's name
-    compute_capability : as in 8.7
-    tensorrt : version
+    Attributes
+    ----------
+    gpu : name of the GPU
+    compute_capability : compute capability of the GPU, such as "8.7"
+    tensorrt : version of TensorRT
+
+    Examples
+    --------
+    >>> Machine("Orin", "8.7", "10.3.0") == Machine("Orin", "8.7", "10.7.0")
+    False
     """
 
     gpu: str
@@ -27,12 +34,19 @@ class Machine:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """The description of one engine file.
+    """Description of one engine.
 
-    contract : of the ONNX file that it was built from
-    machine : that built it
-    onnx : name of that file
-    onnx_sha256, engine_sha256 : digests of both files
+    Attributes
+    ----------
+    contract : contract of the ONNX file that the engine was built from
+    machine : machine that built the engine
+    onnx : name of the ONNX file
+    onnx_sha256, engine_sha256 : digests of both files, hexadecimal
+
+    Examples
+    --------
+    >>> read_sidecar(Path("shls-edge.engine")).machine.gpu  # doctest: +SKIP
+    'Orin'
     """
 
     contract: AnyContract
@@ -43,21 +57,56 @@ class Sidecar:
 
 
 def sidecar_path(engine: Path) -> Path:
+    """Return the path of an engine's description.
+
+    Examples
+    --------
+    >>> sidecar_path(Path("shls-edge.engine")).name
+    'shls-edge.engine.json'
+    """
     return engine.with_name(f"{engine.name}.json")
 
 
 def write_sidecar(sidecar: Sidecar, engine: Path) -> None:
-    """Write the description beside an engine, whole."""
+    """Write an engine's description into the engine's folder.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> from shls.runtime.models.onnx_reader import read_contract
+    >>> machine = Machine("Orin", "8.7", "10.3.0")
+    >>> description = Sidecar(read_contract(SHIPPED_MODEL), machine, SHIPPED_MODEL.name, "00", "11")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     engine = Path(folder, "net.engine")
+    ...     write_sidecar(description, engine)
+    ...     read_sidecar(engine) == description
+    True
+    """
     write_json(sidecar_path(engine), asdict(sidecar))
 
 
 def read_sidecar(engine: Path) -> Sidecar:
-    """Read the description beside an engine.
+    """Read an engine's description.
+
+    Parameters
+    ----------
+    engine : path of the engine
 
     Raises
     ------
     ContractMismatch
-        If there is none, or another version wrote it.
+        If there is no description, or it is of an unknown version.
+
+    Examples
+    --------
+    >>> read_sidecar(Path("shls-edge.engine")).onnx  # doctest: +SKIP
+    'shls-edge.onnx'
     """
     path = sidecar_path(engine)
     try:
@@ -71,29 +120,41 @@ def read_sidecar(engine: Path) -> Sidecar:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ContractMismatch(
-            f"{engine}: its description {path.name} cannot be read ({error}); an engine is loaded only "
-            "with it: copy both, or build the engine again with `shls export MODEL.onnx --format engine`"
+            f"{engine}: its description {path.name} cannot be read ({error}), and no engine is loaded without one. "
+            "Copy both files, or build the engine again with `shls export MODEL.onnx --format engine`."
         ) from error
 
 
 def check_engine(engine: Path, machine: Machine) -> Sidecar:
     """Compare an engine's description with the file and this machine; the engine is not deserialised.
 
+    Parameters
+    ----------
+    engine : path of the engine
+    machine : this machine
+
     Raises
     ------
     BadInput
-        If the engine is truncated, or not the one described.
+        If the engine is truncated or is another file than the described one.
     ContractMismatch
-        If another GPU or another TensorRT built it; names both sides and the command that builds it here.
+        If another GPU or another version of TensorRT built the engine. The message names both machines and the command
+        that builds the engine again.
+
+    Examples
+    --------
+    >>> check_engine(Path("shls-edge.engine"), Machine("Orin", "8.7", "10.3.0")).onnx  # doctest: +SKIP
+    'shls-edge.onnx'
     """
     sidecar = read_sidecar(engine)
     if sha256_of(engine) != sidecar.engine_sha256:
         raise BadInput(
-            f"{engine}: not the file that its description is of, perhaps truncated; {_rebuild(sidecar, engine)}"
+            f"{engine}: another file than its description states, perhaps truncated. {_rebuild(sidecar, engine)}"
         )
     if sidecar.machine != machine:
         raise ContractMismatch(
-            f"{engine}: built for {_words(sidecar.machine)}; this is {_words(machine)}; {_rebuild(sidecar, engine)}"
+            f"{engine}: built for another machine (got {_words(sidecar.machine)}, expected {_words(machine)}). "
+            f"{_rebuild(sidecar, engine)}"
         )
     return sidecar
 
@@ -103,4 +164,4 @@ def _words(machine: Machine) -> str:
 
 
 def _rebuild(sidecar: Sidecar, engine: Path) -> str:
-    return f"build it here with `shls export {sidecar.onnx} --format engine --out {engine}`"
+    return f"Build it here with `shls export {sidecar.onnx} --format engine --out {engine}`."

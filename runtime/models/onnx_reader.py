@@ -1,8 +1,8 @@
-"""Reads the contract out of an ONNX file without onnx or onnxruntime: a device may have TensorRT alone.
+"""Read the contract from an ONNX file without onnx or onnxruntime, because a device may have TensorRT alone.
 
-An ONNX file is a protobuf message. By onnx.proto its metadata is field 14, entries of a key (1) and a value (2); its
-operator sets are field 8, each of a domain (1, none for ONNX's own) and a version (2).
-Its graph is field 7; the way from there to names and shapes of inputs and outputs is below.
+An ONNX file is a protobuf message. The field numbers below are those of onnx.proto: metadata is field 14, with entries
+of a key (1) and a value (2). Operator sets are field 8, each with a domain (1, empty for ONNX's own) and a version (2).
+The graph is field 7 and contains the names and shapes of inputs and outputs.
 """
 
 from __future__ import annotations
@@ -24,49 +24,100 @@ from .contract import (
 METADATA, KEY, VALUE = 14, 1, 2
 OPERATORS, DOMAIN, OPSET = 8, 1, 2
 GRAPH, INPUTS, OUTPUTS, NAME = 7, 11, 12, 1
-TYPE, TENSOR, SHAPE, DIMENSION, LENGTH = 2, 1, 2, 1, 1  # of an input or output; each within the one before
-VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
+TYPE, TENSOR, SHAPE, DIMENSION, LENGTH = 2, 1, 2, 1, 1
+"""Fields of an input or output; each field is inside the previous one."""
+VARINT, EIGHT_BYTES, COUNTED, FOUR_BYTES = 0, 1, 2, 5
+"""Wire types of protobuf."""
 
 Kind = TypeVar("Kind", bound=AnyContract)
 
 
 def read_contract(path: Path) -> Contract:
-    """Read what an ONNX file of an embedding promises.
+    """Read the contract of an embedding.
+
+    Parameters
+    ----------
+    path : ONNX file
 
     Raises
     ------
     BadInput
-        If it cannot be read, or is truncated or no ONNX at all.
+        If the file cannot be read, is truncated or is not ONNX.
     ContractMismatch
-        If it carries no contract of this version, or a refiner's, or if opset, inputs or outputs are not those of its
-        contract.
+        If the file carries no contract of a known version, or the contract of a refiner. Also if its opset, inputs or
+        outputs differ from its contract.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> contract = read_contract(SHIPPED_MODEL)
+    >>> contract.network, contract.width, contract.height
+    ('shls-edge', 864, 480)
     """
     parts = _parts(path)
     return _checked(Contract.from_metadata(parts.metadata, path), parts, path)
 
 
 def read_refiner_contract(path: Path) -> RefinerContract:
-    """Read what an ONNX file of a refiner promises; raises as `read_contract` does."""
+    """Read the contract of a refiner; errors are those of `read_contract`.
+
+    Parameters
+    ----------
+    path : ONNX file
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> read_refiner_contract(ASSETS / EXACT_REFINER).size
+    224
+    """
     parts = _parts(path)
     return _checked(RefinerContract.from_metadata(parts.metadata, path), parts, path)
 
 
 def read_any_contract(path: Path) -> AnyContract:
-    """Read what an ONNX file of either network promises; raises as `read_contract` does."""
+    """Read the contract of an embedding or a refiner; errors are those of `read_contract`.
+
+    Parameters
+    ----------
+    path : ONNX file
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> read_any_contract(SHIPPED_MODEL).role
+    'embedding'
+    """
     parts = _parts(path)
     return _checked(any_contract(contract_text(parts.metadata, path)), parts, path)
 
 
 def has_open_batch(path: Path) -> bool:
-    """Tell whether the first axis of a model's inputs may have any length; raises BadInput as `read_contract` does."""
+    """Return True if the first axis of a model's inputs may have any length.
+
+    Parameters
+    ----------
+    path : ONNX file
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read, is truncated or is not ONNX.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT, EXACT_REFINER
+    >>> has_open_batch(ASSETS / EXACT), has_open_batch(ASSETS / EXACT_REFINER)
+    (False, True)
+    """
     return any(shape[0] is None for shape in _parts(path).inputs.values())
 
 
 def _checked(contract: Kind, parts: _Parts, path: Path) -> Kind:
     if not parts.opset == contract.opset == ONNX_OPSET:
         raise ContractMismatch(
-            f"{path}: is of opset {parts.opset}, its contract says {contract.opset}; expected {ONNX_OPSET}: "
-            "export it again"
+            f"{path}: wrong opset (got {parts.opset}, in its contract {contract.opset}, expected {ONNX_OPSET}). "
+            "Export it again."
         )
     for has, told, what in (
         ({name: shape[1:] for name, shape in parts.inputs.items()}, contract.inputs, "inputs"),
@@ -74,13 +125,13 @@ def _checked(contract: Kind, parts: _Parts, path: Path) -> Kind:
     ):
         if has != told:
             raise ContractMismatch(
-                f"{path}: has {what} {has}, its contract says {told}; something changed it: export it again"
+                f"{path}: {what} differ from its contract (got {has}, expected {told}). Export it again."
             )
     return contract
 
 
 class _Parts(NamedTuple):
-    """What is read of a file: names and shapes of the inputs, None for a length that is open; names of the outputs."""
+    """Metadata, opset, inputs as name -> shape (None for an open length), and names of the outputs."""
 
     metadata: dict[str, str]
     opset: int | None
@@ -99,9 +150,9 @@ def _parts(path: Path) -> _Parts:
         inputs = {_name(value): _shape(value) for field, value in graph if field == INPUTS}
         return _Parts(metadata, opset, inputs, [_name(value) for field, value in graph if field == OUTPUTS])
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+        raise BadInput(f"{path}: cannot be read ({error.strerror}). Check the name and the permissions.") from error
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: not a whole ONNX file; copy it again, or export it again") from error
+        raise BadInput(f"{path}: not a whole ONNX file. Copy it again, or export it again.") from error
 
 
 def _name(tensor: bytes) -> str:
@@ -116,7 +167,7 @@ def _shape(tensor: bytes) -> tuple[int | None, ...]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield each field's number, with its bytes or its integer; raises ValueError or IndexError on nonsense."""
+    """Yield the number of each field with its bytes or its integer; raises ValueError or IndexError if malformed."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -137,7 +188,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number at a position, seven bits a byte, and the position after it."""
+    """Decode the number at a position, seven bits per byte; return it and the next position."""
     number = shift = 0
     while True:
         byte = message[at]

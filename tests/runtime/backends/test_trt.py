@@ -164,7 +164,7 @@ def test_without_tensorrt_one_line_says_how_to_get_it(model: Path, monkeypatch: 
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     engine = build(model, fake())
     for attempt in (lambda: open_session(engine), lambda: to_engine(model, engine)):
-        with pytest.raises(MissingDependency, match="pip install tensorrt"):
+        with pytest.raises(MissingDependency, match="pip install 'tensorrt"):
             attempt()
 
 
