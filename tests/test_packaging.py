@@ -65,7 +65,9 @@ def test_wheel_has_every_file_of_the_folders_and_no_other(wheel: set[str]) -> No
 
 def test_wheel_is_typed_and_has_the_assets(wheel: set[str]) -> None:
     assert {f"{package}/py.typed" for package in FOLDERS.values()} <= wheel
-    assert {f"shls/runtime/assets/{name}" for name in ["bunny.mp4", "bunny_mask.png", "NOTICE.md", "profile.html.jinja"]} <= wheel
+    assert {
+        f"shls/runtime/assets/{name}" for name in ["bunny.mp4", "bunny_mask.png", "NOTICE.md", "profile.html.jinja"]
+    } <= wheel
 
 
 def test_wheel_carries_the_licences(wheel: set[str]) -> None:
