@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before a group exists, see `process_group`
 from torch import Tensor, nn
 
 from shls.runtime.errors import BadInput
@@ -59,6 +60,11 @@ def training_device() -> torch.device:
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the process group of ``torchrun`` (NCCL between GPUs, Gloo between CPUs) and leave it at the end.
+
+    Leaving the group stops its threads only if nothing else refers to the group. The functions of
+    ``torch.distributed.nn.functional`` keep the group that exists when that module is imported, and optimisers import
+    it. This module therefore imports it first. Otherwise a Gloo thread may still run when Python ends, which aborts
+    the process.
 
     Examples
     --------

@@ -113,6 +113,33 @@ def test_a_process_that_sees_nothing_goes_along(stills: Path, small_checkpoint: 
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
 
 
+THREADS_SCRIPT = """
+import glob, torch
+from pathlib import Path
+from shls_train.engine import distributed
+def threads():
+    return sorted({Path(task, "comm").read_text().strip() for task in glob.glob("/proc/self/task/*")})
+with distributed.process_group():
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    distributed.gather(network(torch.ones(1, 2))).sum().backward()
+    distributed.average_gradients(network)
+    optimizer.step()
+    distributed.wait()
+    during = threads()
+assert any("gloo" in name for name in during), during
+assert not any("gloo" in name for name in threads()), threads()
+print("ended")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no list of threads")
+def test_no_thread_of_the_group_is_left_at_the_end() -> None:
+    done = run(2, THREADS_SCRIPT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["ended"] * 2
+
+
 def test_batches_that_cannot_be_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(distributed.share(6)) == [0, 1, 2, 3, 4, 5]
     monkeypatch.setattr(distributed, "processes", lambda: 4)
