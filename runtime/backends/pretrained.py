@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from ..hardware.cpu import has_vnni
@@ -13,6 +14,8 @@ EXACT, EXACT_REFINER = "shls-edge.onnx", "shls-edge-refiner.onnx"
 SHIPPED_MODEL = ASSETS / EXACT
 """Embedding in fp32, the same on every machine; `shipped_model` picks the fastest."""
 INT8_CPU, INT8_CPU_REFINER = "shls-edge.int8-cpu.onnx", "shls-edge-refiner.int8-cpu.onnx"
+
+log = logging.getLogger("shls")
 
 
 def shipped_model(device: str = "auto", folder: Path = ASSETS) -> Path:
@@ -45,7 +48,7 @@ def shipped_refiner(embedding: Contract, device: str = "auto", folder: Path = AS
 
     Returns
     -------
-    Path, or None if the shipped refiner was trained with another embedding.
+    Path, or None if the shipped refiner was trained with another embedding; then a warning is logged.
 
     Examples
     --------
@@ -55,6 +58,10 @@ def shipped_refiner(embedding: Contract, device: str = "auto", folder: Path = AS
     """
     exact = folder / EXACT_REFINER
     if not exact.exists() or read_refiner_contract(exact).embedding_sha256 != embedding.checkpoint_sha256:
+        log.warning(
+            "refiner: the shipped refiner was trained with another embedding, so colours alone decide outlines. "
+            "Give a refiner of this embedding, or leave refinement out to silence this message."
+        )
         return None
     return _fastest(exact, folder / INT8_CPU_REFINER, device)
 

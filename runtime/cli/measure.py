@@ -12,7 +12,7 @@ from ..errors import BadInput
 from .options import Device, Model, Refined, Refiner, Threads, check_refiner
 
 if TYPE_CHECKING:
-    from ..diagnostics.profiler import Profile
+    from ..diagnostics.profile_figures import Profile
     from ..io.base import Source
     from ..segmenter import VideoSegmenter
 

@@ -24,9 +24,7 @@ Refiner = Annotated[
 ]
 Refined = Annotated[
     bool,
-    typer.Option(
-        "--refined/--unrefined", help="Outline objects with the refiner network, or by colour alone. Default: refined."
-    ),
+    typer.Option("--refined/--unrefined", help="Outline objects with the refiner network, or by colour alone."),
 ]
 Threads = Annotated[
     int, typer.Option(help="CPU threads of the networks, at most the number of cores; 0 for all cores.", min=0)

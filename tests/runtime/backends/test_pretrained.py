@@ -64,9 +64,13 @@ def test_shipped_int8_is_of_the_shipped_weights(model: Path) -> None:
     assert replace(quantized, precision="fp32", tools=exact.tools) == exact
 
 
-def test_the_refiner_goes_with_its_embedding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refiner_goes_with_its_embedding_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(shipped, "has_vnni", lambda: True)
     embedding = read_contract(ASSETS / EXACT)
     assert shipped_refiner(embedding, "cpu") == ASSETS / INT8_CPU_REFINER
     assert shipped_refiner(embedding, "cuda") == ASSETS / EXACT_REFINER
+    assert not caplog.records
     assert shipped_refiner(replace(embedding, checkpoint_sha256="of another"), "cpu") is None
+    assert "trained with another embedding" in caplog.text
