@@ -48,7 +48,7 @@ def file_size_limit(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def video_with_sound(path: Path, codec: str = "aac", seconds: int = 2) -> None:
+def video_with_sound(path: Path, codec: str = "aac", seconds: int = 2, sound_seconds: float = 2) -> None:
     """Encode grey frames, 25 a second, with a tone that is silent in its first second."""
     with av.open(str(path), "w") as container:
         video, sound = container.add_stream("mpeg4", rate=25), container.add_stream(codec, rate=SECOND_OF_SOUND)
@@ -57,7 +57,7 @@ def video_with_sound(path: Path, codec: str = "aac", seconds: int = 2) -> None:
         for _ in range(25 * seconds):
             picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 100, np.uint8), format="rgb24")
             container.mux(video.encode(picture))
-        wave = np.sin(np.arange(SECOND_OF_SOUND * seconds) / 20).astype(np.float32)
+        wave = np.sin(np.arange(int(SECOND_OF_SOUND * sound_seconds)) / 20).astype(np.float32)
         wave[:SECOND_OF_SOUND] = 0
         samples = wave if codec != "pcm_s16le" else (wave * 30_000).astype(np.int16)
         kind = "s16" if codec == "pcm_s16le" else "flt"

@@ -11,6 +11,7 @@ import av
 
 from ..errors import BadInput
 from .base import StreamInfo
+from .uris import redact
 
 log = logging.getLogger("shls")
 
@@ -45,23 +46,32 @@ class SoundCopy:
         try:
             self._input: Any = av.open(info.address)
         except (av.FFmpegError, OSError) as error:
-            raise BadInput(f"{info.address}: sound cannot be read ({error}). Leave --sound out.") from error
+            raise BadInput(f"{redact(info.address)}: sound cannot be read ({error}). Leave --sound out.") from error
         best: Any = self._input.streams.best("audio")
         self._stream, self.found = best, best is not None
         if not self.found:
             log.warning("--sound: the source has no sound; %s is written without sound.", name)
             return
-        codec = self._stream.codec_context.name
-        if codec not in _codecs_of(muxer):
+        try:
+            with av.open(io.BytesIO(), "w", format=muxer) as trial:
+                trial.add_stream_from_template(self._stream)
+                trial.start_encoding()
+        except (av.FFmpegError, ValueError) as error:
             self.close()
+            codec = self._stream.codec_context.name
             raise BadInput(
                 f"{name}: a file of this format cannot hold sound of the codec {codec}. Choose a name ending in .mkv."
-            )
+            ) from error
 
     def attach(self, output: Any, begin: float) -> None:
         """Add a sound stream to an opened output whose first frame has `Frame.time` `begin`, seconds."""
         self._shift += begin
         self._copy = output.add_stream_from_template(self._stream)
+        context = self._stream.codec_context
+        # AAC of a broadcast describes itself in each packet (ADTS); files describe it once.
+        self._filter = None
+        if context.name == "aac" and not context.extradata:
+            self._filter = av.BitStreamFilterContext("aac_adtstoasc", self._stream)
         self._packets = self._shifted()
         self._next = next(self._packets, None)
 
@@ -85,12 +95,6 @@ class SoundCopy:
                     continue
                 packet.pts -= ticks
                 packet.dts -= ticks
-                yield packet
+                yield from self._filter.filter(packet) if self._filter else [packet]
         except av.FFmpegError as error:
             log.warning("--sound: the sound is damaged and ends early (%s).", error)
-
-
-def _codecs_of(muxer: str) -> set[str]:
-    with av.open(io.BytesIO(), "w", format=muxer) as container:
-        codecs: set[str] = container.supported_codecs
-    return codecs

@@ -116,6 +116,9 @@ class VideoWriter:
     def _open(self, picture: av.VideoFrame) -> None:
         encoding, info = self._encoding, self._info
         options = encoding.muxer_options | {"flush_packets": "1", "max_interleave_delta": "500000"}  # microseconds
+        with_sound = self._sound is not None and self._sound.found
+        if with_sound and "movflags" in options:  # the header needs the first packet of sound
+            options["movflags"] += "+delay_moov"
         # `file:` keeps FFmpeg from taking a colon in the name for the end of a protocol
         self._container = av.open(f"file:{self._path}", "w", format=encoding.muxer, options=options)
         self._stream = self._container.add_stream(encoding.codec, rate=self._rate, options=encoding.options)
@@ -130,7 +133,7 @@ class VideoWriter:
         context.color_primaries = _known(info.color_primaries)
         context.color_trc = _known(info.color_trc)
         context.color_range = encoding.color_range
-        if self._sound is not None and self._sound.found:
+        if self._sound is not None and with_sound:
             self._sound.attach(self._container, self._begin)
 
     def _copy_sound(self, seconds: float) -> None:

@@ -183,6 +183,41 @@ def test_sound_is_copied(suffix: str, tmp_path: Path) -> None:
     assert sound[-1][0] == pytest.approx(1.0, abs=0.06), "it ends with the last frame"
 
 
+@pytest.mark.parametrize(
+    ("source", "codec"),
+    [("in.ts", "aac"), ("in.ts", "mp2"), ("in.mkv", "ac3"), ("in.mkv", "flac"), ("in.mov", "pcm_s16le")],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_of_other_files_keeps_its_time(source: str, codec: str, suffix: str, tmp_path: Path) -> None:
+    video_with_sound(tmp_path / source, codec)
+    with (
+        open_source(str(tmp_path / source), start=3) as frames,
+        VideoSink(tmp_path / f"o{suffix}", frames.info, sound=True) as sink,
+    ):
+        for frame in frames:
+            sink.write(frame, Mask(np.zeros((48, 64), np.uint8), {}))
+    with av.open(str(tmp_path / f"o{suffix}")) as container:
+        loud = [frame.time for frame in container.decode(audio=0) if np.abs(frame.to_ndarray()).max() > 0.5]
+    assert loud[0] == pytest.approx(0.88, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sound"),
+    [*((suffix, "") for suffix in KINDS), (".mp4", "aac"), (".mov", "aac"), (".mkv", "ac3"), (".webm", "libopus")],
+)
+def test_the_file_plays_while_it_is_written(suffix: str, sound: str, tmp_path: Path) -> None:
+    if sound:
+        video_with_sound(tmp_path / "in.mkv", sound, seconds=1, sound_seconds=0.3)  # the video goes on without sound
+    path = tmp_path / f"o{suffix}"
+    info = StreamInfo((48, 64), 25.0, address=f"file:{tmp_path / 'in.mkv'}")
+    with VideoSink(path, info, sound=bool(sound)) as sink:
+        for index in range(100):
+            sink.write(*result(index))
+            if index % 10 == 9:
+                (tmp_path / f"then{suffix}").write_bytes(path.read_bytes())
+                assert index < 25 or index - 25 <= len(decoded(tmp_path / f"then{suffix}")) <= index + 1
+
+
 def test_sound_for_webm(tmp_path: Path) -> None:
     video_with_sound(tmp_path / "in.mkv", "libopus")
     with (
@@ -203,6 +238,10 @@ def test_sound_that_cannot_be_copied(tmp_path: Path, caplog: pytest.LogCaptureFi
     address = f"file:{tmp_path / 'in.mp4'}"
     with pytest.raises(BadInput, match=r"o\.webm: .* cannot hold sound of the codec aac\. Choose .*\.mkv"):
         VideoSink(tmp_path / "o.webm", StreamInfo((48, 64), 25.0, address=address), sound=True)
+    video_with_sound(tmp_path / "in.mkv", "flac")
+    flac = StreamInfo((48, 64), 25.0, address=f"file:{tmp_path / 'in.mkv'}")
+    with pytest.raises(BadInput, match=r"o\.mov: .* cannot hold sound of the codec flac"):
+        VideoSink(tmp_path / "o.mov", flac, sound=True)
     with pytest.raises(BadInput, match="a GIF has no sound"):
         VideoSink(tmp_path / "o.gif", StreamInfo((48, 64), 25.0, address=address), sound=True)
     write(tmp_path / "silent.mp4", INFO, [0, 0.04])
