@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,12 @@ class MjpegServer:
         spoilt_from: int = 10_000,
     ) -> None:
         self.size, self.half, self.spoilt_from, self.stopped = size, half, spoilt_from, threading.Event()
+        self.connections = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # http.server's name
+                outer.connections += 1
                 path = self.path.partition("?")[0]
                 if path != "/video":
                     self.send_error(401 if path == "/closed" else 404)
@@ -87,6 +90,71 @@ def mjpeg(port: int, size: tuple[int, int] = (48, 64), **options: Any) -> Iterat
         yield server
     finally:
         server.stop()
+
+
+class _Files(SimpleHTTPRequestHandler):
+    """Serves a folder; with `ranges` also parts of files. With `break_at` a connection ends after so many bytes."""
+
+    ranges, break_at = True, 0
+
+    def do_GET(self) -> None:  # http.server's name
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        data = path.read_bytes()
+        wanted = self.headers.get("Range", "") if self.ranges else ""
+        begin = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        if self.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        if wanted:
+            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - begin))
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(data[begin:][: self.break_at or None])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def files(folder: Path, ranges: bool = True, break_at: int = 0) -> Iterator[str]:
+    """Serve a folder by HTTP; yields the address, without a slash at its end."""
+    handler = type("Files", (_Files,), {"ranges": ranges, "break_at": break_at})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def broadcast(data: bytes) -> Iterator[str]:
+    """Send data to each TCP connection, a packet of MPEG-TS at a time, then close it; yields the address."""
+    stopped = threading.Event()
+
+    def send(listener: socket.socket) -> None:
+        while not stopped.is_set():
+            with suppress(OSError), listener.accept()[0] as peer:
+                for at in range(0, len(data), 1316):
+                    peer.sendall(data[at : at + 1316])
+                    if stopped.wait(0.02):
+                        return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        thread = threading.Thread(target=send, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stopped.set()
+            thread.join()
 
 
 @contextmanager

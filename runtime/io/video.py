@@ -160,10 +160,10 @@ class VideoSource(RecordedSource):
         if self.damaged > 1:
             log.warning("%s: %d of %d frames are damaged", self._shown, self.damaged, count)
         if not complete:
-            raise BadInput(
-                f"{self._shown}: truncated or damaged, {count} frames could be read. "
-                "Results of these frames are kept. Copy or record the file again for the rest"
-            )
+            problem, fix = f"truncated or damaged, {count} frames could be read", "Copy or record the file again"
+            if self._file is None:
+                problem, fix = f"connection lost after {count} frames", "Download the file and follow it from the disk"
+            raise BadInput(f"{self._shown}: {problem}. Results of these frames are kept. {fix} for the rest")
 
     def _decode(self) -> Iterator[Any]:
         """Yield pictures, and None where data is missing."""
