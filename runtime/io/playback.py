@@ -49,6 +49,7 @@ class Playback(Source):
         self._every, self._loop, self._duration, self._limit = every, loop, duration, limit
         self._stopped, self._given, self._due = False, 0, 0
         self._begun: float | None = None
+        self._damaged = 0  # frames of earlier rounds
         self._offset, self._later = 0, 0.0  # added to indices and times after the first round
         self._next_index, self._next_time = 0, 0.0
         self.name, self.size = self._inner.name, self._inner.size
@@ -65,7 +66,7 @@ class Playback(Source):
 
     @property
     def damaged(self) -> int:  # type: ignore[override]
-        return self._inner.damaged
+        return self._damaged + self._inner.damaged
 
     @property
     def info(self) -> StreamInfo:
@@ -102,6 +103,7 @@ class Playback(Source):
     def _take(self) -> Frame:
         frame = next(self._inner, None)
         if frame is None and self._loop and not self._stopped:
+            self._damaged += self._inner.damaged
             self._inner.close()
             self._inner = self._reopen()
             self._offset, self._later = self._next_index, self._next_time

@@ -74,13 +74,18 @@ class VideoSource(RecordedSource):
             self.fps = float(self._stream.average_rate or self._stream.guessed_rate or USUAL_FPS)
             total = self._stream.frames or round((self._container.duration or 0) / av.time_base * self.fps)
             self.count = max(1, total - start) if total else None
-            self.damaged = 0
+            self._damaged_stamps: set[int | None] = set()
+            self._cut = False
             self._begin = 0.0
             super().__init__(start)
             self._info = self._describe()
         except BaseException:
             self._container.close()
             raise
+
+    @property
+    def damaged(self) -> int:  # type: ignore[override]
+        return len(self._damaged_stamps)
 
     @property
     def info(self) -> StreamInfo:
@@ -143,52 +148,52 @@ class VideoSource(RecordedSource):
             ) from error
 
     def _progressive(self) -> Iterator[Any]:
-        """Decode everything that can be decoded; then report damage."""
+        """Decode and deinterlace everything that can be decoded; then report damage."""
         count = 0
-        complete = True
         with self._container:
             for picture in self._decode():
-                if picture is None:
-                    complete = False
-                    continue
                 count += 1
-                self._count_damaged(picture, count)
                 yield from self._reader.progressive(picture)
             yield from self._reader.progressive(None)
         if count == 0:
             raise BadInput(f"{self._shown}: no frame can be decoded (expected a complete file of a known codec)")
         if self.damaged > 1:
             log.warning("%s: %d of %d frames are damaged", self._shown, self.damaged, count)
-        if not complete:
+        if self._cut:
             problem, fix = f"truncated or damaged, {count} frames could be read", "Copy or record the file again"
             if self._file is None:
                 problem, fix = f"connection lost after {count} frames", "Download the file and follow it from the disk"
             raise BadInput(f"{self._shown}: {problem}. Results of these frames are kept. {fix} for the rest")
 
     def _decode(self) -> Iterator[Any]:
-        """Yield pictures, and None where data is missing."""
-        begun = False
-        if self._file is not None and is_cut(self._file):
-            yield None
+        """Decode all packets. Damage that further packets follow is noted; damage at the end is a cut."""
+        begun, damage_at_end = False, False
+        self._cut = self._file is not None and is_cut(self._file)
         try:
             for packet in self._container.demux(self._stream):
+                if packet.size:  # the last one, which flushes the decoder, has none
+                    damage_at_end = packet.is_corrupt
                 try:
                     for picture in packet.decode():
                         begun = True
+                        if picture.is_corrupt:
+                            self._note_damage(picture.pts)
                         yield picture
                 except av.FFmpegError:
-                    if begun:  # before the first frame it is a broadcast cut in mid-stream
-                        yield None
-                if packet.is_corrupt:
-                    yield None
+                    damage_at_end = begun
+                if begun and (damage_at_end or packet.is_corrupt):  # before: a broadcast that begins in mid-stream
+                    self._note_damage(packet.pts)
         except av.FFmpegError:
-            yield None
+            damage_at_end = True
+        self._cut = self._cut or damage_at_end
 
-    def _count_damaged(self, picture: Any, count: int) -> None:
-        if picture.is_corrupt:
-            self.damaged += 1
-            if self.damaged == 1:
-                log.warning("%s: frame %d is damaged; its mask may be wrong", self._shown, count - 1)
+    def _note_damage(self, stamp: int | None) -> None:
+        """Count a damaged frame by its time stamp: its packet and its picture may both be reported."""
+        first = not self._damaged_stamps
+        self._damaged_stamps.add(stamp)
+        if first and stamp is not None:
+            seconds = float((stamp - (self._stream.start_time or 0)) * self._stream.time_base)
+            log.warning("%s: damaged at %.2f s; the masks there may be wrong", self._shown, seconds)
 
 
 def _name_of(address: str) -> str:

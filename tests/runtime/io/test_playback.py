@@ -13,6 +13,7 @@ import pytest
 from shls.runtime.io.base import Source
 from shls.runtime.io.playback import Playback, stopping
 from shls.runtime.io.sources import open_source
+from shls.runtime.io.synthetic import SyntheticSource
 
 
 @pytest.fixture
@@ -95,3 +96,12 @@ def _signal_between_frames(source: Source, number: int) -> None:
     next(source)
     os.kill(os.getpid(), number)
     assert list(source) == []
+
+
+def test_damaged_frames_of_all_rounds_are_counted() -> None:
+    class Scratched(SyntheticSource):
+        damaged = 2
+
+    with Playback(lambda: Scratched(3, (24, 32)), loop=True, limit=7) as source:
+        assert len(list(source)) == 7
+        assert source.damaged == 6
