@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
-from importlib.util import find_spec
 
 from ..errors import MissingDependency
 
@@ -15,7 +15,7 @@ EXTRAS = {
     "gpu": ("onnxruntime-gpu>=1.18", OPENCV, NVML),
     "trt": ("tensorrt>=10.3,<12", NVML),
     "train": ("torch>=2.6", "safetensors>=0.4", ONNXRUNTIME, OPENCV),
-    "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.16", "onnxscript>=0.5", ONNXRUNTIME, OPENCV),
+    "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.6.2", ONNXRUNTIME, OPENCV),
 }
 """Packages of each extra that commands ask for, as in pyproject.toml."""
 IMPORTED = {"cv2": "cpu", "onnxruntime": "cpu", "onnx": "export", "onnxscript": "export", "torch": "train"}
@@ -45,7 +45,7 @@ def require(module: str, extra: str) -> None:
     --------
     >>> require("numpy", "cpu")
     """
-    if find_spec(module) is None:
+    if importlib.util.find_spec(module) is None:
         raise MissingDependency(f"{module}: not installed. {install_hint(extra)}")
 
 

@@ -10,7 +10,7 @@ import typer
 
 from .._support.extras import missing
 from ..errors import ShlsError
-from . import calibrate, evaluate, export, measure, model, pseudo, run, train
+from . import calibrate, evaluate, export, mark, measure, model, pseudo, run, train
 
 INTERRUPTED = (130, 143)
 """Exit codes of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number."""
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(run.serve)
 app.command()(run.demo)
+app.command()(mark.mark)
 app.command("eval")(evaluate.evaluate)
 app.command()(pseudo.pseudo)
 app.command()(train.train)

@@ -24,7 +24,7 @@ from shls.export.to_fp16 import to_fp16
 from shls.runtime.backends.base import open_refiner, open_session
 from shls.runtime.errors import ExportFailed
 
-HINT = "TensorRT for RTX is not installed: pip install 'shls[rtx]'"
+HINT = "TensorRT for RTX is not installed: pip install -e '.[rtx]'"
 LAYER = re.compile(
     r"^(?:VERBOSE: )?Name: (\w+), LayerType: (?:correlation|runtime_fusion), Inputs: \[ \{[^}]*Datatype: (\w+)", re.M
 )

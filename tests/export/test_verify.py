@@ -167,7 +167,7 @@ def test_what_is_missing_is_said_before_the_work(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     refused = shls("verify", small_model, small_checkpoint, "--on", "not looked at yet")
     assert isinstance(refused.exception, MissingDependency)
-    assert "pip install 'shls[export]'" in str(refused.exception)
+    assert "Install the extra 'export' of shls: `pip install 'torch>=2.6'" in str(refused.exception)
 
 
 def test_refiners_on_crops_and_masks(
@@ -199,7 +199,7 @@ def test_refiners_on_crops_and_masks(
 
     for arguments, message in (
         ([small_refiner, small_refiner, "--on", frames_folder, "--embedding", small_model], "Give --mask"),
-        ([small_model, small_model, "--embedding", small_model], "--embedding is for one"),
+        ([small_model, small_model, "--embedding", small_model], "--embedding: is for a refiner"),
         ([small_refiner, small_model, *given], "role is 'embedding', expected 'refiner'"),
     ):
         error = shls("verify", *arguments).exception
