@@ -29,7 +29,8 @@ from shls.runtime.io.playback import Playback
 from shls.runtime.io.sources import open_source
 from shls.runtime.io.synthetic import noise
 from shls.runtime.pipeline import follow, warm_up
-from shls.runtime.prompts.first_frame import mask_from_box
+from shls.runtime.prompts.grab_cut import mask_from_prompt
+from shls.runtime.prompts.prompt import Prompt
 from shls.runtime.segmenter import open_segmenter
 from shls.runtime.types import Frame, Mask
 from tests.live_servers import free_port, looped, rtsp, why_no_rtsp
@@ -51,7 +52,8 @@ class Clip:
         with open_source(str(assets / "bunny.mp4")) as source:
             there = [frame.image for frame in source]
         rabbit = read_mask(assets / "bunny_mask.png", (there[0].shape[0], there[0].shape[1]))
-        mask = np.where(rabbit > 0, np.uint8(1), mask_from_box(there[0], STONE, 2))
+        stone = mask_from_prompt(there[0], Prompt(boxes=(STONE,)))
+        mask = np.where(rabbit > 0, np.uint8(1), stone * np.uint8(2))
         mask = cv2.resize(mask, SIZE, interpolation=cv2.INTER_NEAREST)
         self.images = [cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA) for image in there + there[-2:0:-1]]
         self._thumbnails = np.stack([thumbnail(image) for image in self.images])

@@ -17,23 +17,26 @@ from .run_options import (
     FirstMask,
     Json,
     Loop,
+    Marks,
     MaxAge,
+    Objects,
     Play,
     Points,
-    Prompt,
     Prompts,
     SourceName,
     Start,
-    parse_prompt,
+    parse_marks,
 )
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..io.base import Sink, Source
+    from ..io.base import Source
+    from ..io.http_sink import WebSink
     from ..io.playback import Playback
     from ..io.sinks import Outputs
     from ..pipeline import Summary
+    from ..prompts.timeline import Prompter
     from ..segmenter import VideoSegmenter
 
 
@@ -42,6 +45,7 @@ def run(
     mask: FirstMask = None,
     box: Boxes = None,
     point: Points = None,
+    objects: Objects = None,
     start: Start = 0,
     out: Annotated[
         Path | None,
@@ -78,7 +82,7 @@ def run(
     from ..io.sinks import Outputs
     from ..segmenter import open_segmenter
 
-    prompt = parse_prompt(mask, box, point)
+    marks = parse_marks(mask, box, point, objects)
     check_refiner(refiner, refined)
     outputs = Outputs(out, masks, json, cutout, mask_video, sound)
     if sound and loop:
@@ -89,7 +93,7 @@ def run(
             err=True,
         )
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
-    _follow(segmenter, source, Play(start, every, loop, duration, max_age), prompt, outputs, prompts)
+    _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts)
 
 
 def serve(
@@ -97,6 +101,7 @@ def serve(
     mask: FirstMask = None,
     box: Boxes = None,
     point: Points = None,
+    objects: Objects = None,
     port: Annotated[int, typer.Option(help="TCP port of the page; 0 takes any free port.", min=0, max=65535)] = 8000,
     host: Annotated[
         str,
@@ -123,14 +128,14 @@ def serve(
     from ..io.sinks import Outputs
     from ..segmenter import open_segmenter
 
-    prompt = parse_prompt(mask, box, point)
+    marks = parse_marks(mask, box, point, objects)
     check_refiner(refiner, refined)
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
     play = Play(start, every, loop, duration, max_age)
     page = WebSink(port, host)
     with page:
         typer.echo(f"page: {page.address}", err=True)
-        _follow(segmenter, source, play, prompt, Outputs(json=json), prompts, page)
+        _follow(segmenter, source, play, marks, Outputs(json=json), prompts, page)
 
 
 def demo(
@@ -145,7 +150,7 @@ def demo(
 
     segmenter = open_segmenter()
     outputs = Outputs(out / "overlay.mp4", out / "masks", out / "objects.jsonl")
-    _follow(segmenter, str(ASSETS / "bunny.mp4"), Play(), (ASSETS / "bunny_mask.png", [], []), outputs)
+    _follow(segmenter, str(ASSETS / "bunny.mp4"), Play(), Marks(ASSETS / "bunny_mask.png"), outputs)
     for stage, milliseconds in segmenter.stopwatch.medians().items():
         typer.echo(f"  {stage:<12} {milliseconds:7.2f} ms  (median)")
 
@@ -154,12 +159,13 @@ def _follow(
     segmenter: VideoSegmenter,
     source: str,
     play: Play,
-    prompt: Prompt,
+    marks: Marks,
     outputs: Outputs,
     prompts: Path | None = None,
-    page: Sink | None = None,
+    page: WebSink | None = None,
 ) -> None:
     """Follow the objects with a progress bar, and report at the end."""
+    from ..io.objects import ObjectTable
     from ..io.playback import stopping
     from ..io.sinks import SinkGroup, open_sinks
     from ..io.synthetic import noise
@@ -167,18 +173,22 @@ def _follow(
     from ..prompts.first_frame import first_mask
     from ..prompts.timeline import Prompter, read_prompts
 
-    marked = False
+    marked, table = False, ObjectTable()
+    if page:
+        page.objects = table
 
     def mark(image: np.ndarray) -> np.ndarray:
         nonlocal marked
         marked = True
-        return first_mask(image, *prompt)
+        return table.add(first_mask(image, given, marks.prompts))
 
     _report_networks(segmenter)
     with _open(source, play) as frames:
-        later = Prompter(read_prompts(prompts, play.start) if prompts else [], segmenter)
-        protect = [path for path in (prompt[0], prompts) if path]
-        with open_sinks(outputs, source, frames.info, protect) as sink:
+        given = marks.check(frames.size, play.start)
+        entries = read_prompts(prompts, play.start, frames.size) if prompts else []
+        later = Prompter(entries, segmenter, table)
+        protect = [*marks.files, *([prompts] if prompts else []), *later.files]
+        with open_sinks(outputs, source, frames.info, protect, table) as sink:
             # Nothing is written yet: here Ctrl-C ends the command at once.
             typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
             with (
@@ -199,7 +209,7 @@ def _follow(
                     if signals and not marked:  # the source was stopped before its first frame
                         raise typer.Exit(128 + signals[0]) from None
                     raise
-    _report(done, frames, segmenter, outputs)
+    _report(done, frames, segmenter, outputs, later)
     if signals and not frames.live:  # a live run has no other end
         raise typer.Exit(128 + signals[0])
 
@@ -230,7 +240,7 @@ def _report_networks(segmenter: VideoSegmenter) -> None:
         typer.echo(f"refiner: {refiner.network}, {refiner.precision}, on {segmenter.refiner.backend}", err=True)
 
 
-def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: Outputs) -> None:
+def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: Outputs, later: Prompter) -> None:
     """Print what was done; to standard error where standard output has JSON lines."""
     import numpy as np
 
@@ -238,6 +248,8 @@ def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: O
         typer.echo(line, err=outputs.to_stdout)
 
     say(f"{done.frames} frames, {done.fps:.1f} frames per second")
+    if unused := later.unused():
+        typer.echo(unused, err=True)
     if done.damaged:
         say(f"{done.damaged} damaged frames in the video; their masks may be wrong")
     for name in outputs.names:

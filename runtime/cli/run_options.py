@@ -4,14 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import BadInput
 
-Prompt = tuple[Path | None, list[tuple[int, int, int, int]], list[tuple[int, int]]]
-"""Objects in the first frame: the file of a mask; or boxes x, y, width, height, and points x, y."""
+if TYPE_CHECKING:
+    from ..io.objects import NamedMask
+    from ..prompts.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Objects in the first frame: the file of a mask, or a prompt per object.
+
+    Examples
+    --------
+    >>> Marks(Path("mask.png")).files
+    [PosixPath('mask.png')]
+    """
+
+    mask: Path | None = None
+    prompts: tuple[Prompt, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """Files that are read for the marks, which no output may overwrite."""
+        from ..io.masks import split_choice
+
+        named = [self.mask, *(prompt.mask for prompt in self.prompts)]
+        return [split_choice(path)[0] for path in named if isinstance(path, Path)]
+
+    def check(self, size: tuple[int, int], frame: int) -> NamedMask | None:
+        """Read the mask for frame number `frame` of (H, W), or check the prompts; raise BadInput if they do not fit."""
+        from ..io.masks import read_objects
+
+        for prompt in self.prompts:
+            prompt.check(size)
+            prompt.drawn(size)
+        return read_objects(self.mask, size, frame) if self.mask else None
 
 
 @dataclass(frozen=True)
@@ -42,13 +74,62 @@ SourceName = Annotated[
         "'rtsp://user:password@host/path#width=640&height=360&fps=10&flip=180&transport=udp'.",
     ),
 ]
+
+
+def _check_boxes(texts: list[str] | None) -> list[str] | None:
+    """Refuse a bad box while options are read: numbers with blanks between them would be surplus arguments later."""
+    from ..prompts.prompt import parse_box
+
+    for text in texts or []:
+        parse_box(text)
+    return texts
+
+
+def _check_points(texts: list[str] | None) -> list[str] | None:
+    from ..prompts.prompt import parse_point
+
+    for text in texts or []:
+        parse_point(text)
+    return texts
+
+
+def _check_objects(texts: list[str] | None) -> list[str] | None:
+    from ..prompts.prompt import parse_object
+
+    for text in texts or []:
+        parse_object(text)
+    return texts
+
+
 FirstMask = Annotated[
-    Path | None, typer.Option(help="Objects in the first frame: a mask image, or a folder with one image per object.")
+    Path | None,
+    typer.Option(
+        help="Objects in the first frame: a mask image (ids, black and white, one colour per object, or transparency); "
+        "a folder with one image per object; COCO or labelme JSON; or JSON lines of an earlier run. "
+        "FILE.json#NAME chooses an image of the JSON file, or a frame of the JSON lines."
+    ),
 ]
 Boxes = Annotated[
-    list[str] | None, typer.Option(help="Box x,y,width,height around an object, pixels. Repeat the option per object.")
+    list[str] | None,
+    typer.Option(
+        help="Box around an object: x,y,width,height or xyxy:left,top,right,bottom, pixels, with commas and without "
+        "blanks. Repeat the option per object.",
+        callback=_check_boxes,
+    ),
 ]
-Points = Annotated[list[str] | None, typer.Option(help="Point x,y on an object, pixels. Repeat the option per object.")]
+Points = Annotated[
+    list[str] | None,
+    typer.Option(help="Point x,y on an object, pixels. Repeat the option per object.", callback=_check_points),
+]
+Objects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--object",
+        help="Prompt of one object in one text, as in 'name=dog box=46,62,68,68 point=80,96 not=50,70': its name, "
+        "boxes, points on it, points not on it, and mask=FILE to start from. Repeat the option per object.",
+        callback=_check_objects,
+    ),
+]
 Start = Annotated[int, typer.Option(help="Number of the frame in which the objects are marked, from 0.", min=0)]
 Json = Annotated[
     Path | None,
@@ -66,25 +147,38 @@ MaxAge = Annotated[
 ]
 
 
-def parse_prompt(mask: Path | None, box: list[str] | None, point: list[str] | None) -> Prompt:
-    """Read the options that mark objects in the first frame.
+def parse_marks(
+    mask: Path | None, box: list[str] | None = None, point: list[str] | None = None, objects: list[str] | None = None
+) -> Marks:
+    """Read the options that mark objects in the first frame: boxes first, then points, then objects.
 
     Raises
     ------
     BadInput
-        If no object is marked, or if a mask is combined with boxes or points.
+        If no object is marked, if a name is given twice, or if a mask is combined with other options.
 
     Examples
     --------
-    >>> parse_prompt(None, ["10,20,30,40"], ["5,6"])
-    (None, [(10, 20, 30, 40)], [(5, 6)])
+    >>> marks = parse_marks(None, ["10,20,30,40"], ["5,6"], ["name=dog point=7,8"])
+    >>> [prompt.label for prompt in marks.prompts]
+    ['box 10,20,30,40', 'point 5,6', 'dog']
     """
-    from ..prompts.first_frame import parse_box, parse_point
+    from ..prompts.prompt import Prompt, parse_box, parse_object, parse_point
 
-    boxes = [parse_box(text) for text in box or []]
-    points = [parse_point(text) for text in point or []]
-    if mask is None and not boxes and not points:
-        raise BadInput("no objects marked; give --mask FILE, --box x,y,width,height or --point x,y")
-    if mask is not None and (boxes or points):
-        raise BadInput("--mask together with --box or --point; expected one or the other")
-    return mask, boxes, points
+    prompts = [Prompt(boxes=(parse_box(text),)) for text in box or []]
+    prompts += [Prompt(points=(parse_point(text),)) for text in point or []]
+    prompts += [parse_object(text) for text in objects or []]
+    if mask is None and not prompts:
+        raise BadInput(
+            "no objects marked. Give --mask FILE, --box x,y,width,height, --point x,y or --object 'box=... point=...'"
+        )
+    if mask is not None and prompts:
+        raise BadInput(
+            "--mask together with --box, --point or --object: one kind is expected. "
+            "To correct the mask of one object, give --object 'mask=FILE point=x,y not=x,y'"
+        )
+    names = [prompt.name for prompt in prompts if prompt.name]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise BadInput(f"--object: the name {twice} is given twice (expected a name per object). Rename one of them")
+    return Marks(mask, tuple(prompts))

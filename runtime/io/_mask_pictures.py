@@ -14,6 +14,8 @@ from ._flat_colors import flat_labels, is_flat
 from .objects import NamedMask
 from .palette import PALETTE
 
+WHITE = (255, 65535)
+"""Values that alone are no id but a picture in black and white."""
 VOID = 255
 """Palette index that data sets use for pixels of unknown content."""
 LOSSY = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "WEBP"})
@@ -22,8 +24,8 @@ GREYS = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "F"})
 """Pillow's names of pictures with one channel."""
 GREY_SPREAD = 40
 """Largest difference of the channels in a lossy picture that counts as grey, levels."""
-NAMES_KEY = "shls:names"
-"""Keyword of the PNG text chunk with the objects' names, a JSON object."""
+NAMES_KEY, IDS_KEY = "shls:names", "shls:ids"
+"""Keywords of PNG text chunks with the names and the original ids of objects: JSON from the ids in the mask."""
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for files that are missing, damaged or of another kind."""
 
@@ -67,6 +69,8 @@ def from_ids(path: Path, values: np.ndarray, void: bool) -> NamedMask:
         raise BadInput(f"{path}: the mask has no object (got background only). Mark the object with pixels above 0")
     if found.size > MAX_OBJECTS:
         raise too_many(path, found.size)
+    if found.size == 1 and found[0] in WHITE:
+        return NamedMask((values > 0).astype(np.uint8))
     if found[-1] <= MAX_OBJECTS:
         return NamedMask(values.clip(0).astype(np.uint8))
     labels = np.searchsorted(found, values.clip(0), side="right").astype(np.uint8)
@@ -96,17 +100,19 @@ def _from_palette(path: Path, picture: Image.Image) -> NamedMask:
     shown = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     black = ~np.asarray(shown)[..., :3].any(2)
     if is_flat(indices) and not (black.any() and (indices[black] > 0).all()):
-        return from_ids(path, indices, void=np.unique(indices[indices > 0]).size > 1)._replace(names=_names(picture))
+        found = from_ids(path, indices, void=np.unique(indices[indices > 0]).size > 1)
+        names, file_ids = _texts(picture)
+        return NamedMask(found.labels, names, found.file_ids or file_ids)
     return _from_colors(path, shown, lossy=False)
 
 
-def _names(picture: Image.Image) -> dict[int, str]:
-    """Return the names that `write_mask` put into a PNG; empty if there are none."""
+def _texts(picture: Image.Image) -> tuple[dict[int, str], dict[int, int]]:
+    """Return the names and original ids that `write_mask` put into a PNG; empty if there are none."""
     try:
-        entries = json.loads(str(picture.info.get(NAMES_KEY, "{}")))
-        return {int(key): str(value) for key, value in entries.items()}
-    except (ValueError, AttributeError):
-        return {}
+        names, ids = (json.loads(str(picture.info.get(key, "{}"))) for key in (NAMES_KEY, IDS_KEY))
+        return {int(key): str(one) for key, one in names.items()}, {int(key): int(one) for key, one in ids.items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}, {}
 
 
 def _from_greys(path: Path, values: np.ndarray, lossy: bool) -> NamedMask:
@@ -114,8 +120,6 @@ def _from_greys(path: Path, values: np.ndarray, lossy: bool) -> NamedMask:
     found = found[found > 0]
     top = 65535 if values.dtype.itemsize > 1 and found.size and found[-1] > 255 else 255
     half = (top + 1) // 2
-    if found.size == 1 and found[0] in (255, 65535):  # black and white
-        return NamedMask((values > 0).astype(np.uint8))
     if not lossy and (found.size < 2 or found[-1] < half or is_flat(values)):
         return from_ids(path, values, void=bool(found.size > 1 and found[-1] == VOID and found[-2] < half))
     if found.size and found[-1] <= top:

@@ -1,8 +1,7 @@
-"""The live page: what is followed, in a browser, while it is followed.
+"""Live page: the newest result of a run, shown in a browser.
 
-`/` is a page, `/video` the overlay as MJPEG, `/objects` the newest frame's objects as JSON, in the shape of the JSON
-lines. Only the standard library's server; nothing is kept but the newest frame, so a browser that is slow, or none,
-costs the run nothing.
+`/` is the page, `/video` the overlay as MJPEG, `/objects` the objects of the newest frame as one of the JSON lines.
+The server keeps the newest frame only, so a slow browser does not delay the run.
 """
 
 from __future__ import annotations
@@ -20,52 +19,71 @@ from ..types import Frame, Mask
 from .base import Sink
 from .json_sink import line_of
 from .masks import overlay
+from .objects import ObjectTable
 
 BOUNDARY = "frame"
-QUALITY = 80  # of the JPEGs, percent
+QUALITY = 80
+"""Quality of the JPEGs, percent."""
 PATIENCE = 5.0
-"""Seconds that a browser may take for one picture, and that it waits for the first."""
+"""Longest time that a browser may take for one picture, and that a request waits for the first frame, seconds."""
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>shls</title>
 <style>body { font: 15px/1.5 system-ui, sans-serif; margin: 1em; background: #181818; color: #eee }
 img { max-width: 100%; height: auto } td, th { padding: .1em 1em .1em 0; text-align: right }
 .lost { color: #ff9a6b }</style>
-<img src="/video" alt="the newest frame with its objects coloured"><table id="objects"></table>
+<img src="/video" alt="newest frame with its objects coloured"><table id="objects"></table>
 <script>
-async function tell() {
+async function update() {
   try {
     const found = await (await fetch("/objects")).json();
-    const rows = found.objects.map(one => `<tr class="${one.lost ? "lost" : ""}"><td>${one.id}</td>`
-      + `<td>${one.lost ? "lost" : one.area}</td><td>${one.confidence.toFixed(2)}</td></tr>`);
+    const rows = found.objects.map(object => `<tr class="${object.lost ? "lost" : ""}"><td>${object.id}</td>`
+      + `<td>${object.lost ? "lost" : object.area}</td><td>${object.confidence.toFixed(2)}</td></tr>`);
     document.getElementById("objects").innerHTML = `<tr><th>object</th><th>pixels</th><th>confidence</th></tr>`
       + rows.join("") + `<tr><td colspan="3">frame ${found.frame}, ${found.time.toFixed(2)} s</td></tr>`;
-  } catch { document.getElementById("objects").innerHTML = "<tr><td>no answer; is it still running?</td></tr>" }
-  setTimeout(tell, 500);
+  } catch { document.getElementById("objects").innerHTML = "<tr><td>The run has ended or does not answer.</td></tr>" }
+  setTimeout(update, 500);
 }
-tell();
+update();
 </script></html>
 """
 
 
 class WebSink(Sink):
-    """Shows the newest result to any browser that asks.
+    """Show the newest result to browsers.
 
     Parameters
     ----------
-    port : to listen at, 0 for any that is free
-    host : to listen at; there is no password, so only this machine by default
+    port : int
+        TCP port to listen at; 0 takes any free port.
+    host : str
+        Address of this machine to listen at. There is no authentication: any address but localhost shows the video
+        to the network.
 
     Attributes
     ----------
-    address : of the page
-    closed : no further result comes
+    address : str
+        URL of the page.
+    closed : bool
+        Whether the run has ended.
+    objects : ObjectTable
+        Names and original ids of the objects.
 
     Raises
     ------
     BadInput
-        If the port cannot be had.
+        If the port is taken, or the address is not one of this machine.
+
+    Examples
+    --------
+    >>> import urllib.request
+    >>> import numpy as np
+    >>> with WebSink() as sink:
+    ...     sink.write(Frame(np.zeros((2, 3, 3), np.uint8), 7, 0.28, "00007"), Mask(np.zeros((2, 3), np.uint8), {}))
+    ...     urllib.request.urlopen(f"{sink.address}objects").read()
+    b'{"frame": 7, "time": 0.28, "objects": []}'
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.objects = ObjectTable()
         self._changed = Condition()
         self._newest: tuple[Frame, Mask] | None = None
         self._count = 0
@@ -74,7 +92,9 @@ class WebSink(Sink):
             self._server = _Server((host, port), self)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise BadInput(f"port {port} of {host} cannot be had ({reason}); choose another --port") from error
+            raise BadInput(
+                f"port {port} of {host}: cannot be opened ({reason}). Choose another --port or --host."
+            ) from error
         self.address = f"http://{host}:{self._server.server_address[1]}/"
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="web", daemon=True)
         self._thread.start()
@@ -93,7 +113,7 @@ class WebSink(Sink):
         self._thread.join()
 
     def after(self, seen: int) -> tuple[int, tuple[Frame, Mask]] | None:
-        """Wait for a result newer than the `seen`-th; None if none came in time, or none will."""
+        """Wait for a result after the `seen`-th; return its number and the result, or None if none comes in time."""
         with self._changed:
             self._changed.wait_for(lambda: self._count > seen or self.closed, PATIENCE)
             if self.closed or self._newest is None or self._count <= seen:
@@ -111,7 +131,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = PATIENCE  # of reading the request and of writing to a browser that does not take it
+    timeout = PATIENCE  # for reading a request, and for writing to a browser that does not read
 
     def do_GET(self) -> None:  # http.server's name
         path = self.path.partition("?")[0]
@@ -130,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         if newest is None:
             self.send_error(503, "no frame yet")
         else:
-            self._send("application/json", json.dumps(line_of(*newest[1])).encode())
+            self._send("application/json", json.dumps(line_of(*newest[1], self.server.sink.objects)).encode())
 
     def _video(self) -> None:
         self.send_response(200)
@@ -157,4 +177,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the progress bar has the terminal."""
+        """Print nothing: the terminal shows the progress bar."""

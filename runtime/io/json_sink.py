@@ -14,6 +14,7 @@ import numpy as np
 from ..types import Frame, Mask
 from ._output_files import check_file, is_stdout, unwritten
 from .base import Sink
+from .objects import ObjectTable
 from .rle import encode_rle
 
 
@@ -22,12 +23,15 @@ class JsonLinesSink(Sink):
 
     A line is `{"frame": index, "time": seconds, "objects": [{"id", "area": pixels, "box": [x, y, width, height],
     "confidence": 0 to 1, "rle": run lengths as in COCO}]}`. An object without pixels has area 0, box null and
-    `"lost": true`.
+    `"lost": true`. An object with a name has `"name"`. A renumbered object has its original id as `"id"`, and its id
+    in the masks as `"mask_id"`.
 
     Parameters
     ----------
     path : Path
         File to write. `-` and `/dev/stdout` are standard output. An earlier file is replaced at the first frame.
+    objects : ObjectTable
+        Names and original ids of the objects.
 
     Raises
     ------
@@ -42,15 +46,15 @@ class JsonLinesSink(Sink):
     {"frame":7,"time":0.28,"objects":[]}
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, objects: ObjectTable | None = None) -> None:
         self._to_stdout = is_stdout(path)
         if not self._to_stdout:
             check_file(path)
-        self._path = path
+        self._path, self._objects = path, objects
         self._file: BinaryIO | None = None  # opened with the first frame
 
     def write(self, frame: Frame, mask: Mask) -> None:
-        data = json.dumps(line_of(frame, mask), separators=(",", ":")) + "\n"
+        data = json.dumps(line_of(frame, mask, self._objects), separators=(",", ":")) + "\n"
         if self._to_stdout:
             self._print(data)
         else:
@@ -67,7 +71,7 @@ class JsonLinesSink(Sink):
         except OSError as error:
             with suppress(OSError), open(os.devnull, "wb") as nowhere:  # Python flushes again when it exits
                 os.dup2(nowhere.fileno(), sys.stdout.fileno())
-            raise unwritten("standard output", error, "the lines before are complete") from error
+            raise unwritten("standard output", error, "The lines before are complete.") from error
 
     def _append(self, data: bytes) -> None:
         whole = 0
@@ -82,10 +86,10 @@ class JsonLinesSink(Sink):
             if self._file is not None:
                 with suppress(OSError):
                     self._file.truncate(whole)  # half a line would make the file unreadable
-            raise unwritten(self._path, error, "the lines before are complete") from error
+            raise unwritten(self._path, error, "The lines before are complete.") from error
 
 
-def line_of(frame: Frame, mask: Mask) -> dict[str, Any]:
+def line_of(frame: Frame, mask: Mask, objects: ObjectTable | None = None) -> dict[str, Any]:
     """Return one result as JSON values; `JsonLinesSink` describes them.
 
     Examples
@@ -93,10 +97,10 @@ def line_of(frame: Frame, mask: Mask) -> dict[str, Any]:
     >>> line_of(Frame(np.zeros((2, 3, 3), np.uint8), 7, 0.28, "00007"), Mask(np.zeros((2, 3), np.uint8), {}))
     {'frame': 7, 'time': 0.28, 'objects': []}
     """
-    return {"frame": frame.index, "time": round(frame.time, 6), "objects": describe(mask)}
+    return {"frame": frame.index, "time": round(frame.time, 6), "objects": describe(mask, objects)}
 
 
-def describe(mask: Mask) -> list[dict[str, Any]]:
+def describe(mask: Mask, objects: ObjectTable | None = None) -> list[dict[str, Any]]:
     """List the objects of a mask as JSON values, by id. An object with a score and without pixels is lost.
 
     Examples
@@ -109,13 +113,13 @@ def describe(mask: Mask) -> list[dict[str, Any]]:
     """
     areas = np.bincount(mask.labels.ravel(), minlength=256)
     ids = sorted({*mask.scores, *np.flatnonzero(areas[1:] > 0) + 1})
-    return [_describe_object(mask, int(object_id), int(areas[object_id])) for object_id in ids]
+    table = objects or ObjectTable()
+    return [table.describe(int(at)) | _describe_object(mask, int(at), int(areas[at])) for at in ids]
 
 
 def _describe_object(mask: Mask, object_id: int, area: int) -> dict[str, Any]:
     inside = mask.labels == object_id
     values: dict[str, Any] = {
-        "id": object_id,
         "area": area,
         "box": None,
         "confidence": round(float(mask.scores.get(object_id, 0.0)), 4),

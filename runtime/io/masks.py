@@ -16,7 +16,7 @@ from .._support.files import replace_file
 from ..errors import BadInput
 from ..types import MAX_OBJECTS
 from ._mask_json import read_json
-from ._mask_pictures import NAMES_KEY, from_ids, read_picture, too_many
+from ._mask_pictures import IDS_KEY, NAMES_KEY, from_ids, read_picture, too_many
 from .image_files import IMAGE_SUFFIXES, natural_key
 from .objects import NamedMask
 from .palette import PALETTE
@@ -64,12 +64,26 @@ def read_objects(path: str | Path, size: tuple[int, int], frame: int | None = No
     ...     read_objects(Path(folder) / "mask.png", (1, 2))
     NamedMask(labels=array([[0, 2]], dtype=uint8), names={2: 'dog'}, file_ids={})
     """
-    path, choice = _split(Path(path))
+    path, choice = split_choice(Path(path))
     if path.is_dir():
         return _read_folder(path, size)
     if choice is not None or _is_text(path):
         return read_json(path, size, choice, frame)
     return read_picture(path, size)
+
+
+def split_choice(path: Path) -> tuple[Path, str | None]:
+    """Split FILE#NAME into the file and the choice in it; the choice is None if a file has the whole name.
+
+    Examples
+    --------
+    >>> split_choice(Path("mask.png"))[1] is None
+    True
+    """
+    name, mark, choice = path.name.rpartition("#")
+    if path.exists() or not mark or not path.with_name(name or "#").is_file():
+        return path, None
+    return path.with_name(name), choice
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
@@ -100,14 +114,19 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
     return read_objects(path, size).labels
 
 
-def write_mask(path: str | Path, labels: np.ndarray, names: Mapping[int, str] | None = None) -> None:
+def write_mask(
+    path: str | Path,
+    labels: np.ndarray,
+    names: Mapping[int, str] | None = None,
+    file_ids: Mapping[int, int] | None = None,
+) -> None:
     """Write object ids as a palette PNG. The file appears whole or not at all.
 
     Parameters
     ----------
     path : file to write; an earlier file is replaced
     labels : (H, W) uint8 object ids
-    names : object id -> name, kept as a text chunk of the PNG
+    names, file_ids : as in `NamedMask`; a text chunk of the PNG keeps them
 
     Raises
     ------
@@ -125,11 +144,12 @@ def write_mask(path: str | Path, labels: np.ndarray, names: Mapping[int, str] | 
     picture = Image.fromarray(np.ascontiguousarray(labels))
     picture.putpalette(PALETTE.tobytes())
     info = PngInfo()
-    if names:
-        info.add_text(NAMES_KEY, json.dumps({str(key): name for key, name in names.items()}))
+    for key, values in ((NAMES_KEY, names), (IDS_KEY, file_ids)):
+        if values:
+            info.add_text(key, json.dumps({str(object_id): value for object_id, value in values.items()}))
     content = io.BytesIO()
     picture.save(content, "PNG", compress_level=1, pnginfo=info)
-    replace_file(Path(path), content.getvalue(), "masks before it are complete")
+    replace_file(Path(path), content.getvalue(), "Masks before it are complete.")
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -154,14 +174,6 @@ def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.5) -> np.nda
         raise ValueError(f"image is {image.shape}, labels are {labels.shape}; expected (H, W, 3) and (H, W)")
     weight = round(256 * alpha)
     return _overlay(np.ascontiguousarray(image), np.ascontiguousarray(labels), PALETTE, _BORDERS, weight)
-
-
-def _split(path: Path) -> tuple[Path, str | None]:
-    """Split FILE#NAME, unless there is a file of the whole name."""
-    name, mark, choice = path.name.rpartition("#")
-    if path.exists() or not mark or not path.with_name(name or "#").is_file():
-        return path, None
-    return path.with_name(name), choice
 
 
 def _is_text(path: Path) -> bool:

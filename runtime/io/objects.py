@@ -63,6 +63,22 @@ class ObjectTable:
                 return object_id
         return key if isinstance(key, int) and key not in self._file_ids and key <= MAX_OBJECTS else None
 
+    def describe(self, object_id: int) -> dict[str, int | str]:
+        """Return the ids and the name of an object as JSON values.
+
+        `id` is the original id; `mask_id` is there if the id in the masks is another one, `name` if there is a name.
+        """
+        values: dict[str, int | str] = {"id": self.file_id(object_id)}
+        if object_id in self._file_ids:
+            values["mask_id"] = object_id
+        if object_id in self._names:
+            values["name"] = self._names[object_id]
+        return values
+
+    def rename(self, object_id: int, name: str) -> None:
+        """Give an object a name; an earlier name is replaced."""
+        self._names[object_id] = name
+
     def add(self, mask: NamedMask, taken: frozenset[int] = frozenset()) -> np.ndarray:
         """Enter the objects of a mask.
 

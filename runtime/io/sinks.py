@@ -14,6 +14,7 @@ from .base import Sink, StreamInfo
 from .folder_sink import CutoutFolderSink, FolderSink, MaskFolderSink, OverlayFolderSink
 from .image_files import source_files
 from .json_sink import JsonLinesSink
+from .objects import ObjectTable
 from .video_sink import MaskVideoSink, VideoSink
 
 
@@ -119,7 +120,13 @@ class SinkGroup(Sink):
                 stack.callback(sink.close)
 
 
-def open_sinks(outputs: Outputs, source_uri: str, info: StreamInfo, protect: Iterable[Path] = ()) -> Sink:
+def open_sinks(
+    outputs: Outputs,
+    source_uri: str,
+    info: StreamInfo,
+    protect: Iterable[Path] = (),
+    objects: ObjectTable | None = None,
+) -> Sink:
     """Open the sinks for a source, once no input can be overwritten.
 
     Parameters
@@ -132,6 +139,8 @@ def open_sinks(outputs: Outputs, source_uri: str, info: StreamInfo, protect: Ite
         Properties of the source.
     protect : iterable of Path
         Other files and folders that were read, such as the first mask.
+    objects : ObjectTable
+        Names and original ids of the objects, for the JSON lines.
 
     Returns
     -------
@@ -163,6 +172,6 @@ def open_sinks(outputs: Outputs, source_uri: str, info: StreamInfo, protect: Ite
             sinks.append(opened.enter_context(MaskVideoSink(outputs.mask_video, info)))
         sinks += [opened.enter_context(kind(path)) for path, kind in folders]
         if outputs.json:
-            sinks.append(opened.enter_context(JsonLinesSink(outputs.json)))
+            sinks.append(opened.enter_context(JsonLinesSink(outputs.json, objects)))
         opened.pop_all()
     return SinkGroup(sinks) if sinks else NullSink()

@@ -15,6 +15,7 @@ from shls.runtime import segmenter
 from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.cli import main as cli
 from shls.runtime.errors import BadInput
+from shls.runtime.io.masks import write_mask
 from shls.runtime.models.contract import Contract
 from tests.fake_segmenters import Stays
 from tests.live_servers import free_port, mjpeg
@@ -123,3 +124,66 @@ def test_a_live_source_has_no_rounds() -> None:
     port = free_port()
     with mjpeg(port), pytest.raises(BadInput, match=rf"http://\.\.\.@127\.0\.0\.1:{port}/video: is live"):
         raise run(f"http://me:secret@127.0.0.1:{port}/video", "--point", "1,1", "--loop").exception or AssertionError
+
+
+def test_names_and_original_ids_are_in_the_json_lines(clip: Path, tmp_path: Path) -> None:
+    ids = np.zeros((48, 64), np.uint16)
+    ids[10:20, 10:20], ids[30:40, 30:40] = 300, 1000
+    cv2.imwrite(str(tmp_path / "ids.png"), ids)
+    out = tmp_path / "objects.jsonl"
+    run(clip, "--mask", tmp_path / "ids.png", "--json", out)
+    for line in map(json.loads, out.read_text().splitlines()):
+        assert [(one["id"], one["mask_id"]) for one in line["objects"]] == [(300, 1), (1000, 2)]
+        assert all("name" not in one for one in line["objects"])
+    run(clip, "--object", "name=dog box=10,10,20,20", "--box", "40,10,9,9", "--json", out)
+    objects = [json.loads(line)["objects"] for line in out.read_text().splitlines()]
+    assert len(objects) == 7
+    assert all([(one["id"], one.get("name")) for one in row] == [(1, None), (2, "dog")] for row in objects)
+    again = tmp_path / "again.jsonl"
+    run(clip, "--mask", f"{out}#3", "--json", again)
+    assert json.loads(again.read_text().splitlines()[-1])["objects"][1]["name"] == "dog"
+
+
+def test_prompts_that_were_not_applied_are_said(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text('[{"frame": 40, "remove": 1}]')
+    done = run(clip, "--mask", tmp_path / "mask.png", "--prompts", tmp_path / "prompts.json")
+    assert done.exit_code == 0, done.exception
+    assert "prompts: 1 of frame 40 not applied: the last frame was 6." in done.stderr
+
+
+def test_what_does_not_fit_is_refused_before_the_warm_up(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text('[{"frame": 3, "box": [64, 5, 9, 9]}]')
+    write_mask(tmp_path / "small.png", np.ones((9, 9), np.uint8))
+    for options in (
+        ["--mask", tmp_path / "mask.png", "--prompts", tmp_path / "prompts.json"],
+        ["--box", "64,5,9,9"],
+        ["--object", "point=1,1 not=64,5"],
+        ["--object", f"mask={tmp_path / 'small.png'}"],
+        ["--mask", tmp_path / "small.png"],
+    ):
+        done = run(clip, *options, "--json", tmp_path / "objects.jsonl")
+        assert isinstance(done.exception, BadInput), options
+        assert "warm-up" not in done.stderr
+        assert not (tmp_path / "objects.jsonl").exists()
+
+
+def test_masks_that_were_read_are_not_overwritten(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text('[{"frame": 3, "mask": "later.json#5"}]')
+    run(clip, "--mask", tmp_path / "mask.png", "--json", tmp_path / "later.json")
+    before = (tmp_path / "later.json").read_bytes()
+    for options in (
+        ["--mask", tmp_path / "mask.png", "--prompts", tmp_path / "prompts.json"],
+        ["--object", f"mask={tmp_path / 'later.json'}#5"],
+    ):
+        done = run(clip, *options, "--json", tmp_path / "later.json")
+        assert "later.json: is an input" in str(done.exception)
+    assert (tmp_path / "later.json").read_bytes() == before
+
+
+def test_a_mask_of_nearly_everything_is_said(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mask = np.full((48, 64), 255, np.uint8)
+    mask[:2] = 0
+    cv2.imwrite(str(clip.parent / "inverted.png"), mask)
+    done = run(clip, "--mask", clip.parent / "inverted.png")
+    assert done.exit_code == 0, done.exception
+    assert caplog.text.count("the mask covers 95 % of the frame") == 1

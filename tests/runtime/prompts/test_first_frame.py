@@ -1,138 +1,92 @@
-"""Prompts: boxes and points on drawn scenes, and every prompt that cannot be used."""
+"""First masks: numbers and names of the objects, overlaps, and too many or too large ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
 from shls.runtime.io.masks import write_mask
-from shls.runtime.prompts.first_frame import first_mask, mask_from_box, mask_from_point, parse_box, parse_point
+from shls.runtime.prompts.first_frame import first_mask
+from shls.runtime.prompts.prompt import Box, Prompt
+from tests.runtime.prompts.scenes import scene
 
 
-def scene(*centres: tuple[int, int], size: tuple[int, int] = (240, 320)) -> tuple[np.ndarray, np.ndarray]:
-    """Red discs of radius 30 on noisy green: the image, and (H, W) ids 1, 2, ... of the discs."""
-    image = np.random.default_rng(0).integers(0, 40, (*size, 3), np.uint8) + np.array([40, 130, 60], np.uint8)
-    labels = np.zeros(size, np.uint8)
-    for object_id, centre in enumerate(centres, 1):
-        cv2.circle(labels, centre, 30, object_id, -1)
-    image[labels > 0] = image[labels > 0][:, [1, 0, 2]]
-    return image, labels
+def boxed(*boxes: Box) -> list[Prompt]:
+    return [Prompt(boxes=(box,)) for box in boxes]
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / (one | other).sum())
-
-
-@pytest.mark.parametrize("scale", [1, 3])  # the second is shrunk for GrabCut
-def test_box(scale: int) -> None:
-    image, labels = scene((160, 120))
-    image, labels = (cv2.resize(array, None, fx=scale, fy=scale, interpolation=0) for array in (image, labels))
-    found = mask_from_box(image, (125 * scale, 85 * scale, 70 * scale, 70 * scale), object_id=9)
-    assert set(np.unique(found)) == {0, 9}
-    assert iou(found > 0, labels > 0) > 0.95
-
-
-def test_box_is_never_left() -> None:
-    image, _ = scene((160, 120))
-    found = mask_from_box(image, (125, 85, 35, 70))  # half of the disc
-    assert found.any()
-    assert not found[:, 160:].any()
-
-
-def test_box_without_an_object_stays_a_box() -> None:
-    image = np.full((100, 100, 3), 90, np.uint8)
-    expected = np.zeros((100, 100), np.uint8)
-    expected[20:50, 10:60] = 2
-    assert (mask_from_box(image, (10, 20, 50, 30), object_id=2) == expected).all()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (40, 50)])
-def test_box_around_the_whole_frame(size: tuple[int, int]) -> None:
-    image = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
-    assert mask_from_box(image, (0, 0, size[1], size[0])).any()
-
-
-@pytest.mark.parametrize("centre", [(160, 120), (0, 0), (319, 100), (160, 239)])
-def test_point(centre: tuple[int, int]) -> None:
-    image, labels = scene(centre)
-    found = mask_from_point(image, centre, object_id=3)
-    assert set(np.unique(found)) == {0, 3}
-    assert iou(found > 0, labels > 0) > 0.9
-
-
-def test_point_takes_one_connected_object() -> None:
-    image, labels = scene((110, 120), (180, 120))
-    assert iou(mask_from_point(image, (110, 120)) > 0, labels == 1) > 0.9
-
-
-def test_point_on_one_pixel() -> None:
-    assert mask_from_point(np.zeros((1, 1, 3), np.uint8), (0, 0)).tolist() == [[1]]
-
-
-def test_the_same_prompt_gives_the_same_mask() -> None:
-    image = np.random.default_rng(1).integers(0, 255, (90, 90, 3), np.uint8)
-    assert (mask_from_box(image, (20, 20, 50, 50)) == mask_from_box(image, (20, 20, 50, 50))).all()
-
-
-def test_first_mask_numbers_boxes_then_points() -> None:
+def test_prompts_are_numbered_in_order_and_named() -> None:
     image, labels = scene((60, 60), (250, 170), (60, 190))
-    found = first_mask(image, boxes=[(25, 25, 70, 70), (215, 135, 70, 70)], points=[(60, 190)])
-    assert (found == labels).mean() > 0.99
+    prompts = [*boxed((25, 25, 70, 70)), Prompt("dog", boxes=((215, 135, 70, 70),)), Prompt("cat", points=((60, 190),))]
+    found = first_mask(image, prompts=prompts)
+    assert found.labels.dtype == np.uint8
+    assert (found.labels == labels).mean() > 0.99
+    assert found.names == {2: "dog", 3: "cat"}
 
 
 def test_the_smaller_object_is_on_top() -> None:
     image = np.full((100, 100, 3), 90, np.uint8)  # flat: boxes stay boxes
-    found = first_mask(image, boxes=[(40, 40, 10, 10), (20, 20, 50, 50)])
+    found = first_mask(image, prompts=boxed((40, 40, 10, 10), (20, 20, 50, 50))).labels
     assert (found == 1).sum() == 100
     assert (found == 2).sum() == 2400
-    with pytest.raises(BadInput, match="object 1 lies wholly under another"):
-        first_mask(image, boxes=[(20, 20, 50, 50), (20, 20, 50, 50)])
+    with pytest.raises(BadInput, match=r"object 1 \(box 20,20,50,50\): smaller objects hide the object wholly"):
+        first_mask(image, prompts=boxed((20, 20, 50, 50), (20, 20, 50, 50)))
 
 
 def test_first_mask_from_a_file(tmp_path: Path) -> None:
     image, labels = scene((60, 60))
-    write_mask(tmp_path / "m.png", labels)
-    assert (first_mask(image, tmp_path / "m.png") == labels).all()
-    with pytest.raises(BadInput, match="expected one or the other"):
-        first_mask(image, tmp_path / "m.png", points=[(1, 1)])
+    write_mask(tmp_path / "m.png", labels, {1: "dog"})
+    found = first_mask(image, tmp_path / "m.png")
+    assert (found.labels == labels).all()
+    assert found.names == {1: "dog"}
+    assert first_mask(image, found) is found
+    with pytest.raises(BadInput, match="expected one of them"):
+        first_mask(image, tmp_path / "m.png", [Prompt(points=((1, 1),))])
 
 
 def test_nothing_or_too_much_is_marked() -> None:
     image, _ = scene()
-    with pytest.raises(BadInput, match="0 objects marked; expected a mask, or 1 to 254"):
+    with pytest.raises(BadInput, match=r"wrong number \(got 0, expected 1 to 254\)"):
         first_mask(image)
-    with pytest.raises(BadInput, match="255 objects marked"):
-        first_mask(image, points=[(1, 1)] * 255)
+    with pytest.raises(BadInput, match=r"wrong number \(got 255,"):
+        first_mask(image, prompts=[Prompt(points=((1, 1),))] * 255)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 0, 5), (5, 5, -2, 5), (-1, 0, 5, 5), (300, 0, 30, 5), (400, 300, 5, 5)])
-def test_box_outside(box: tuple[int, int, int, int]) -> None:
-    with pytest.raises(BadInput, match="not inside the frame, which is 320x240; expected x,y,width,height"):
-        mask_from_box(scene()[0], box)
+def test_a_bad_prompt_is_refused_before_any_is_solved() -> None:
+    def solve(image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        raise AssertionError(f"solved {prompt} in {image.shape}")
+
+    with pytest.raises(BadInput, match="outside the frame"):
+        first_mask(scene()[0], prompts=boxed((1, 1, 9, 9), (400, 1, 9, 9)), solve=solve)
 
 
-@pytest.mark.parametrize("point", [(-1, 0), (320, 0), (0, 240)])
-def test_point_outside(point: tuple[int, int]) -> None:
-    with pytest.raises(BadInput, match="is outside the frame, which is 320x240"):
-        mask_from_point(scene()[0], point)
+def test_another_solver_can_take_the_place_of_grab_cut() -> None:
+    def solve(image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        found = np.zeros(image.shape[:2], bool)
+        found[int(prompt.points[0][1])] = True
+        return found
+
+    found = first_mask(scene()[0], prompts=[Prompt("row", points=((0, 7),))], solve=solve)
+    assert np.flatnonzero(found.labels.any(1)).tolist() == [7]
 
 
-def test_parsing() -> None:
-    assert parse_box("1, 2,30,40") == (1, 2, 30, 40)
-    assert parse_point("5,6") == (5, 6)
+def test_an_object_without_a_pixel_is_refused() -> None:
+    image, labels = scene((60, 60))
+    with pytest.raises(BadInput, match=r"object 1 \(dog\): nothing was found"):
+        first_mask(image, prompts=[Prompt("dog", boxes=((200, 200, 20, 20),), mask=labels)])
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1.5,2,3,4", "1 2 3 4"])
-def test_box_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(BadInput, match=f"box '{text}' cannot be read; expected x,y,width,height"):
-        parse_box(text)
-
-
-@pytest.mark.parametrize("text", ["", "1", "1,2,3", "x,y"])
-def test_point_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(BadInput, match=f"point '{text}' cannot be read; expected x,y"):
-        parse_point(text)
+@pytest.mark.parametrize(("rows", "said"), [(95, True), (89, False)])
+def test_a_mask_of_nearly_everything_is_said(
+    rows: int, said: bool, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    labels = np.zeros((100, 60), np.uint8)
+    labels[:rows] = 1
+    write_mask(tmp_path / "m.png", labels)
+    first_mask(np.zeros((100, 60, 3), np.uint8), tmp_path / "m.png")
+    assert (
+        "the mask covers 95 % of the frame. If the object is the other part, invert the mask" in caplog.text
+    ) is said

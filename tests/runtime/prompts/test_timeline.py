@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.prompts.timeline import Prompt, Prompter, read_prompts
+from shls.runtime.io.objects import NamedMask, ObjectTable
+from shls.runtime.prompts.prompt import Prompt
+from shls.runtime.prompts.timeline import Entry, Prompter, read_prompts
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Frame, Mask
 
@@ -26,16 +28,29 @@ def test_all_kinds_sorted_by_frame(tmp_path: Path) -> None:
     (tmp_path / "m.png").touch()
     content = [
         {"frame": 90, "remove": 2},
-        {"frame": 40, "box": [1, 2, 3, 4]},
+        {"frame": 40, "box": [1, 2.5, 3, 4]},
         {"frame": 75, "point": [30, 20], "id": 1},
         {"frame": 75, "mask": "m.png"},
+        {"frame": 76, "box": [[1, 2, 3, 4], [5, 6, 7, 8]], "point": [[1, 1]], "not": [[2, 2], [3, 3]], "name": "dog"},
+        {"frame": 91, "remove": "dog"},
     ]
-    assert read_prompts(write(tmp_path, content)) == [
-        Prompt(40, "box", (1, 2, 3, 4), None),
-        Prompt(75, "point", (30, 20), 1),
-        Prompt(75, "mask", tmp_path / "m.png", None),
-        Prompt(90, "remove", 2, None),
-    ]
+    entries = read_prompts(write(tmp_path, content))
+    assert [(entry.frame, entry.key) for entry in entries] == [
+        (40, None), (75, 1), (75, None), (76, "dog"), (90, 2), (91, "dog"),
+    ]  # fmt: skip
+    box, point, mask, several, *removed = [entry.prompt for entry in entries]
+    assert removed == [None, None]
+    assert box is not None
+    assert box.boxes == ((1, 2.5, 3, 4),)
+    assert point is not None
+    assert point.points == ((30, 20),)
+    assert mask is not None
+    assert mask.mask == tmp_path / "m.png"
+    assert several is not None
+    assert several.name == "dog"
+    assert several.boxes == ((1, 2, 3, 4), (5, 6, 7, 8))
+    assert several.points == ((1, 1),)
+    assert several.negative_points == ((2, 2), (3, 3))
 
 
 @pytest.mark.parametrize(
@@ -43,21 +58,47 @@ def test_all_kinds_sorted_by_frame(tmp_path: Path) -> None:
     [
         ({"frame": 3}, "not a list"),
         ([3], "entry 0: not an object"),
-        ([{"frame": 9, "box": [1, 2, 3, 4], "remove": 1}], "one of mask, box, point, remove"),
-        ([{"frame": 9, "point": [1, 2], "colour": 1}], "has frame, point, colour"),
-        ([{"frame": 5, "remove": 1}], "frame is 5; expected a whole number above 5"),
-        ([{"remove": 1}], "frame is None"),
-        ([{"frame": 9, "remove": 0}], "remove is 0; expected an object id"),
-        ([{"frame": 9, "point": [1, 2], "id": 255}], "id is 255"),
-        ([{"frame": 9, "remove": 1, "id": 1}], "id goes with box or point"),
-        ([{"frame": 9, "box": [1, 2]}], "expected 4 whole numbers"),
-        ([{"frame": 9, "point": [1.5, 2]}], "expected 2 whole numbers"),
-        ([{"frame": 9, "mask": "absent.png"}], "mask 'absent.png' is not there"),
+        ([{}], "entry 0: wrong keys .got none"),
+        ([{"frame": 9, "box": [1, 2, 3, 4], "remove": 1}], "entry 0: remove stands alone"),
+        ([{"frame": 9, "point": [1, 2], "colour": 1}], "wrong keys .got frame, point, colour"),
+        ([{"frame": 9, "not": [1, 2], "id": 1}], "wrong keys .got frame, not, id"),
+        ([{"frame": 9, "name": "dog"}], "wrong keys"),
+        ([{"frame": 5, "remove": 1}], "got 5, expected a whole number above 5"),
+        ([{"remove": 1}], "wrong frame .got None"),
+        ([{"frame": 9.0, "remove": 1}], "wrong frame"),
+        ([{"frame": 9, "remove": 0}], "wrong remove .got 0, expected an object's id"),
+        ([{"frame": 9, "point": [1, 2], "id": True}], "wrong id .got True"),
+        ([{"frame": 9, "point": [1, 2], "name": 3}], "wrong name .got 3, expected a text"),
+        ([{"frame": 9, "remove": 1, "id": 1}], "remove stands alone"),
+        ([{"frame": 9, "box": [1, 2]}], "expected 4 numbers in brackets"),
+        ([{"frame": 9, "box": "1,2,3,4"}], "expected 4 numbers in brackets"),
+        ([{"frame": 9, "point": [[1, 2], [3]]}], "wrong point .got .3., expected 2 numbers"),
+        ([{"frame": 9, "point": [True, 2]}], "expected 2 numbers"),
+        ([{"frame": 9, "mask": "absent.png"}], "the mask is missing .got 'absent.png'"),
+        ([{"frame": 9, "mask": 3}], "the mask is missing .got 3"),
     ],
 )
 def test_what_it_may_not_say(content: Any, words: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=words):
         read_prompts(write(tmp_path, content), start=5)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"box": [64, 5, 9, 9]}, "entry 1: box 64,5,9,9: the box is empty or outside the frame"),
+        ({"point": [5, 48]}, "entry 1: point 5,48: the point is outside the frame"),
+        ({"point": [5, 5], "not": [64, 5]}, "entry 1: point 64,5: the point is outside"),
+        ({"mask": "m.png"}, "entry 1: .*m.png: the mask has another size than the frame"),
+        ({"mask": "m.png", "name": "dog"}, "entry 1: .*m.png: the mask has another size than the frame"),
+    ],
+)
+def test_what_does_not_fit_the_frames_is_refused_at_the_start(entry: Any, words: str, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "m.png"), np.full((9, 9), 255, np.uint8))
+    path = write(tmp_path, [{"frame": 3, "point": [1, 1]}, {"frame": 2, **entry}])
+    with pytest.raises(BadInput, match=words):
+        read_prompts(path, size=(48, 64))
+    assert len(read_prompts(path)) == 2, "without a size only the form is checked"
 
 
 def test_no_file_and_no_json(tmp_path: Path) -> None:
@@ -90,16 +131,23 @@ def frame(index: int) -> Frame:
     return Frame(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), index, 0.0, "")
 
 
+def apply(entries: list[Entry], told: Told, *frames: int, table: ObjectTable | None = None) -> Prompter:
+    prompter = Prompter(entries, cast(VideoSegmenter, told), table)
+    for index in frames:
+        prompter(frame(index), told.mask)
+    return prompter
+
+
 def test_prompts_are_applied_when_their_frame_comes_or_the_next(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "m.png"), np.full((48, 64), 255, np.uint8))
     told = Told()
-    prompts = [
-        Prompt(3, "box", (5, 5, 20, 20), None),
-        Prompt(3, "point", (40, 30), 7),
-        Prompt(5, "mask", tmp_path / "m.png", None),
-        Prompt(20, "remove", 1, None),
+    entries = [
+        Entry(3, Prompt(boxes=((5, 5, 20, 20),)), None),
+        Entry(3, Prompt(points=((40, 30),)), 7),
+        Entry(5, Prompt(mask=tmp_path / "m.png"), None),
+        Entry(20, None, 1),
     ]
-    prompter = Prompter(prompts, cast(VideoSegmenter, told))
+    prompter = Prompter(entries, cast(VideoSegmenter, told))
     before = prompter(frame(2), told.mask)
     assert before is told.mask
     assert told.calls == []
@@ -109,3 +157,57 @@ def test_prompts_are_applied_when_their_frame_comes_or_the_next(tmp_path: Path) 
     prompter(frame(6), told.mask)
     prompter(frame(30), told.mask)
     assert [kind for kind, _ in told.calls] == ["add", "add", "add", "remove"]
+    assert prompter.unused() is None
+
+
+def test_objects_are_known_by_name_and_original_id() -> None:
+    table, told = ObjectTable(), Told()
+    table.add(NamedMask(np.ones((1, 1), np.uint8), {1: "dog"}, {1: 300}))
+    point = Prompt(points=((40, 30),))
+    apply(
+        [Entry(1, point, "dog"), Entry(2, point, 300), Entry(3, None, 300), Entry(4, None, "dog")], told, 9, table=table
+    )
+    assert told.calls == [("add", [1]), ("add", [1]), ("remove", 1), ("remove", 1)]
+    apply([Entry(1, Prompt("cat", points=((40, 30),)), "cat"), Entry(2, point, 800)], told, 9, table=table)
+    assert told.calls[4:] == [("add", [2]), ("add", [3])]
+    assert table.name(2) == "cat"
+    for key in ("bird", 900):
+        with pytest.raises(BadInput, match=f"prompts, frame 9: no object to remove .got {key!r}"):
+            apply([Entry(5, None, key)], told, 9, table=table)
+
+
+def test_a_file_of_objects_does_not_overwrite_others(tmp_path: Path) -> None:
+    ids = np.zeros((48, 64), np.uint16)
+    ids[:10], ids[20:30] = 300, 400
+    cv2.imwrite(str(tmp_path / "m.png"), ids)
+    told, table = Told(), ObjectTable()
+    apply([Entry(1, Prompt(mask=tmp_path / "m.png"), None)], told, 1, table=table)
+    assert told.calls == [("add", [2, 3])], "1 is followed already"
+    assert table.file_id(2) == 300
+
+
+def test_a_mask_with_a_name_is_one_object(tmp_path: Path) -> None:
+    ids = np.zeros((48, 64), np.uint8)
+    ids[:10], ids[20:30] = 1, 2
+    cv2.imwrite(str(tmp_path / "m.png"), ids)
+    told = Told()
+    apply([Entry(1, Prompt("both", mask=tmp_path / "m.png"), "both")], told, 1)
+    assert told.calls == [("add", [2])]
+    assert (told.mask.labels > 0).sum() == 20 * 64
+
+
+def test_a_mask_of_nearly_everything_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    apply([Entry(1, Prompt(mask=np.ones((48, 64), np.uint8)), 5)], Told(), 1)
+    assert "prompts, frame 1: the mask covers 100 % of the frame" in caplog.text
+
+
+def test_frames_that_never_come_are_said() -> None:
+    entries = [Entry(3, None, 1), *[Entry(at, None, 1) for at in (50, 50, 60)]]
+    assert apply(entries, Told(), 2, 4).unused() == (
+        "prompts: 3 of frame 50, 60 not applied: the last frame was 4. Correct the frame numbers."
+    )
+
+
+def test_files_of_masks_are_listed() -> None:
+    entries = [Entry(3, Prompt(mask=Path("m.png")), None), Entry(4, Prompt(points=((1, 1),)), None), Entry(5, None, 1)]
+    assert apply(entries, Told()).files == [Path("m.png")]
