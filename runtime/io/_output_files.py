@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritten(folder, error, "expected a folder, or a name for a new folder") from error
+        raise unwritten(folder, error, "Give a folder, or a name for a new folder.") from error
 
 
 def check_file(path: Path) -> None:
@@ -50,7 +50,7 @@ def check_file(path: Path) -> None:
         if not known:
             path.unlink()
     except OSError as error:
-        raise unwritten(path, error, "expected the name of a file that may be written") from error
+        raise unwritten(path, error, "Give the name of a file that may be written.") from error
 
 
 def refuse_overwriting(inputs: Iterable[Path], files: Iterable[Path], folders: Iterable[tuple[Path, str]]) -> None:
@@ -71,21 +71,21 @@ def refuse_overwriting(inputs: Iterable[Path], files: Iterable[Path], folders: I
     known = {(status.st_dev, status.st_ino) for status in (path.stat() for path in inputs if path.exists())}
     for file in files:
         if file.exists() and (file.stat().st_dev, file.stat().st_ino) in known:
-            raise BadInput(f"{file}: is an input, and would be overwritten; expected another name for the output")
+            raise BadInput(f"{file}: is an input and would be overwritten. Choose another name for the output.")
     if len({file.resolve() for file in files}) < len(files):
-        raise BadInput(f"{files[0]}: named for two outputs; expected a name for each")
+        raise BadInput(f"{files[0]}: named for two outputs. Give each output its own name.")
     places = [(folder.resolve(), suffix) for folder, suffix in folders]
     if len(set(places)) < len(places):
-        raise BadInput(f"{folders[0][0]}: named for two outputs; expected a folder for each")
+        raise BadInput(f"{folders[0][0]}: named for two outputs. Give each output its own folder.")
     for folder, suffix in folders:
         # Every file of that suffix may be replaced, so no input may be among them.
         for file in sorted(folder.glob(f"*{suffix}")) if folder.is_dir() else ():
             if (file.stat().st_dev, file.stat().st_ino) in known:
                 raise BadInput(
-                    f"{folder}: holds the input {file.name}, which an output would overwrite; choose another folder"
+                    f"{folder}: holds the input {file.name}, which an output would overwrite. Choose another folder."
                 )
 
 
 def unwritten(path: Path | str, error: OSError | av.FFmpegError, rest: str) -> BadInput:
-    """Return the error for a file that cannot be written; `rest` says what was kept, or what to do."""
-    return BadInput(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); {rest}")
+    """Return the error for a file that cannot be written; `rest` is a sentence on what was kept, or what to do."""
+    return BadInput(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}). {rest}")

@@ -95,7 +95,7 @@ class VideoWriter:
             self._whole = self._path.stat().st_size
         except (av.FFmpegError, OSError) as error:
             self._give_up()
-            raise unwritten(self._path, error, f"its first {self._count} frames, less up to a second, play") from error
+            raise unwritten(self._path, error, f"The first {self._count} frames, less up to a second, play.") from error
         self._count += 1
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class VideoWriter:
                 self._container = None
         except (av.FFmpegError, OSError) as error:
             self._give_up()
-            raise unwritten(self._path, error, "all but its last second plays") from error
+            raise unwritten(self._path, error, "All but the last second plays.") from error
         finally:
             if self._sound is not None:
                 self._sound.close()

@@ -114,7 +114,7 @@ class OverlayFolderSink(FolderSink):
         flags = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # borders are a pixel wide
         image = overlay(frame.image, mask.labels)[..., ::-1]
-        replace_file(path, cv2.imencode(".jpg", image, flags)[1].tobytes(), "images before it are complete")
+        replace_file(path, cv2.imencode(".jpg", image, flags)[1].tobytes(), "Images before it are complete.")
 
 
 class CutoutFolderSink(FolderSink):
@@ -138,4 +138,4 @@ class CutoutFolderSink(FolderSink):
         pixels[inside, :3] = frame.image[inside][:, ::-1]
         pixels[inside, 3] = 255
         data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])[1].tobytes()
-        replace_file(path, data, "cut-outs before it are complete")
+        replace_file(path, data, "Cut-outs before it are complete.")

@@ -89,7 +89,7 @@ def test_a_browser_that_goes_away_and_one_that_says_nothing_hold_nothing_up() ->
 
 
 def test_a_port_that_is_taken() -> None:
-    with WebSink() as sink, pytest.raises(BadInput, match=r"cannot be had .*; choose another --port"):
+    with WebSink() as sink, pytest.raises(BadInput, match=r"cannot be opened \(.*\)\. Choose another --port"):
         WebSink(int(sink.address.rsplit(":", 1)[1].strip("/")))
 
 

@@ -49,7 +49,7 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "o.jsonl"
     sink = JsonLinesSink(path)
-    with file_size_limit(1000), pytest.raises(BadInput, match=r"\(File too large\); the lines before are complete"):
+    with file_size_limit(1000), pytest.raises(BadInput, match=r"\(File too large\)\. The lines before are complete"):
         write_many(sink)
     sink.close()
     lines = path.read_text()

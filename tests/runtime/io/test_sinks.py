@@ -69,9 +69,9 @@ def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
     before = video.read_bytes()
     for out in (video, tmp_path / "hard.mp4", tmp_path / "soft.mp4", tmp_path / "." / "x" / ".." / "in.mp4"):
         (tmp_path / "x").mkdir(exist_ok=True)
-        with pytest.raises(BadInput, match="is an input, and would be overwritten"):
+        with pytest.raises(BadInput, match="is an input and would be overwritten"):
             opened(video, Outputs(out, masks=tmp_path / "masks"))
-    with pytest.raises(BadInput, match="is an input, and would be overwritten"):
+    with pytest.raises(BadInput, match="is an input and would be overwritten"):
         opened(video, Outputs(json=video))
     assert video.read_bytes() == before
     assert not (tmp_path / "masks").exists()
