@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
 from ._tone_mapping import ToneMapper, is_hdr
 from .base import UNSPECIFIED
@@ -67,11 +68,27 @@ class PictureReader:
         scale = {"height": size[0], "width": size[1]} if size else {}
         if is_hdr(self._transfer):
             self._tone_mapper = self._tone_mapper or ToneMapper(self._transfer)
-            picture = self._tone_mapper(picture.reformat(**scale) if scale else picture)
-        elif picture.colorspace in (0, UNSPECIFIED) and not picture.format.is_rgb:
-            picture.colorspace = _matrix(self._stream)
-        image: np.ndarray = picture.to_ndarray(format="rgb24", **scale)
+            picture, scale = self._tone_mapper(self._convert(picture, "gbrp16le", scale)), {}
+        image: np.ndarray = self._convert(picture, "rgb24", scale).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+    def _convert(self, picture: Any, name: str, scale: dict[str, int]) -> Any:
+        """Convert a picture to RGB; matrix and range are stated, because older PyAV ignores those of the picture."""
+        form = picture.format
+        if form.is_rgb or form.has_palette or len(form.components) < 3:
+            return picture.reformat(format=name, **scale)
+        if picture.colorspace in (0, UNSPECIFIED):
+            picture.colorspace = _matrix(self._stream)
+        if picture.colorspace == BT470BG:  # the same matrix; PyAV ignores a matrix that is equal to the target's
+            picture.colorspace = SMPTE170M
+        full = int(picture.color_range) == FULL or form.name.startswith("yuvj")
+        return picture.reformat(
+            format=name,
+            dst_colorspace=Colorspace.ITU601,
+            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            **scale,
+        )
 
     @property
     def sample_aspect(self) -> Fraction:

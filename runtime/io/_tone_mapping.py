@@ -81,18 +81,17 @@ class ToneMapper:
         self._size = (0, 0)
 
     def __call__(self, picture: Any) -> Any:
-        """Return an SDR picture (av.VideoFrame, RGB of 16 bits) of an HDR one."""
+        """Return an SDR picture of an HDR one; both are of the format gbrp16le."""
         if self._size != (picture.width, picture.height):
             self._open(picture)
-        rgb = picture.reformat(format="gbrp16le")
-        self._graph.push(rgb)
+        self._graph.push(picture)
         return self._graph.pull()
 
     def _open(self, picture: Any) -> None:
         self._size = picture.width, picture.height
         self._graph = av.filter.Graph()
         begin = self._graph.add_buffer(
-            width=picture.width, height=picture.height, format=av.VideoFormat("gbrp16le"), time_base=picture.time_base
+            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
         )
         with TemporaryDirectory(prefix="shls-") as folder:  # FFmpeg reads the table while it is configured
             table = Path(folder, "table.cube")

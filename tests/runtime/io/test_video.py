@@ -194,10 +194,13 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("transfer", "white"), [(HLG, 0.75), (PQ, 0.5807)])
 def test_hdr_is_tone_mapped(tmp_path: Path, transfer: int, white: float) -> None:
     levels = np.array([0.0, 0.2, 0.35, white, 1.0])
-    luma = np.repeat(np.rint(64 + 876 * levels), 32).astype(np.uint16)
-    chroma = np.full((16, 160), 512, np.uint16)
-    planes = np.concatenate([np.tile(luma, (32, 1)), chroma])
-    picture = av.VideoFrame.from_ndarray(planes, "yuv420p10le")
+    picture = av.VideoFrame(160, 32, "yuv420p10le")
+    for plane, row in zip(
+        picture.planes, (np.repeat(64 + 876 * levels, 32), np.full(80, 512), np.full(80, 512)), strict=True
+    ):
+        rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)  # lines are padded
+        rows[:, : len(row)] = np.rint(row)
+        plane.update(rows.tobytes())
     picture.colorspace, picture.color_range = 9, 1
     tags = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}
     path = encode(tmp_path / "hdr.mkv", [picture, picture], {"qp": "0"}, tags=tags)
@@ -212,6 +215,17 @@ def test_hdr_is_tone_mapped(tmp_path: Path, transfer: int, white: float) -> None
     assert columns[0].max() == 0
     assert columns[3].min() > 215, "white of 203 cd/m2"
     assert columns[4].min() == 255
+
+
+@pytest.mark.parametrize("form", ["gray", "bgra", "bgr0", "yuv444p", "yuv420p10le"])
+def test_other_pixel_formats(tmp_path: Path, form: str) -> None:
+    image = np.full((48, 64, 3), 90, np.uint8)
+    image[:, 32:] = 200
+    picture = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=form)
+    with open_source(encode(tmp_path / "a.mkv", [picture], codec="ffv1")) as source:
+        found = next(source).image
+        assert source.info.color_space in (2, 6)
+    assert np.abs(found[:, ::8].astype(int) - image[:, ::8]).max() <= 3
 
 
 def test_the_table_of_tone_mapping_keeps_primaries_apart() -> None:
