@@ -298,7 +298,7 @@ def _tempo(rng: Rng, most: float) -> float:
 
 
 class _Lens:
-    """One camera: exposure and colours drift, motion blurs, one focus, sharpening and quality of compression."""
+    """Camera of a clip: drifting exposure and colours, motion blur, and constant focus, sharpening and compression."""
 
     def __init__(self, rng: Rng, frames: int) -> None:
         drift = np.cumsum(rng.normal(0, 0.01, (frames, 3)), axis=0)
@@ -314,7 +314,7 @@ class _Lens:
         self._rng = np.random.default_rng(rng.integers(1 << 32))
 
     def trace(self, pace: np.ndarray) -> np.ndarray | None:
-        """Kernel of the blur of what moves by `pace` pixels, x and y, per frame; None where it does not show."""
+        """Kernel of the motion blur at a velocity of `pace` pixels (x, y) per frame; None for an invisible blur."""
         reach = np.minimum(self._shutter, MOST_BLUR / max(np.abs(pace).max(), 1e-6)) * pace / 2
         side = 2 * round(np.abs(reach).max()) + 1
         if side < 3:
@@ -325,7 +325,7 @@ class _Lens:
         return kernel / kernel.sum()
 
     def shoot(self, image: np.ndarray, frame: int) -> np.ndarray:
-        """(H, W, 3) float32 -> uint8."""
+        """Apply the camera to a rendered frame, (H, W, 3) float32, and return uint8."""
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         image = (grey + (image - grey) * np.float32(self._saturation) - 127) * self._gains[frame].astype(np.float32)
         image += np.float32(127 + self._lifts[frame])

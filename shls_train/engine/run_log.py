@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import logging
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shls.runtime.errors import BadInput
 
 from .distributed import rank
-from .events import EventFile
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+FLUSH_SECONDS = 10
+"""Longest time between writes of the event file."""
 
 
 class Progress(NamedTuple):
@@ -75,15 +82,18 @@ class RunLog:
     """
 
     def __init__(self, out: Path, step: int) -> None:
-        self._out = out
+        self._out, self._resumed = out, step
         self._steps, self._validations = (_Table(out / f"{name}.csv", step) for name in ("log", "validation"))
-        self._events = EventFile(out)
+        self._events: SummaryWriter | None = None
+        self._no_events = False
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.close()
+        if self._events:
+            with suppress(OSError):  # `write` has raised it before; the tables have the same numbers
+                self._events.close()
 
     def write(self, at: Progress) -> None:
         """Append one step to the tables and the event file.
@@ -110,7 +120,25 @@ class RunLog:
         if at.validation:
             self._validations.write({"step": str(at.step)} | {n: f"{v:.5f}" for n, v in at.validation.items()})
             scalars |= {f"validation/{name}": value for name, value in at.validation.items()}
-        self._events.add(at.step, scalars)
+        if self._events is None and not self._no_events:
+            self._events = self._open_events()
+        if self._events:
+            for name, value in scalars.items():
+                self._events.add_scalar(name, value, at.step)
+
+    def _open_events(self) -> SummaryWriter | None:
+        """Open an event file that replaces the steps after the resumed step; None without tensorboard."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            logging.getLogger("shls").warning(
+                "TensorBoard event files are not written: tensorboard is not installed. "
+                'Run `pip install "shls[train]"`.'
+            )
+            self._no_events = True
+            return None
+        purge = self._resumed + 1 if self._resumed else None
+        return SummaryWriter(str(self._out), purge_step=purge, flush_secs=FLUSH_SECONDS)
 
 
 class _Table:

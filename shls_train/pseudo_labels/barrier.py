@@ -1,7 +1,7 @@
-"""Minimum barrier distance to the border (Zhang et al., 2015): what no even path joins to the border stands out.
+"""Minimum barrier distance to the image border (Zhang et al., 2015).
 
-The barrier of a path is its largest minus its smallest value. Raster sweeps find nearly the least barrier of each
-pixel; three are enough, as published.
+The barrier of a path is its largest minus its smallest value. A pixel is salient if every path to the border has a
+large barrier. Three raster sweeps approximate the least barrier of each pixel, as published.
 """
 
 from __future__ import annotations
@@ -11,19 +11,28 @@ import numba
 import numpy as np
 
 SWEEPS = 3
-STRIP = 0.1  # of the image: the border strips whose colours are taken for background, as published
+STRIP = 0.1  # width of the border strips relative to the image; their colours are background, as published
 
 
 def barrier_distance(image: np.ndarray) -> np.ndarray:
-    """Least barrier between each pixel and the border, summed over channels.
+    """Compute the least barrier between each pixel and the border, summed over channels.
 
     Parameters
     ----------
     image : (H, W, C) float32
+        Image with any number of channels.
 
     Returns
     -------
-    (H, W) float32, zero on the border
+    (H, W) float32 array
+        Barrier distance in units of the image; zero on the border.
+
+    Examples
+    --------
+    >>> image = np.zeros((3, 3, 1), np.float32)
+    >>> image[1, 1] = 5
+    >>> barrier_distance(image)[1].tolist()
+    [0.0, 5.0, 0.0]
     """
     total = np.zeros(image.shape[:2], np.float32)
     for channel in range(image.shape[2]):
@@ -32,9 +41,27 @@ def barrier_distance(image: np.ndarray) -> np.ndarray:
 
 
 def unlike_border(lab: np.ndarray) -> np.ndarray:
-    """How far each pixel's colour is from those of the four border strips, the likest strip left out.
+    """Compute the colour distance of each pixel to the border strips, without the most distant strip.
 
-    Mahalanobis distances, each scaled to 1, summed, less their largest: an object may touch one side.
+    The Mahalanobis distances to the four strips are scaled to a maximum of 1 and summed without the largest of them.
+    The largest is left out because an object may touch one side of the image.
+
+    Parameters
+    ----------
+    lab : (H, W, 3) float32
+        Lab colours.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Distance, 0 to 3.
+
+    Examples
+    --------
+    >>> lab = np.zeros((10, 10, 3), np.float32)
+    >>> lab[5, 5] = 50
+    >>> round(float(unlike_border(lab)[5, 5]), 3)
+    3.0
     """
     height, width = lab.shape[:2]
     down, across = max(1, round(STRIP * height)), max(1, round(STRIP * width))
@@ -44,8 +71,11 @@ def unlike_border(lab: np.ndarray) -> np.ndarray:
 
 
 def _mahalanobis(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """Mahalanobis distance of each pixel to a sample of colours, scaled to a maximum of 1."""
     mean = sample.mean(0)
-    spread = (sample - mean).T @ (sample - mean) / len(sample) + np.eye(3, dtype=np.float32)  # 1: noise of a JPEG
+    spread = (sample - mean).T @ (sample - mean) / len(sample) + np.eye(
+        3, dtype=np.float32
+    )  # 1: variance of JPEG noise
     whiten = np.linalg.cholesky(np.linalg.inv(spread)).astype(np.float32)
     far = np.linalg.norm(cv2.transform(lab - mean, np.ascontiguousarray(whiten.T)), axis=2)
     return far / max(float(far.max()), 1e-6)

@@ -1,11 +1,13 @@
-"""Which superpixels stand out: four cues of different nature, none of which was taught anything.
+"""Saliency cues: four hand-made measures of how salient each superpixel is, without any training.
 
-Each cue sees the image its own way, so that they fail on different images:
+The cues use different principles and therefore fail on different images:
 
-contrast  colour unlike the rest of the image, in one place (Perazzi et al., 2012; Cheng et al., 2011)
-boundary  contrast to what lies along the border (Zhu et al., 2014: boundary connectivity)
-barrier   no even path leads to the border (Zhang et al., 2015: minimum barrier distance)
-ranking   unlike the four borders when they spread over the graph (Yang et al., 2013: manifold ranking)
+contrast  a colour that differs from the rest of the image and is compact (Perazzi et al., 2012; Cheng et al., 2011)
+boundary  contrast to superpixels that are connected to the border (Zhu et al., 2014: boundary connectivity)
+barrier   a high barrier on every path to the border (Zhang et al., 2015: minimum barrier distance)
+ranking   low relevance to the four borders on the graph (Yang et al., 2013: manifold ranking)
+
+A cue takes a `Graph` of N superpixels and the image's Lab colours, (H, W, 3) float32. It returns (N,) float32, 0 to 1.
 """
 
 from __future__ import annotations
@@ -22,48 +24,118 @@ Cue = Callable[[Graph, np.ndarray], np.ndarray]
 
 
 def contrast(graph: Graph, lab: np.ndarray) -> np.ndarray:  # noqa: ARG001
-    """Colour contrast to all other superpixels, less where the same colour lies all over the image."""
+    """Colour contrast to all other superpixels, reduced for colours that are spread over the image.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, lab = example_graph()
+    >>> bool(contrast(graph, lab)[graph.labels[24, 32]] > 0.5)
+    True
+    """
     near = graph.nearness * graph.areas
     unique = (near * graph.colour_distances).sum(1) / near.sum(1)
-    alike = np.exp(graph.colour_distances**2 / np.float32(-2 * 20.0**2)) * graph.areas
-    alike /= alike.sum(1, keepdims=True)
-    spread = (alike @ graph.centres**2 - (alike @ graph.centres) ** 2).sum(1)  # variance of where that colour lies
+    similarity = np.exp(graph.colour_distances**2 / np.float32(-2 * 20.0**2)) * graph.areas
+    similarity /= similarity.sum(1, keepdims=True)
+    spread = (similarity @ graph.centres**2 - (similarity @ graph.centres) ** 2).sum(
+        1
+    )  # spatial variance of the colour
     return to_unit(to_unit(unique) * np.exp(-6 * to_unit(spread)))
 
 
 def boundary(graph: Graph, lab: np.ndarray) -> np.ndarray:  # noqa: ARG001
-    """Contrast to what is probably background, weighted by nearness."""
+    """Colour contrast to probable background, weighted by proximity.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, lab = example_graph()
+    >>> bool(boundary(graph, lab)[graph.border].max() < 0.5)
+    True
+    """
     return to_unit((graph.nearness * graph.colour_distances) @ graph.background)
 
 
 def barrier(graph: Graph, lab: np.ndarray) -> np.ndarray:
-    """Barrier to the border, and colours unlike the border's."""
+    """Minimum barrier distance to the border plus colour distance to the border.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, lab = example_graph()
+    >>> bool(barrier(graph, lab)[graph.labels[24, 32]] > 0.9)
+    True
+    """
     smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
     return to_unit(graph.pool(to_unit(barrier_distance(smooth)) + to_unit(unlike_border(smooth))))
 
 
 def ranking(graph: Graph, lab: np.ndarray) -> np.ndarray:  # noqa: ARG001
-    """Rank by each border in turn, take what is unlike all of them, then rank by that."""
+    """Manifold ranking by colour; see `rank`.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, lab = example_graph()
+    >>> bool(ranking(graph, lab)[graph.labels[24, 32]] > 0.5)
+    True
+    """
     return rank(graph, spreading(graph, graph.colour_distances))
 
 
 def rank(graph: Graph, spread: np.ndarray) -> np.ndarray:
-    """Manifold ranking's two stages on an (N, N) `spreading`."""
+    """Run the two stages of manifold ranking.
+
+    Stage 1 ranks superpixels by each border and keeps those with low relevance to all borders. Stage 2 ranks
+    superpixels by the kept superpixels.
+
+    Parameters
+    ----------
+    graph : Graph
+        Superpixels of an image.
+    spread : (N, N) float64
+        Ranking matrix of `spreading`.
+
+    Returns
+    -------
+    (N,) float32 array
+        Saliency, 0 to 1.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, _ = example_graph()
+    >>> rank(graph, spreading(graph, graph.colour_distances)).shape == graph.areas.shape
+    True
+    """
     first = np.prod([1 - to_unit(spread @ side) for side in graph.sides.astype(float)], axis=0)
     return to_unit(spread @ (first > first.mean()).astype(float))
 
 
 def spreading(graph: Graph, distances: np.ndarray) -> np.ndarray:
-    """(N, N): what each superpixel gets of what another one has, when it flows between neighbours that are alike.
-
-    Yang et al., 2013, equation 3; a superpixel gets nothing from itself.
+    """Compute the ranking matrix of manifold ranking (Yang et al., 2013, equation 3).
 
     Parameters
     ----------
-    distances : (N, N), how unlike they are
+    graph : Graph
+        Superpixels of an image.
+    distances : (N, N) float
+        Distances between superpixels, for example of colours or superfeatures.
+
+    Returns
+    -------
+    (N, N) float64 array
+        Relevance that each superpixel (row) receives from each other superpixel (column); zeros on the diagonal.
+
+    Examples
+    --------
+    >>> from .graph import example_graph
+    >>> graph, _ = example_graph()
+    >>> float(np.diag(spreading(graph, graph.colour_distances)).max())
+    0.0
     """
-    alike = np.exp(to_unit(distances) / np.float32(-0.1))
-    weights = np.where(graph.neighbourhood, alike, 0).astype(np.float64)
+    similarity = np.exp(to_unit(distances) / np.float32(-0.1))
+    weights = np.where(graph.neighbourhood, similarity, 0).astype(np.float64)
     spread: np.ndarray = np.linalg.inv(np.diag(weights.sum(1) + 1e-6) - 0.99 * weights)
     np.fill_diagonal(spread, 0)
     return spread
@@ -73,7 +145,23 @@ CUES: dict[str, Cue] = {"contrast": contrast, "boundary": boundary, "barrier": b
 
 
 def to_unit(values: np.ndarray) -> np.ndarray:
-    """Scale to 0..1, float32; all zeros where all values are the same."""
+    """Scale values linearly to the range 0 to 1.
+
+    Parameters
+    ----------
+    values : array
+        Values of any shape.
+
+    Returns
+    -------
+    float32 array
+        Scaled values; zeros if all values are equal.
+
+    Examples
+    --------
+    >>> to_unit(np.array([2.0, 3.0, 4.0]))
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-6:
         return np.zeros(values.shape, np.float32)

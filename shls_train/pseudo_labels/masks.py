@@ -1,4 +1,4 @@
-"""Masks made without labels, on disk: one grey PNG per still, and ``index.csv`` with what each is worth."""
+"""Pseudo-masks on disk: one greyscale PNG per still, and ``index.csv`` with the confidence of each mask."""
 
 from __future__ import annotations
 
@@ -20,75 +20,118 @@ from shls.runtime.io.image_collection import Stills
 from .fusion import Saliency
 
 INDEX = "index.csv"
-INDEX_EVERY = 5.0  # seconds: what a kill may cost
+INDEX_EVERY = 5.0  # seconds between writes of the index; an interruption loses at most this work
 FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
 class Tally(NamedTuple):
-    """How far a run is: stills done, and the messages of those that cannot be read."""
+    """Progress of writing pseudo-masks.
+
+    Attributes
+    ----------
+    done : int
+        Stills that are finished.
+    unreadable : list of str
+        Error messages of the stills that cannot be read.
+
+    Examples
+    --------
+    >>> Tally(3, []).done
+    3
+    """
 
     done: int
     unreadable: list[str]
 
 
 class PseudoMasks:
-    """The masks of a folder that `shls pseudo` wrote, by name or by position in the stills.
+    """Pseudo-masks in a folder of `shls pseudo`, indexed by the still's name or position.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the masks.
 
     Attributes
     ----------
-    folder : where they lie
-    names : of the stills, in their order
+    folder : Path
+        Folder of the masks.
+    names : list of str
+        Names of the stills, in order.
 
     Raises
     ------
     BadInput
-        If the folder has no index, or one that cannot be read.
+        If the folder has no index, or the index cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = Path(folder.name, "index.csv").write_text("name,confidence\\na,0.9\\nb,0.2\\n")
+    >>> masks = PseudoMasks(Path(folder.name))
+    >>> masks.names, masks.confident(0.5)
+    (['a', 'b'], [0])
+    >>> folder.cleanup()
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._confidences = _read_index(folder)
         if not self._confidences:
-            raise BadInput(f"{folder / INDEX}: no masks; expected a folder that `shls pseudo STILLS --out` wrote")
+            raise BadInput(f"{folder}: no {INDEX} with masks found. Give a folder that `shls pseudo` wrote.")
         self.names = list(self._confidences)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def of(self, names: list[str]) -> PseudoMasks:
-        """Those of some stills, in their order; raises BadInput if one is of another collection."""
-        part = copy.copy(self)
-        part.names = names
-        part._confidences = {name: self._confidences[self._known(name)] for name in names}
-        return part
+        """Select the masks of some stills; raises BadInput if a still has no entry in the index."""
+        selection = copy.copy(self)
+        selection.names = names
+        selection._confidences = {name: self._confidences[self._known(name)] for name in names}
+        return selection
 
     def __getitem__(self, still: str | int) -> tuple[np.ndarray, float]:
-        """The mask, (H, W) uint8, 0 background .. 255 object, above 127 is the object; and the confidence, 0..1.
+        """Read a mask and its confidence.
+
+        Parameters
+        ----------
+        still : str or int
+            Name or position of the still.
+
+        Returns
+        -------
+        mask : (H, W) uint8 array
+            0 (background) to 255 (object); values above 127 are object.
+        confidence : float
+            Confidence, 0 to 1.
 
         Raises
         ------
         BadInput
-            If that still has no mask: it could not be read, or is not of this collection.
+            If the still has no mask, or the mask cannot be read.
         """
         name = self._known(still)
         path = _png(self.folder, name)
         mask = cv2.imdecode(np.frombuffer(_bytes_of(path), np.uint8), cv2.IMREAD_GRAYSCALE)
         if mask is None:
-            raise BadInput(f"{path}: not a readable PNG; delete it and run `shls pseudo` again")
+            raise BadInput(f"{path}: not a readable PNG. Delete the file and run `shls pseudo` again.")
         return mask, self._confidences[name]
 
     def confidence(self, still: str | int) -> float:
-        """The confidence alone, without reading the mask; 0 for a still that could not be read."""
+        """Confidence of a mask, 0 to 1, without reading the mask; 0 for an unreadable still."""
         return self._confidences[self._known(still)]
 
     def confident(self, least: float) -> list[int]:
-        """Positions of the masks of at least that confidence, 0 never among them."""
+        """Positions of the masks with at least the confidence `least`; masks of confidence 0 are excluded."""
         return [i for i, name in enumerate(self.names) if self._confidences[name] >= max(least, 1e-9)]
 
     def _known(self, still: str | int) -> str:
+        """Name of a still; raises BadInput if the index does not contain the still."""
         name = still if isinstance(still, str) else self.names[still]
         if name not in self._confidences:
-            raise BadInput(f"{self.folder}: no mask of {name}; run `shls pseudo` on the same stills")
+            raise BadInput(f"{self.folder}: no mask of {name}. Run `shls pseudo` on the same stills.")
         return name
 
 
@@ -98,36 +141,51 @@ def write_masks(
     find: Callable[[np.ndarray], Saliency],
     report: Callable[[Tally], None],
 ) -> Tally:
-    """Write the mask of each still that has none yet; a still that cannot be read gets confidence 0 and no mask.
+    """Write the missing pseudo-masks of a collection. An unreadable still gets confidence 0 and no mask.
 
     Parameters
     ----------
-    find : from a still, (H, W, 3) uint8 RGB, to its mask
-    report : called after each still
+    stills : Stills
+        Collection of images.
+    folder : Path
+        Folder of the masks. Existing masks are kept.
+    find : callable
+        Function from a still, (H, W, 3) uint8 RGB, to its `Saliency`.
+    report : callable
+        Function that receives a `Tally` after each still.
+
+    Returns
+    -------
+    Tally
+        Number of stills and the messages of unreadable stills.
 
     Raises
     ------
     BadInput
-        If the folder cannot be written to. What was written is whole, and a second run goes on from there.
+        If the folder cannot be written. Complete masks remain and a second call resumes.
+
+    Examples
+    --------
+    >>> tally = write_masks(Stills(Path("stills")), Path("masks"), find_object, print)  # doctest: +SKIP
     """
-    found = _read_index(folder)
+    confidences = _read_index(folder)
     unreadable: list[str] = []
     saved = time.monotonic()
     for i, name in enumerate(stills.names):
-        if name not in found or not _png(folder, name).exists():
-            found[name] = _write_one(stills, i, folder, find, unreadable)
+        if name not in confidences or not _png(folder, name).exists():
+            confidences[name] = _write_one(stills, i, folder, find, unreadable)
         if time.monotonic() - saved > INDEX_EVERY:
-            _write_index(folder, found)
+            _write_index(folder, confidences)
             saved = time.monotonic()
         report(Tally(i + 1, unreadable))
-    _write_index(folder, {name: found[name] for name in stills.names})
+    _write_index(folder, {name: confidences[name] for name in stills.names})
     return Tally(len(stills), unreadable)
 
 
 def _write_one(
     stills: Stills, i: int, folder: Path, find: Callable[[np.ndarray], Saliency], unreadable: list[str]
 ) -> float:
-    """Write one mask and return its confidence."""
+    """Write one mask and return its confidence; append to `unreadable` if the still cannot be read."""
     try:
         image = stills[i]
     except BadInput as error:
@@ -140,6 +198,7 @@ def _write_one(
 
 
 def _png(folder: Path, name: str) -> Path:
+    """Path of a still's mask."""
     return folder / f"{name}.png"
 
 
@@ -152,7 +211,7 @@ def _write_index(folder: Path, confidences: dict[str, float]) -> None:
 
 
 def _read_index(folder: Path) -> dict[str, float]:
-    """Name -> confidence, in the index's order; empty where there is no index."""
+    """Read the confidences by name, in the order of the index; empty without an index."""
     path = folder / INDEX
     if not path.exists():
         return {}
@@ -160,11 +219,13 @@ def _read_index(folder: Path) -> dict[str, float]:
         with path.open(newline="") as file:
             return {row["name"]: float(row["confidence"]) for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not an index of masks ({error!r}); expected columns name and confidence") from error
+        raise BadInput(
+            f"{path}: not an index of masks ({error!r}, expected columns name and confidence). Run `shls pseudo` again."
+        ) from error
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); run `shls pseudo` again") from error
+        raise BadInput(f"{path}: mask cannot be read ({error.strerror}). Run `shls pseudo` again.") from error

@@ -1,14 +1,8 @@
-"""Self-training of the saliency network: no labels but fused cues, then its own smoothed predictions.
+"""Self-training of the saliency network on fused cues, then on its own averaged predictions.
 
-The idea is DeepUSPS's (Nguyen et al., 2019): a network of limited capacity cannot learn the noise of single masks, only
-what they have in common; so its predictions, averaged over the epochs per still, are better targets than what it began
-with. What differs: one network for the fused mask in place of one per cue and one for their sum, and no pretrained
-weights.
-
-Tried in short runs and dropped, none was better: learning from all stills, weighted by confidence; fewer epochs on the
-fused masks before the average takes over; pasting confident objects into other stills; a guided filter (He et al.,
-2010) on the network's map in place of the superpixels; windows of the stills in place of whole ones (much worse: what
-stands out is a matter of the whole picture).
+Source: DeepUSPS (Nguyen et al., 2019). A small network cannot fit the noise of single masks. Its predictions, averaged
+over epochs for each still, are therefore better targets than the fused masks. DeepUSPS trains one network per cue
+with pretrained weights; here one network without pretrained weights learns from the fused masks.
 """
 
 from __future__ import annotations
@@ -35,21 +29,27 @@ from ..engine.run_log import Progress
 from ..models.saliency_net import MAP, SIDE, SaliencyNet, normalise, squash
 from .masks import PseudoMasks
 
-MOST = 10_000  # stills that are held in memory and learned from; what was learned serves all others
-LEAST = 0.5  # confidence of the fused masks that are learned from
-TRUSTED = 8  # epochs that learn from the fused masks; later ones learn from the average
-INERTIA = 0.7  # share of the average that stays when a prediction is added
-MARGIN = 0.15  # pixels whose target is nearer to a half are not learned from
-EXPOSURE = 0.15  # spread of the views' contrast and brightness
+MOST = 10_000  # largest number of training stills, which are held in memory
+LEAST = 0.5  # least confidence of a fused mask that is a training target
+TRUSTED = 8  # epochs with the fused masks as targets; later epochs use the running average
+INERTIA = 0.7  # weight of the old value when a prediction is added to the running average
+MARGIN = 0.15  # pixels with a target within this distance of 0.5 are ignored
+EXPOSURE = 0.15  # standard deviation of the random contrast and brightness
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaliencyConfig(Schedule):
-    """The recipe of the self-training.
+    """Recipe of the self-training.
 
     Attributes
     ----------
-    batch : stills per step
+    batch : int
+        Stills per step.
+
+    Examples
+    --------
+    >>> SaliencyConfig(steps=100).batch
+    32
     """
 
     steps: int = 1600
@@ -58,10 +58,19 @@ class SaliencyConfig(Schedule):
 
 
 class Lessons(NamedTuple):
-    """What is learned from, M stills.
+    """Training set of M stills.
 
-    images : (M, SIDE, SIDE, 3) uint8 RGB
-    fused : (M, MAP, MAP) uint8, fused masks
+    Attributes
+    ----------
+    images : (M, SIDE, SIDE, 3) uint8 Tensor
+        RGB images.
+    fused : (M, MAP, MAP) uint8 Tensor
+        Fused masks.
+
+    Examples
+    --------
+    >>> Lessons(torch.zeros(0, SIDE, SIDE, 3), torch.zeros(0, MAP, MAP)).fused.shape
+    torch.Size([0, 64, 64])
     """
 
     images: Tensor
@@ -69,12 +78,23 @@ class Lessons(NamedTuple):
 
 
 class Views(NamedTuple):
-    """One step's stills.
+    """Augmented stills of one step.
 
-    numbers : (B,) of the lessons
-    images : (B, 3, SIDE, SIDE) float32 normalised
-    mirrored : (B,) whether the view is the still's mirror image
-    epoch : how often all of the stills were visited before
+    Attributes
+    ----------
+    numbers : (B,) int64 Tensor
+        Indices of the stills in the training set.
+    images : (B, 3, SIDE, SIDE) float32 Tensor
+        Normalised images.
+    mirrored : (B,) bool Tensor
+        True for mirrored images.
+    epoch : int
+        Number of completed passes over the training set.
+
+    Examples
+    --------
+    >>> Views(torch.arange(2), torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, dtype=torch.bool), 0).epoch
+    0
     """
 
     numbers: Tensor
@@ -86,21 +106,63 @@ class Views(NamedTuple):
 def self_train(
     stills: Stills, masks: PseudoMasks, out: Path, config: SaliencyConfig, report: Callable[[Progress], None]
 ) -> SaliencyNet:
-    """Train, or go on with, the saliency network whose run lives in `out`, from stills and their fused masks.
+    """Train the saliency network from stills and fused masks, or resume its run.
+
+    Parameters
+    ----------
+    stills : Stills
+        Collection of images.
+    masks : PseudoMasks
+        Fused masks of the stills.
+    out : Path
+        Training folder. A run in it is resumed.
+    config : SaliencyConfig
+        Recipe.
+    report : callable
+        Function that receives a `Progress` after each step.
+
+    Returns
+    -------
+    SaliencyNet
+        Trained network in evaluation mode.
 
     Raises
     ------
     BadInput
-        If too few masks are confident, or `out` holds another run.
+        If too few masks are confident, or `out` contains a run with other settings.
     TrainingFailed
-        If the loss stops being finite.
+        If the loss is not finite. The last good checkpoint remains.
+
+    Examples
+    --------
+    >>> network = self_train(stills, masks, Path("runs/saliency"), SaliencyConfig(), print)  # doctest: +SKIP
     """
     fit(SaliencyTask(gather(stills, masks, config.seed), config), out, config, report)
     return load_network(out)
 
 
 def load_network(run: Path) -> SaliencyNet:
-    """The network of a run, in evaluation mode; raises BadInput if there is none."""
+    """Load the saliency network of a training folder, in evaluation mode.
+
+    Parameters
+    ----------
+    run : Path
+        Training folder of `self_train`.
+
+    Returns
+    -------
+    SaliencyNet
+        Network with its running averages.
+
+    Raises
+    ------
+    BadInput
+        If the folder has no checkpoint of a saliency network.
+
+    Examples
+    --------
+    >>> network = load_network(Path("runs/saliency"))  # doctest: +SKIP
+    """
     checkpoint = load_checkpoint(run)
     average = checkpoint.tensors.get("model.average")
     network = SaliencyNet(0 if average is None else len(average))
@@ -109,7 +171,26 @@ def load_network(run: Path) -> SaliencyNet:
 
 
 def gather(stills: Stills, masks: PseudoMasks, seed: int) -> Lessons:
-    """Read what is learned from: the stills with a confident mask, or as many of them as fit."""
+    """Read the training set: the stills with a confident mask, at most `MOST` of them.
+
+    Parameters
+    ----------
+    stills : Stills
+        Collection of images.
+    masks : PseudoMasks
+        Fused masks of the stills.
+    seed : int
+        Random seed of the selection.
+
+    Returns
+    -------
+    Lessons
+        Resized images and masks.
+
+    Examples
+    --------
+    >>> lessons = gather(stills, masks, seed=0)  # doctest: +SKIP
+    """
     chosen = np.array(masks.confident(LEAST), int)
     if len(chosen) > MOST:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, MOST, replace=False))
@@ -122,12 +203,33 @@ def gather(stills: Stills, masks: PseudoMasks, seed: int) -> Lessons:
 
 
 class SaliencyTask:
-    """See `shls_train.engine.loop.Task`; raises BadInput where the stills are too few for a batch."""
+    """Task of the self-training; see `shls_train.engine.loop.Task`.
+
+    Parameters
+    ----------
+    lessons : Lessons
+        Training set.
+    config : SaliencyConfig
+        Recipe.
+
+    Raises
+    ------
+    BadInput
+        If the training set is smaller than a batch.
+
+    Examples
+    --------
+    >>> images, masks = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8), torch.zeros(2, MAP, MAP, dtype=torch.uint8)
+    >>> task = SaliencyTask(Lessons(images, masks), SaliencyConfig(batch=2))
+    >>> task.batch(0).images.shape
+    torch.Size([2, 3, 128, 128])
+    """
 
     def __init__(self, lessons: Lessons, config: SaliencyConfig) -> None:
         if len(lessons.images) < config.batch:
             raise BadInput(
-                f"{len(lessons.images)} stills have a confident mask, at least {config.batch} needed; give more stills"
+                f"stills: too few with a confident mask (got {len(lessons.images)}, expected at least {config.batch}). "
+                "Add stills or reduce --batch."
             )
         self._lessons, self._config = lessons, config
         self._device = training_device()
@@ -137,7 +239,7 @@ class SaliencyTask:
         self.inputs: dict[str, Any] = {"lessons": len(lessons.images)}
 
     def batch(self, step: int) -> Views:
-        """Draw a step's stills, with exposure and colour changed, half of them mirrored."""
+        """Draw the stills of a step, with random exposure and colours; half of the stills are mirrored."""
         rng = np.random.default_rng([self._config.seed, step])
         epoch, first = divmod(step, len(self._lessons.images) // self._config.batch)
         order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._lessons.images))
@@ -149,7 +251,7 @@ class SaliencyTask:
         return Views(numbers, torch.where(mirrored[:, None, None, None], images.flip(3), images), mirrored, epoch)
 
     def loss(self, views: Views) -> Losses:
-        """Learn from the fused masks, later from the average; after the first epoch, add what is found to it."""
+        """Compute the loss to the fused masks or, in later epochs, to the running average; update the average."""
         images = views.images.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16):
             logits = self.network(images)
@@ -159,43 +261,75 @@ class SaliencyTask:
         fused = self._lessons.fused[views.numbers].to(self._device).float() / 255
         target = fused if views.epoch < TRUSTED else average
         loss = saliency_loss(logits, target)
-        found = torch.sigmoid(logits.detach())
+        predicted = torch.sigmoid(logits.detach())
         if views.epoch > 0:
-            kept = INERTIA * average + (1 - INERTIA) * found
-            self.network.average[numbers] = (255 * kept).round().to(torch.uint8)
-        return Losses(loss, {"change": (found - target).abs().mean().item()}, len(found))
+            updated = INERTIA * average + (1 - INERTIA) * predicted
+            self.network.average[numbers] = (255 * updated).round().to(torch.uint8)
+        return Losses(loss, {"change": (predicted - target).abs().mean().item()}, len(predicted))
 
 
 def saliency_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy plus one minus the soft intersection over union, on pixels whose target is sure.
+    """Cross-entropy plus soft IoU loss on pixels with a decided target.
 
     Parameters
     ----------
-    logits : (B, h, w)
-    truth : (B, h, w) in 0..1, sure where it is not near a half
+    logits : (B, h, w) float32
+        Output of the network.
+    truth : (B, h, w) float32
+        Target, 0 to 1. Pixels within `MARGIN` of 0.5 are ignored.
+
+    Returns
+    -------
+    Tensor
+        Scalar: mean cross-entropy plus ``1 - IoU``.
+
+    Examples
+    --------
+    >>> truth = torch.tensor([[[0.0, 1.0]]])
+    >>> round(float(saliency_loss(100 * (truth - 0.5), truth)), 3)
+    0.0
     """
     target = (truth > 0.5).float()
-    sure = ((truth - 0.5).abs() > MARGIN).float()
-    entropy = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * sure).mean((1, 2))
-    found = torch.sigmoid(logits) * sure
-    both = (found * target).sum((1, 2))
-    either = (found + target * sure).sum((1, 2)) - both
-    return (entropy + 1 - (both + 1) / (either + 1)).mean()
+    decided = ((truth - 0.5).abs() > MARGIN).float()
+    entropy = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * decided).mean((1, 2))
+    predicted = torch.sigmoid(logits) * decided
+    intersection = (predicted * target).sum((1, 2))
+    union = (predicted + target * decided).sum((1, 2)) - intersection
+    return (entropy + 1 - (intersection + 1) / (union + 1)).mean()
 
 
 def _mirror(maps: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the selected maps of a batch, (B, h, w)."""
     return torch.where(mirrored[:, None, None], maps.flip(2), maps)
 
 
 def colour_changes(rng: np.random.Generator, count: int) -> np.ndarray:
-    """(count, 3, 3) float32 matrices that turn the hue by any angle, take 0 to all of the saturation, change contrast.
+    """Draw colour matrices with a random hue rotation, saturation (0 to 1) and contrast.
 
-    An object is not what has the strongest colour: without colour to rely on, shape and texture must be learned.
+    Random colours keep the network from relying on colour, so that it learns shape and texture.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of random numbers.
+    count : int
+        Number of matrices.
+
+    Returns
+    -------
+    (count, 3, 3) float32 array
+        Matrices for RGB columns. Grey remains grey.
+
+    Examples
+    --------
+    >>> red, green, blue = colour_changes(np.random.default_rng(0), 1)[0] @ np.ones(3)
+    >>> bool(np.allclose(red, green) and np.allclose(red, blue))
+    True
     """
     angles = rng.uniform(0, 2 * np.pi, count)
     cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None] / np.sqrt(3)
     grey = np.full((3, 3), 1 / 3)
     across = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-    turned = (np.eye(3) - grey) * cosine + across * sine  # rotation about the grey axis, without its grey part
+    turned = (np.eye(3) - grey) * cosine + across * sine  # rotation about the grey axis, without the grey component
     changed = grey + rng.uniform(0, 1, (count, 1, 1)) * turned
     return (changed * np.exp(rng.normal(0, EXPOSURE, (count, 1, 1)))).astype(np.float32)

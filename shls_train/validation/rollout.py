@@ -31,7 +31,10 @@ class Sample(NamedTuple):
 
     Examples
     --------
-    >>> sample = next(roll_out(frames, labels, features, contract, refiner))  # doctest: +SKIP
+    >>> planes, no_input = np.full((8, 8, 2), 0.5, np.float32), np.zeros((1, 0, 0, 0), np.float32)
+    >>> crops = Crops(planes, np.array([1]), np.array([(0, 0, 6, 4)]), no_input, no_input)
+    >>> Sample(crops, np.zeros((8, 8), np.int64)).truth.shape
+    (8, 8)
     """
 
     crops: Crops
@@ -156,7 +159,11 @@ def followed(sample: Sample) -> Sample:
 
     Examples
     --------
-    >>> kept = followed(sample)  # doctest: +SKIP
+    >>> planes, no_input = np.full((8, 8, 2), 0.5, np.float32), np.zeros((1, 0, 0, 0), np.float32)
+    >>> crops = Crops(planes, np.array([1]), np.array([(0, 0, 6, 4)]), no_input, no_input)
+    >>> sample = Sample(crops, np.ones((8, 8), np.int64))
+    >>> followed(sample).crops.objects.tolist()  # the mask is empty and the truth is not
+    []
     """
     crops, predicted = sample.crops, sample.crops.planes.argmax(2)
     kept = np.array([jaccard(predicted == k, sample.truth == k) >= FOLLOWED for k in crops.objects], bool)
@@ -171,7 +178,10 @@ def mirrored(sample: Sample) -> Sample:
 
     Examples
     --------
-    >>> mirrored(mirrored(sample)).truth  # doctest: +SKIP
+    >>> planes, no_input = np.full((8, 8, 2), 0.5, np.float32), np.zeros((1, 0, 0, 0), np.float32)
+    >>> crops = Crops(planes, np.array([1]), np.array([(0, 0, 6, 4)]), no_input, no_input)
+    >>> mirrored(Sample(crops, np.zeros((8, 8), np.int64))).crops.boxes.tolist()
+    [[2, 0, 8, 4]]
     """
     crops, width = sample.crops, sample.crops.planes.shape[1]
     left, top, right, bottom = crops.boxes.T

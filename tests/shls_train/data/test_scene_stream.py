@@ -91,20 +91,20 @@ def test_masks_go_with_their_stills(root: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "index.csv").write_text("name,confidence\n" + rows)
     scenes = SceneStream(root, PseudoMasks(folder), SIZE)
-    assert [len(scenes._from(shard)._things[False]) for shard in range(3)] == [0, HELD_OUT - 1, 0]
+    assert [len(scenes._from(shard)._confident[False]) for shard in range(3)] == [0, HELD_OUT - 1, 0]
     assert scenes.inputs["masks"] == len(names)
 
 
 def test_masks_of_other_stills(root: Path, tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("name,confidence\none,0.9\n")
-    with pytest.raises(BadInput, match="no mask of a/000; run `shls pseudo` on the same stills"):
+    with pytest.raises(BadInput, match=r"no mask of a/000\. Run `shls pseudo` on the same stills"):
         SceneStream(root, PseudoMasks(tmp_path), SIZE)
 
 
 def test_too_few_stills(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", HELD_OUT - 1, 50)
     write_shard(tmp_path / "b.tar", HELD_OUT - 1, 50)
-    with pytest.raises(BadInput, match="no folder or shard of at least 50 stills"):
+    with pytest.raises(BadInput, match=r"too few stills \(expected a folder or shard of at least 50\)"):
         SceneStream(tmp_path, None, SIZE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,47 @@ def test_tables_of_a_killed_run_are_cut_back(tmp_path: Path) -> None:
     assert again[1] == whole[1]
 
 
+def events_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read the scalars of a run as TensorBoard shows them: steps and values by name."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
 def test_scalars_go_to_tensorboard(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    fit(SlopeTask(), tmp_path, RECIPE, told.append)
+    events = events_of(tmp_path)
+    names = {"train/loss", "train/slope", "lr", "images_per_second", "validation/error", "validation/training"}
+    assert set(events) == names
+    assert events["train/loss"] == [(at.step, pytest.approx(at.loss)) for at in told]
+    assert [step for step, _ in events["validation/error"]] == [2, 4, 6]
+
+
+def test_a_resumed_run_replaces_later_steps_in_tensorboard(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed):
+        fit(SlopeTask(bad_from=5), tmp_path, RECIPE, quiet)  # five steps, the checkpoint is of the fourth
+    assert [step for step, _ in events_of(tmp_path)["train/loss"]] == [1, 2, 3, 4, 5]
     fit(SlopeTask(), tmp_path, RECIPE, quiet)
-    (events,) = tmp_path.glob("events.out.tfevents.*")
-    names = {b"train/loss", b"train/slope", b"lr", b"images_per_second", b"validation/error"}
-    assert all(name in events.read_bytes() for name in names)
+    assert [step for step, _ in events_of(tmp_path)["train/loss"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_gets_no_further_event_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+def test_training_goes_on_without_tensorboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    fit(SlopeTask(), tmp_path, RECIPE, quiet)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 7
+    assert not list(tmp_path.glob("events.*"))
+    assert [record.getMessage() for record in caplog.records if record.name == "shls"] == [
+        'TensorBoard event files are not written: tensorboard is not installed. Run `pip install "shls[train]"`.'
+    ]
 
 
 def test_bad_weights_are_not_kept(tmp_path: Path) -> None:

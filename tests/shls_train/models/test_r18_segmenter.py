@@ -184,5 +184,5 @@ def test_it_follows_with_its_embedding_only(
 @pytest.mark.parametrize(("name", "side"), [("crop", 30), ("height", 66), ("width", 98)])
 def test_sides_that_do_not_fit(stills: Path, embedding: Path, tmp_path: Path, name: str, side: int) -> None:
     config = RefinerConfig(**{"steps": 1, "height": HEIGHT, "width": WIDTH, name: side})
-    with pytest.raises(BadInput, match=f"--{name} {side}: this network needs a multiple of 4"):
+    with pytest.raises(BadInput, match=rf"--{name}: invalid size \(got {side}, expected a multiple of 4\)"):
         train_refiner(stills, load_network(embedding, R18Net), tmp_path / "run", config, lambda _: None, None)

@@ -16,7 +16,7 @@ from shls.runtime.features.preprocess import to_input
 from shls.runtime.types import Superpixels
 from shls_train.pseudo_labels.barrier import _barrier, barrier_distance, unlike_border
 from shls_train.pseudo_labels.cues import CUES, spreading, to_unit
-from shls_train.pseudo_labels.fusion import LONGEST, Saliency, confidence, describer, distances, find_object, soak
+from shls_train.pseudo_labels.fusion import LONGEST, Saliency, confidence, describer, diffuse, distances, find_object
 from shls_train.pseudo_labels.graph import Graph, _shorten, build_graph, geodesics, to_lab
 
 
@@ -241,10 +241,10 @@ def test_spreading_by_hand() -> None:
     assert spread[1, 2] > spread[0, 1] == pytest.approx(spread[0, 2])
 
 
-def test_what_is_wanted_soaks_through_what_is_alike() -> None:
+def test_saliency_spreads_to_similar_superpixels() -> None:
     spread = np.array([[0, 0, 0], [0, 0, 2], [0, 2, 0]], float)
-    np.testing.assert_allclose(soak(spread, np.array([0, 1, 0])), [0, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(soak(spread, np.array([0, 0.8, 0.4])), [0, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(diffuse(spread, np.array([0, 1, 0])), [0, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(diffuse(spread, np.array([0, 0.8, 0.4])), [0, 1, 1], atol=1e-6)
 
 
 def test_distances_between_unit_vectors() -> None:

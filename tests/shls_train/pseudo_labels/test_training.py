@@ -103,12 +103,12 @@ def test_a_killed_run_goes_on_bit_for_bit(
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     assert not resumed.training
     assert torch.equal(load_network(tmp_path / "whole").average, whole.average)
-    with pytest.raises(BadInput, match="choose another --out"):
+    with pytest.raises(BadInput, match=r"got steps \d+, expected steps \d+\)\. Choose another --out"):
         self_train(stills, masks, tmp_path / "whole", SaliencyConfig(steps=7, batch=2, seed=3), ignore)
 
 
 def test_too_few_confident_masks(stills: Stills, masks: PseudoMasks, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="5 stills have a confident mask, at least 6 needed"):
+    with pytest.raises(BadInput, match=r"too few with a confident mask \(got 5, expected at least 6\)"):
         self_train(stills, masks, tmp_path, SaliencyConfig(batch=6), ignore)
 
 
