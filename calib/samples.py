@@ -15,6 +15,7 @@ from shls.runtime.features.preprocess import to_input
 from shls.runtime.io.image_collection import Stills
 from shls.runtime.io.image_files import IMAGE_SUFFIXES, read_image, source_files
 from shls.runtime.io.sources import open_source
+from shls.runtime.io.uris import redact
 from shls.runtime.models.contract import AnyContract, RefinerContract
 
 CANDIDATES = 512
@@ -134,7 +135,7 @@ def _images(uri: str, rng: np.random.Generator) -> Callable[[], Iterator[np.ndar
         read, total = stills.__getitem__, len(stills)
     else:
         files = source_files(uri)
-        if len(files) == 1 and files[0].suffix.lower() not in IMAGE_SUFFIXES:
+        if not files or (len(files) == 1 and files[0].suffix.lower() not in IMAGE_SUFFIXES):  # a URL has no files
             return lambda: _video(uri)
         read, total = lambda index: read_image(files[index]), len(files)
     candidates = np.sort(rng.choice(total, min(CANDIDATES, total), replace=False)).tolist()
@@ -143,6 +144,8 @@ def _images(uri: str, rng: np.random.Generator) -> Callable[[], Iterator[np.ndar
 
 def _video(uri: str) -> Iterator[np.ndarray]:
     with open_source(uri) as source:
+        if source.live:
+            raise BadInput(f"{redact(uri)}: is live and has no end (expected recorded frames). Record a video first")
         yield from (frame.image for frame in source)
 
 

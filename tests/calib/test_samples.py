@@ -11,6 +11,7 @@ import pytest
 
 from shls.calib.samples import check_contrast, sample_frames
 from shls.runtime.errors import BadInput
+from tests.live_servers import files, free_port, mjpeg
 
 BUNNY = Path(__file__).parents[2] / "runtime" / "assets" / "bunny.mp4"
 
@@ -69,6 +70,14 @@ def test_a_video_and_a_pattern(groups: Path) -> None:
     assert len(samples.images) == 3
     assert samples.candidates > 50
     assert sample_frames(str(groups / "dark*.png"), 99, 0).candidates == 10
+
+
+def test_a_recording_by_url_and_a_live_stream() -> None:
+    with files(BUNNY.parent) as address:
+        assert sample_frames(f"{address}/{BUNNY.name}", 2, 0).candidates == 112
+    port = free_port()
+    with mjpeg(port), pytest.raises(BadInput, match="is live and has no end"):
+        sample_frames(f"http://127.0.0.1:{port}/video", 2, 0)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
