@@ -28,7 +28,10 @@ height; jpeg40: frames compressed as JPEG of quality 40."""
 
 
 def evaluate(
-    root: Annotated[Path, typer.Option(help="Folder in the layout of DAVIS: JPEGImages and Annotations.")],
+    root: Annotated[
+        Path,
+        typer.Option(help="Data set: folder with JPEGImages and Annotations, as of DAVIS, YouTube-VOS, MOSE or LVOS."),
+    ],
     set_file: Annotated[Path, typer.Option("--set", help="Text file with one sequence name per line.")],
     reading: Annotated[list[ReadingName] | None, typer.Option(help=READINGS_HELP)] = None,
     json: Annotated[Path | None, typer.Option(help="JSON file for the scores.")] = None,
@@ -54,6 +57,8 @@ def evaluate(
 
     def report_progress(result: Result, done: int, total: int) -> None:
         typer.echo(f"{name}: {done}/{total} {result.name}", err=True)
+        for note in result.notes:
+            typer.echo(f"  {result.name}: {note}", err=True)
 
     check_refiner(refiner, refined)
     if json:

@@ -1,1 +1,1 @@
-"""DAVIS layout, J and F, and evaluation of whole data sets."""
+"""Evaluation on annotated data sets: layouts, readings, J and F, errors about presence, reports."""

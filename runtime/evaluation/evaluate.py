@@ -28,7 +28,7 @@ from .scoring import Presence, SequenceScorer
 
 
 class _Job(NamedTuple):
-    """What is done with each sequence; sent to other processes."""
+    """Settings for each sequence, sent to other processes."""
 
     open_segmenter: Callable[[], Segmenter]
     reading: str
@@ -45,7 +45,7 @@ class _Job(NamedTuple):
 
 
 class Segmenter(Protocol):
-    """What is evaluated; see `shls.runtime.segmenter`."""
+    """Interface of a segmenter to evaluate; see `shls.runtime.segmenter.VideoSegmenter`."""
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None: ...
     def step(self, image: np.ndarray) -> Mask: ...
@@ -63,29 +63,56 @@ def evaluate(
     key: str = "",
     progress: Callable[[Result, int, int], None] | None = None,
 ) -> Report:
-    """Segment the sequences of a set from their first annotation on, and score them.
+    """Segment the sequences of a set and score the masks.
+
+    Each object is marked in the frame of its first annotation and scored in later annotated frames. A sequence with
+    fewer than 3 annotations, or with annotations of new objects only, is segmented but not scored.
 
     Parameters
     ----------
-    root : folder with JPEGImages/480p/SEQUENCE and Annotations/480p/SEQUENCE; in place of 480p any other
-        name, if it is the only one
-    set_file : text file with a sequence's name on each line
-    open_segmenter : makes a segmenter; called for each sequence. With more than one job it is sent to other
-        processes: a module's function, or a `functools.partial` of one
-    reading : name of one of `shls.runtime.evaluation.readings.READINGS`
-    jobs : sequences at a time, each in a process of its own
-    out : folder that keeps the predictions (SEQUENCE/NAME.png, which the benchmark's own tools can read) and
-        the scores (SEQUENCE.json), below a folder with the reading's name unless that is `forward`; what is there
-        already is not computed again
-    key : what the predictions depend on besides the data, see `result_key`; what another key left is replaced
-    progress : called with each result, the number of results so far, and of all; the first may be kept ones
+    root : Path
+        Folder with JPEGImages and Annotations, see `shls.runtime.evaluation.davis.find_sequences`.
+    set_file : Path
+        Text file with one sequence name per line.
+    open_segmenter : callable
+        Returns a segmenter; called for each sequence. With more than one job it is sent to other processes: a function
+        of a module, or a `functools.partial` of one.
+    reading : str
+        Name of one of `shls.runtime.evaluation.readings.READINGS`.
+    jobs : int
+        Number of sequences that run in parallel, each in a process of its own.
+    out : Path, optional
+        Folder that keeps the predictions (SEQUENCE/NAME.png, as the tools of the benchmarks read them) and the scores
+        (SEQUENCE.json), below a folder with the reading's name unless it is `forward`. Kept scores are not computed
+        again. Predictions have the size and orientation of the reading.
+    key : str
+        Identifies what the predictions depend on besides the data, see `result_key`. Results of another key are
+        replaced.
+    progress : callable, optional
+        Called with each result, the number of results so far, and the number of all. Kept results come first.
+
+    Returns
+    -------
+    Report
 
     Raises
     ------
     BadInput
-        If a folder, a sequence, an image or an annotation is missing or cannot be used.
+        If a sequence is missing, an image or an annotation cannot be used, or nothing can be scored or written.
+
+    Examples
+    --------
+    >>> from shls.runtime.segmenter import open_segmenter
+    >>> report = evaluate(Path("DAVIS"), Path("DAVIS/set.txt"), open_segmenter)  # doctest: +SKIP
+    >>> report.mean()  # doctest: +SKIP
+    Score(j=0.856, f=0.852)
     """
     sequences = find_sequences(root, set_file)
+    if out is None and all(len(sequence.truths) < 3 for sequence in sequences):
+        raise BadInput(
+            f"{set_file}: nothing can be scored (got at most 2 annotations per sequence, expected at least 3). Give a "
+            "folder for the predictions"
+        )
     if out is not None and reading != FORWARD:
         out = out / reading
     job = _Job(open_segmenter, reading, out, key)
@@ -177,9 +204,15 @@ def _run(job: _Job, sequence: SequenceFiles) -> Result:
     clip = read_as(sequence, job.reading)
     for labels, truth in _predict(clip, job.open_segmenter(), stopwatch, folder):
         scorer.add(labels, truth)
-    scores = scorer.scores()
+    scores, notes = {}, list(clip.notes)
+    if scorer.scorable:
+        scores = scorer.scores()
+        notes += [f"object {k} is first annotated in the last two annotations: not scored" for k in scorer.unscored]
+    else:
+        notes.append(f"predicted only: {len(clip.truths)} annotations, of which none can be compared")
     presence = {k: scorer.presence[k] for k in scores}
-    result = Result(sequence.name, scores, presence, 1000 / stopwatch.medians()["step"])
+    seconds = stopwatch.medians().get("step", 0)
+    result = Result(sequence.name, scores, presence, 1000 / seconds if seconds else 0.0, tuple(notes))
     if folder is not None:
         _keep(result, folder, job.digest(sequence))
     return result
@@ -193,11 +226,9 @@ def _predict(
     for frame in clip.frames():
         truth = clip.truth(frame.index) if frame.index in clip.truths else None
         new = set() if truth is None else set(object_ids(truth)) - known
-        if not known:
-            if truth is None or not new:
-                raise BadInput(f"{clip.truths[0]}: the mask marks no object (got background only). Mark an object")
+        if frame.index == 0 and truth is not None:
+            segmenter.start(frame.image, truth)
             labels = truth
-            segmenter.start(frame.image, labels)
         else:
             with stopwatch.time("step"):
                 labels = segmenter.step(frame.image).labels
@@ -227,7 +258,13 @@ def _scores_file(folder: Path) -> Path:
 
 def _keep(result: Result, folder: Path, digest: str) -> None:
     """Write scores beside the folder of predictions, whole."""
-    kept = {"digest": digest, "fps": result.fps, "objects": result.scores, "presence": result.presence}
+    kept = {
+        "digest": digest,
+        "fps": result.fps,
+        "objects": result.scores,
+        "presence": result.presence,
+        "notes": result.notes,
+    }
     replace_file(_scores_file(folder), json.dumps(kept).encode())
 
 
@@ -243,4 +280,4 @@ def _kept(sequence: SequenceFiles, job: _Job) -> Result | None:
         return None
     scores = {int(k): Score(*score) for k, score in kept["objects"].items()}
     presence = {int(k): Presence(*counts) for k, counts in kept["presence"].items()}
-    return Result(sequence.name, scores, presence, kept["fps"])
+    return Result(sequence.name, scores, presence, kept["fps"], tuple(kept["notes"]))

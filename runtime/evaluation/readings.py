@@ -64,10 +64,12 @@ class Clip:
     files : list of Path
         Image files in the order of the reading.
     truths : dict of int to Path
-        Position in `files` -> annotation. Position 0 has one.
+        Position in `files` -> annotation. Position 0 has one with an object.
     size : tuple of int
         Height and width of the image files.
     reading : Reading
+    notes : tuple of str
+        Messages about files that are left out.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class Clip:
     truths: dict[int, Path]
     size: tuple[int, int]
     reading: Reading
+    notes: tuple[str, ...] = ()
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames; their index is the position in `files`.
@@ -101,6 +104,8 @@ class Clip:
 def read_as(sequence: SequenceFiles, name: str) -> Clip:
     """Arrange the files of a sequence for a reading.
 
+    The reading begins, or backwards ends, at the first annotation that has an object.
+
     Parameters
     ----------
     sequence : SequenceFiles
@@ -111,7 +116,7 @@ def read_as(sequence: SequenceFiles, name: str) -> Clip:
     Raises
     ------
     BadInput
-        If no reading has this name, the reading leaves fewer than 3 annotations, or an annotation cannot be read.
+        If no reading has this name, an annotation or the first image cannot be read, or no annotation has an object.
 
     Examples
     --------
@@ -125,19 +130,22 @@ def read_as(sequence: SequenceFiles, name: str) -> Clip:
         raise BadInput(f"reading: unknown name (got {name}, expected one of {', '.join(READINGS)}). Correct the name")
     reading = READINGS[name]
     size = read_image(sequence.files[0]).shape[:2]
-    clip = Clip(sequence.name, sequence.files, sequence.truths, (size[0], size[1]), reading)
-    first = min(sequence.truths)
+    whole = Clip(sequence.name, sequence.files, sequence.truths, (size[0], size[1]), reading, sequence.notes)
+    first = next((at for at in whole.truths if whole.truth(at).any()), None)
+    if first is None:
+        raise BadInput(
+            f"sequence {sequence.name}: no annotation has an object in the reading {name}. "
+            "Remove the sequence from the set"
+        )
+    skipped = list(whole.truths).index(first)
+    note = (f"{skipped} annotations before the first object are skipped",) if skipped else ()
     if reading.backwards:
-        order = list(range(_last_good(clip), first - 1, -1))
+        order = list(range(_last_good(whole), first - 1, -1))
     else:
         order = list(range(first, len(sequence.files), reading.step))
     truths = {at: sequence.truths[index] for at, index in enumerate(order) if index in sequence.truths}
-    if len(truths) < 3:
-        raise BadInput(
-            f"sequence {sequence.name}: too few annotations for the reading {name} (got {len(truths)}, expected at "
-            "least 3). Remove the sequence from the set, or leave out the reading"
-        )
-    return replace(clip, files=[sequence.files[index] for index in order], truths=truths)
+    files = [sequence.files[index] for index in order]
+    return replace(whole, files=files, truths=truths, notes=(*sequence.notes, *note))
 
 
 def _last_good(clip: Clip) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import NamedTuple
 
+from ..errors import BadInput
 from .metrics import Score
 from .scoring import Presence, Rate
 
@@ -27,6 +28,8 @@ class Result(NamedTuple):
         Object id -> errors about its presence.
     fps : float
         Frames per second of segmentation alone, from the median time of a frame.
+    notes : tuple of str
+        Messages about files that were left out and objects that have no score.
 
     Examples
     --------
@@ -38,6 +41,7 @@ class Result(NamedTuple):
     scores: dict[int, Score]
     presence: dict[int, Presence]
     fps: float
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> Presence:
@@ -70,7 +74,19 @@ class Report(NamedTuple):
         return sum((result.total for result in self.results), Presence())
 
     def mean(self) -> Score:
-        """Return the mean over all objects of all sequences, as DAVIS 2017 does; each object weighs the same."""
+        """Return the mean over all objects of all sequences, as DAVIS 2017 does; each object weighs the same.
+
+        Raises
+        ------
+        BadInput
+            If no object was scored.
+        """
+        mean = self._mean()
+        if mean is None:
+            raise BadInput("set: no object was scored (expected at least 3 annotations of a sequence). Add annotations")
+        return mean
+
+    def _mean(self) -> Score | None:
         return _mean(score for result in self.results for score in result.scores.values())
 
     def fps(self) -> float:
@@ -80,11 +96,12 @@ class Report(NamedTuple):
     def to_dict(self) -> dict[str, object]:
         """Return the content of the JSON file of `shls eval --json`."""
         return {
-            "mean": _numbers(self.mean(), self.total),
+            "mean": _numbers(self._mean(), self.total),
             "sequences": {
                 result.name: _numbers(_mean(result.scores.values()), result.total)
                 | {
                     "fps": round(result.fps, 2),
+                    "notes": list(result.notes),
                     "objects": {str(k): _numbers(score, result.presence[k]) for k, score in result.scores.items()},
                 }
                 for result in self.results
@@ -101,7 +118,7 @@ class Report(NamedTuple):
 
     def _cells(self) -> tuple[str, ...]:
         objects = sum(len(result.scores) for result in self.results)
-        return _cells(objects, self.mean(), self.total, self.fps())
+        return _cells(objects, self._mean(), self.total, self.fps())
 
 
 def readings_table(reports: Mapping[str, Report]) -> str:
@@ -131,8 +148,8 @@ def _table(title: str, rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def _cells(objects: int, score: Score, presence: Presence, fps: float) -> tuple[str, ...]:
-    means = (f"{value:.3f}" for value in (*score, (score.j + score.f) / 2))
+def _cells(objects: int, score: Score | None, presence: Presence, fps: float) -> tuple[str, ...]:
+    means = ["-"] * 3 if score is None else [f"{value:.3f}" for value in (*score, (score.j + score.f) / 2)]
     return (str(objects), *means, _rate(presence.false_loss), _rate(presence.false_alarm), f"{fps:.1f}")
 
 
@@ -140,15 +157,17 @@ def _rate(rate: Rate) -> str:
     return f"{rate.frames}/{rate.of} {rate.share:5.1%}" if rate.of else "0/0"
 
 
-def _mean(scores: Iterable[Score]) -> Score:
-    return Score(*(fmean(values) for values in zip(*scores, strict=True)))
+def _mean(scores: Iterable[Score]) -> Score | None:
+    columns = list(zip(*scores, strict=True))
+    return Score(*map(fmean, columns)) if columns else None
 
 
-def _numbers(score: Score, presence: Presence) -> dict[str, object]:
+def _numbers(score: Score | None, presence: Presence) -> dict[str, object]:
+    j, f = score or (None, None)
     return {
-        "J": round(score.j, 6),
-        "F": round(score.f, 6),
-        "J&F": round((score.j + score.f) / 2, 6),
+        "J": None if j is None else round(j, 6),
+        "F": None if f is None else round(f, 6),
+        "J&F": None if j is None or f is None else round((j + f) / 2, 6),
         "false_loss": _rate_numbers(presence.false_loss),
         "false_alarm": _rate_numbers(presence.false_alarm),
     }

@@ -101,6 +101,17 @@ class SequenceScorer:
         self._frames: dict[int, list[Score]] = {}
         self._waiting: tuple[np.ndarray, np.ndarray, list[int]] | None = None
         self._count = 0
+        self._repeats = False
+
+    @property
+    def scorable(self) -> bool:
+        """Whether there are scores: at least 3 annotations, and not each for new objects only, as in test sets."""
+        return self._count >= 3 and self._repeats
+
+    @property
+    def unscored(self) -> list[int]:
+        """Ids of the objects without a score, because they are first annotated in the last two frames."""
+        return [k for k, frames in sorted(self._frames.items()) if not frames]
 
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Add the next annotated frame.
@@ -123,15 +134,17 @@ class SequenceScorer:
         self._waiting = (prediction, truth, known) if self._count else None
         for k in known:
             self.presence[k] += _presence(prediction == k, truth == k)
-        for k in object_ids(truth) if self._late or not self._count else []:
-            if k not in self._frames:
-                self._frames[k], self.presence[k] = [], Presence()
+        ids = object_ids(truth)
+        new = [k for k in ids if k not in self._frames]
+        self._repeats |= self._count > 0 and (not new or len(new) < len(ids))
+        for k in new if self._late or not self._count else []:
+            self._frames[k], self.presence[k] = [], Presence()
         if not self._frames:
             raise BadInput("first annotation: has no object (got background only). Mark an object in it")
         self._count += 1
 
     def scores(self) -> dict[int, Score]:
-        """Return object id -> mean J and F; objects first annotated in the last two frames may have none.
+        """Return object id -> mean J and F, without the objects in `unscored`.
 
         Raises
         ------

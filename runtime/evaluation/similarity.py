@@ -1,4 +1,4 @@
-"""How alike two outputs of a network are."""
+"""Similarity of two outputs of a network."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import numpy as np
 
 
 def cell_cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of each cell's two vectors; of logits, of each whole map.
+    """Return the cosine of the two vectors of each cell, or of two whole maps of logits.
 
     Parameters
     ----------
-    a, b : (F, C, h, w) feature maps, or (F, S, S) logits
+    a, b : ndarray
+        (F, C, h, w) feature maps, or (F, S, S) logits, of F frames.
 
     Returns
     -------
-    (F, h, w), or (F,); 0 where a vector has no length.
+    ndarray
+        (F, h, w) cosines for feature maps, (F,) for logits; 0 where a vector is zero.
+
+    Examples
+    --------
+    >>> cell_cosines(np.array([[[1.0, 0.0]]]), np.array([[[3.0, 4.0]]]))
+    array([0.6])
     """
     if a.ndim == 3:
         a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.evaluation.davis import find_sequences
 from shls.runtime.evaluation.evaluate import evaluate, result_key
 from shls.runtime.evaluation.metrics import Score
 from shls.runtime.evaluation.report import Report
@@ -39,8 +38,8 @@ def labels_at(time: int, objects: int) -> np.ndarray:
     return labels
 
 
-def write_sequence(root: Path, name: str, frames: list[np.ndarray], resolution: str = "480p") -> None:
-    images, annotations = (root / kind / resolution / name for kind in ["JPEGImages", "Annotations"])
+def write_sequence(root: Path, name: str, frames: list[np.ndarray]) -> None:
+    images, annotations = (root / kind / "480p" / name for kind in ["JPEGImages", "Annotations"])
     images.mkdir(parents=True)
     annotations.mkdir(parents=True)
     for index, labels in enumerate(frames):
@@ -102,12 +101,6 @@ def test_starts_at_the_first_annotation(root: Path, fakes) -> None:
     (root / "set.txt").write_text("one")
     # Frames 1, 3 and 4 have a truth, of which 3 counts: the mask of frame 1 is 4 pixels behind there.
     assert run(root, fakes.Stays).mean().j == pytest.approx(12 / 20)
-
-
-def test_another_resolution(tmp_path: Path, fakes) -> None:
-    write_sequence(tmp_path, "one", [labels_at(time, 1) for time in range(4)], "1080p")
-    (tmp_path / "set.txt").write_text("one")
-    assert run(tmp_path, fakes.ByColour).mean() == Score(1, 1)
 
 
 def test_predictions_and_scores_are_kept(root: Path, tmp_path: Path, fakes) -> None:
@@ -175,31 +168,69 @@ def test_a_process_that_is_killed(root: Path, fakes) -> None:
         run(root, fakes.dies, jobs=2)
 
 
-def test_what_is_missing(root: Path, tmp_path: Path) -> None:
-    listed = root / "set.txt"
-    with pytest.raises(BadInput, match=r"nowhere\.txt: cannot be read as a list of sequences"):
-        find_sequences(root, root / "nowhere.txt")
-    with pytest.raises(BadInput, match=r"JPEGImages: expected a folder 480p, or one other.*found none"):
-        find_sequences(tmp_path, listed)
-    listed.write_text("one\nfour\n")
-    with pytest.raises(BadInput, match=r"sequence four: there is no folder .*JPEGImages/480p/four"):
-        find_sequences(root, listed)
-    listed.write_text(" \n")
-    with pytest.raises(BadInput, match="is empty"):
-        find_sequences(root, listed)
-    listed.write_text("# a comment\none  # the first\n")
-    assert [sequence.name for sequence in find_sequences(root, listed)] == ["one"]
-    listed.write_text("one")
-    for path in sorted((root / "Annotations/480p/one").iterdir())[2:]:
-        path.unlink()
-    with pytest.raises(BadInput, match="2 of 5 images have an annotation"):
-        find_sequences(root, listed)
+def test_an_empty_first_annotation_is_skipped(root: Path, fakes) -> None:
+    write_mask(root / "Annotations/480p/one/00000.png", labels_at(0, 0))
+    result = run(root, fakes.Stays).results[1]
+    assert result.scores[1].j == pytest.approx(np.mean([14 / 18, 12 / 20]))  # begins in frame 1
+    assert result.notes == ("1 annotations before the first object are skipped",)
+    for index in range(5):
+        write_mask(root / f"Annotations/480p/one/{index:05d}.png", labels_at(0, 0))
+    with pytest.raises(BadInput, match="sequence one: no annotation has an object"):
+        run(root, fakes.Stays)
 
 
-def test_first_annotation_without_object(root: Path, fakes) -> None:
-    write_mask(root / "Annotations/480p/two/00000.png", labels_at(0, 0))
-    with pytest.raises(BadInput, match=r"two/00000\.png: the mask marks no object"):
+def test_a_sequence_of_which_one_frame_is_annotated_is_predicted_only(root: Path, tmp_path: Path, fakes) -> None:
+    for index in range(1, 5):
+        (root / f"Annotations/480p/two/{index:05d}.png").unlink()
+    out = tmp_path / "out"
+    report = run(root, fakes.ByColour, out=out)
+    assert report.results[0].scores == {}
+    assert report.results[0].notes == ("predicted only: 1 annotations, of which none can be compared",)
+    assert report.mean() == Score(1, 1)
+    assert len(list((out / "two").iterdir())) == 5
+    assert run(root, fakes.fails, out=out) == report
+
+    (root / "set.txt").write_text("two")
+    with pytest.raises(BadInput, match=r"nothing can be scored.*Give a folder for the predictions"):
         run(root, fakes.ByColour)
+    alone = run(root, fakes.ByColour, out=out)
+    with pytest.raises(BadInput, match="no object was scored"):
+        alone.mean()
+
+
+def test_annotations_of_new_objects_only_are_not_scored(tmp_path: Path, fakes) -> None:
+    """Test sets of YouTube-VOS annotate each object once, in its first frame."""
+    write_sequence(tmp_path, "test", [labels_at(time, 3) for time in range(6)])
+    for index in range(6):
+        path = tmp_path / f"Annotations/480p/test/{index:05d}.png"
+        labels = labels_at(index, 3)
+        if index % 2:
+            path.unlink()
+        else:
+            write_mask(path, np.where(labels == index // 2 + 1, labels, 0).astype(np.uint8))
+    (tmp_path / "set.txt").write_text("test")
+    (result,) = run(tmp_path, fakes.ByColour, out=tmp_path / "out").results
+    assert result.scores == {}
+    assert result.notes == ("predicted only: 3 annotations, of which none can be compared",)
+    assert (read_mask(tmp_path / "out/test/00005.png", SIZE) == labels_at(5, 3)).all()
+
+
+def test_an_object_of_the_last_annotations_is_said(tmp_path: Path, fakes) -> None:
+    write_sequence(tmp_path, "late", [labels_at(time, 1 + (time > 3)) for time in range(5)])
+    (tmp_path / "set.txt").write_text("late")
+    (result,) = run(tmp_path, fakes.ByColour).results
+    assert list(result.scores) == [1]
+    assert result.notes == ("object 2 is first annotated in the last two annotations: not scored",)
+
+
+def test_an_object_that_a_reading_loses(tmp_path: Path, fakes) -> None:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[10, 10:30] = 1
+    write_sequence(tmp_path, "thin", [labels] * 5)
+    (tmp_path / "set.txt").write_text("thin")
+    assert run(tmp_path, fakes.Stays).mean().j == 1
+    with pytest.raises(BadInput, match="no annotation has an object in the reading half"):
+        run(tmp_path, fakes.Stays, reading="half")
 
 
 def test_out_that_cannot_be_written(root: Path, tmp_path: Path, fakes) -> None:

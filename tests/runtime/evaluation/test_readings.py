@@ -63,11 +63,13 @@ def test_reversed_begins_with_as_many_objects_as_possible(tmp_path: Path) -> Non
     assert names(sequence, "reversed") == numbered([2, 1, 0])
 
 
-@pytest.mark.parametrize("reading", ["forward", "every3", "reversed"])
-def test_too_few_annotations(tmp_path: Path, reading: str) -> None:
-    sequence = draw(tmp_path, [[100], [100], [0], [0], [0], [0]], [0, 1, 3] if reading != "forward" else [0, 1])
-    with pytest.raises(BadInput, match=f"too few annotations for the reading {reading}"):
-        read_as(sequence, reading)
+@pytest.mark.parametrize("reading", ["forward", "every2", "reversed"])
+def test_readings_begin_or_end_at_the_first_object(tmp_path: Path, reading: str) -> None:
+    sequence = draw(tmp_path, [[0], [0], [100], [100], [100], [100]])
+    clip = read_as(sequence, reading)
+    expected = {"forward": [2, 3, 4, 5], "every2": [2, 4], "reversed": [5, 4, 3, 2]}
+    assert [path.stem for path in clip.files] == numbered(expected[reading])
+    assert clip.notes == ("2 annotations before the first object are skipped",)
 
 
 def test_unknown_name(tmp_path: Path) -> None:
