@@ -1,25 +1,30 @@
-"""The errors a user can cause, and can mend."""
+"""Errors that a user can cause and can correct."""
 
 from __future__ import annotations
 
 
 class ShlsError(Exception):
-    """What came, what was expected, what to do: one line for the user.
+    """Base of all errors below: one line that says what came, what was expected and what to do.
 
-    The command line prints it and exits with 2. Anything else is a bug and keeps its traceback.
+    The command line prints the line and exits with code 2. Any other exception is a defect and keeps its traceback.
+
+    Examples
+    --------
+    >>> issubclass(BadInput, ShlsError)
+    True
     """
 
 
 class BadInput(ShlsError):
-    """A file, a frame, a mask or an argument that cannot be used."""
+    """A file, a frame, a mask or an argument cannot be used."""
 
 
 class ShapeMismatch(ShlsError):
-    """Arrays whose sizes do not belong together."""
+    """Two arrays have sizes that do not fit together, or one array has the wrong shape."""
 
 
 class ContractMismatch(ShlsError):
-    """A model that was not made for this runtime, or not by this exporter."""
+    """A model file was made for another runtime, or by other software."""
 
 
 class MissingDependency(ShlsError):
@@ -27,8 +32,8 @@ class MissingDependency(ShlsError):
 
 
 class ExportFailed(ShlsError):
-    """What was exported does not compute what it was made from, or an engine could not be built."""
+    """An exported model computes other results than its source, or an engine could not be built."""
 
 
 class DeviceUnavailable(ShlsError):
-    """A device that was asked for by name is not there, or it failed."""
+    """A device that was asked for by name is absent or failed."""

@@ -7,10 +7,34 @@ import numpy as np
 
 
 def grid_of(size: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of the grid for a frame of a size (H, W)."""
+    """Return height and width of the half-resolution grid for a frame of `size` (H, W), at least 1 each.
+
+    Examples
+    --------
+    >>> grid_of((481, 854))
+    (240, 427)
+    """
     return max(1, size[0] // 2), max(1, size[1] // 2)
 
 
 def fit(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """A mask, (H, W) uint8, at an image's size."""
+    """Resize a mask to the size of an image, without interpolation.
+
+    Parameters
+    ----------
+    mask : (h, w) uint8
+    image : (H, W, ...) array
+
+    Returns
+    -------
+    (H, W) uint8
+
+    Examples
+    --------
+    >>> fit(np.eye(2, dtype=np.uint8), np.zeros((4, 4, 3)))
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 1, 1],
+           [0, 0, 1, 1]], dtype=uint8)
+    """
     return cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -313,8 +313,9 @@ class VideoSegmenter:
             centres = frame.superpixels.centres
             readout = memory.read(frame.features, self._encoder.trace(centres))
         with self.stopwatch.time("visibility"):
+            warped, cut = self._warped_mask(frame, memory.ids), self._encoder.is_cut()
             readout, last, doubt = self._visibility.judge(
-                readout, frame.features, frame.superpixels, self._warped_mask(frame, memory.ids), memory.ids
+                readout, frame.features, frame.superpixels, warped, memory.ids, cut
             )
         planes = self._decide_pixels(frame, readout, last)
         with self.stopwatch.time("remember"):
@@ -331,7 +332,7 @@ class VideoSegmenter:
         """The last mask warped by optical flow to this frame, on the grid, as columns of `ids`."""
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))
-        return columns[self._encoder.carry(self._last.labels, frame)]
+        return columns[self._encoder.warp(self._last.labels, frame)]
 
     def _decide_pixels(self, frame: EncodedFrame, readout: Readout, last: np.ndarray) -> np.ndarray:
         """Probabilities on the half-resolution grid, (h, w, K + 1)."""
@@ -344,7 +345,7 @@ class VideoSegmenter:
             return refine_objects(scene, self._started().ids, self.refiner, self._references, self.settings.crops)
 
     def _to_remember(self, frame: EncodedFrame, readout: Readout, planes: np.ndarray) -> np.ndarray:
-        """What the memory stores of a frame, (N, K + 1)."""
+        """Return the probabilities that the memory stores, (N, K + 1)."""
         read = readout.probabilities
         if self.refiner is None:
             return read

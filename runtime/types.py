@@ -1,7 +1,8 @@
-"""The values that pass from stage to stage.
+"""Values that pass from stage to stage.
 
-Shapes are written with one alphabet everywhere: H W frame, h w network map, C channels, D superfeature length,
-N superpixels, K objects, M memory entries. Positions are x, y in frame pixels; object id 0 is the background.
+Letters in shapes mean the same everywhere: H W frame, h w network map or half-resolution grid, C channels,
+D superfeature length, N superpixels, K objects, M memory entries. Positions are x, y in frame pixels. Object id 0 is
+the background.
 """
 
 from __future__ import annotations
@@ -11,19 +12,29 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_OBJECTS = 254
-"""Object ids are uint8; 0 is the background."""
+"""Largest number of objects; object ids are uint8 and 0 is the background."""
 
 MIN_PROBABILITY = 1e-4
-"""Probabilities are clipped to this before they become odds, which would not be finite otherwise."""
+"""Probabilities are clipped to this value before they become odds, which would not be finite otherwise."""
 
 
 class Frame(NamedTuple):
     """One picture of a video.
 
+    Parameters
+    ----------
     image : (H, W, 3) uint8 RGB
-    index : position in the source, from 0
-    time : seconds since the source's first frame
-    name : the frame's file name without suffix, where it came from a file of its own; else its index, five digits
+    index : int
+        Position in the source, from 0.
+    time : float
+        Seconds since the first frame of the source.
+    name : str
+        File name without suffix for a source of image files; otherwise the index in five digits.
+
+    Examples
+    --------
+    >>> Frame(np.zeros((2, 3, 3), np.uint8), 7, 0.28, "00007").name
+    '00007'
     """
 
     image: np.ndarray
@@ -33,11 +44,22 @@ class Frame(NamedTuple):
 
 
 class Superpixels(NamedTuple):
-    """A partition of the frame.
+    """Partition of a frame into N connected regions.
 
-    labels : (H, W) int32, 0..N-1, all present, each 4-connected
-    centres : (N, 2) float32, mean x and y of each superpixel
-    areas : (N,) int32, pixels
+    Parameters
+    ----------
+    labels : (H, W) int32
+        0 to N - 1, all present, each 4-connected.
+    centres : (N, 2) float32
+        Mean x and y of each superpixel, pixels.
+    areas : (N,) int32
+        Pixels of each superpixel.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((2, 2), np.int32), np.array([[0.5, 0.5]], np.float32), np.array([4], np.int32))
+    >>> len(whole.areas)
+    1
     """
 
     labels: np.ndarray
@@ -46,10 +68,20 @@ class Superpixels(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """What the segmenter says of one frame.
+    """Segmentation of one frame.
 
-    labels : (H, W) uint8, object id per pixel, 0 background
-    scores : object id -> confidence, mean probability over the object's pixels, 0 where it is not seen
+    Parameters
+    ----------
+    labels : (H, W) uint8
+        Object id per pixel, 0 for the background.
+    scores : dict of int to float
+        Confidence by object id: mean probability over the object's pixels, 0 for an object that is not visible.
+
+    Examples
+    --------
+    >>> mask = Mask(np.array([[0, 1]], np.uint8), {1: 0.9})
+    >>> (mask.labels == 1).sum()
+    1
     """
 
     labels: np.ndarray
@@ -57,12 +89,21 @@ class Mask(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """What the memory says of a frame's superpixels.
+    """Result of reading the memory for the superpixels of a frame.
 
-    probabilities : (N, K + 1) float32; rows sum to 1, column 0 is the background
-    attention : (N, K, 4) float32, cosines from 0 to 1: of the object's nearest entry and of the nearest entry of
-        anything else, among the neighbours that vote, 0 where there is none; of the object's nearest centroid and of
-        the nearest other one. Source: the published attention maps, with one neighbour in place of two
+    Parameters
+    ----------
+    probabilities : (N, K + 1) float32
+        Rows sum to 1; column 0 is the background.
+    attention : (N, K, 4) float32
+        Cosine similarities, 0 to 1, for each object: its nearest voting entry, the nearest voting entry of anything
+        else, its nearest prototype, the nearest prototype of anything else. 0 where there is none.
+        Source: the published attention maps, with one neighbour instead of two.
+
+    Examples
+    --------
+    >>> Readout(np.array([[0.2, 0.8]], np.float32), np.zeros((1, 1, 4), np.float32)).probabilities.argmax()
+    1
     """
 
     probabilities: np.ndarray
@@ -70,13 +111,20 @@ class Readout(NamedTuple):
 
 
 class Crops(NamedTuple):
-    """V objects of a frame that are visible.
+    """Crops of the V objects that are visible in a frame, as the refiner reads them.
 
-    planes : (h, w, K + 1) float32, what they were cut from
-    objects : (V,) int64, columns of `planes`
-    boxes : (V, 4) int64, left, top, right, bottom in cells of the grid, the last two exclusive
+    Parameters
+    ----------
+    planes : (h, w, K + 1) float32
+        Probabilities on the grid that the crops were cut from.
+    objects : (V,) int64
+        Columns of `planes`.
+    boxes : (V, 4) int64
+        Left, top, right and bottom in cells of the grid, the last two exclusive.
     images : (V, C, S, S) float32
+        See `shls.runtime.refinement.crops.CropChannel`.
     features : (V, D, S / stride, S / stride) float32
+        The embedding's map, cut along the same boxes.
     """
 
     planes: np.ndarray

@@ -1,11 +1,8 @@
-"""From a dense feature map to one superfeature per superpixel.
+"""Pooling: from a dense feature map to one vector per superpixel.
 
-Along a row of the map the features are summed up from the left; a stretch of equal labels then takes the difference
-of two such sums, however many cells it covers. Tried and dropped, for they are slower: the pixels that each cell shares
-with each superpixel, counted stretch by stretch or pixel by pixel; transposing by plain loops.
-
-Two threads are not asked to share the work: of 1.5 ms they can save half, and waiting for a second core that anything
-else keeps busy takes several (`python benchmarks/core.py` on a busy machine).
+The kernel sums the features along each row of the map. A run of equal labels then takes the difference of two such
+sums, however many cells it covers. Below `FORK` threads the work is not split: waiting for a second core that other
+work keeps busy takes longer than the half that could be saved (`benchmarks/core.py`).
 """
 
 from __future__ import annotations
@@ -25,13 +22,13 @@ from ..errors import ShapeMismatch
 from ..types import Superpixels
 
 BANDS = 4
-"""Parts of the map that are summed at the same time; fixed, so that the sums do not depend on the machine's threads."""
+"""Bands of the map that are summed separately; constant, so that sums do not depend on the number of threads."""
 
 FORK = 4
-"""Threads from which on the parts are summed side by side."""
+"""Number of threads from which on the bands are summed in parallel."""
 
 BLOCK = 8
-"""Rows and columns that are transposed in registers."""
+"""Rows and columns per block that is transposed in registers."""
 
 LANES = 16
 """Channels per SIMD step."""
@@ -40,37 +37,44 @@ LANES = 16
 def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
     """Average a feature map over each superpixel.
 
-    Every pixel of the frame takes the cell of the map that it lies in (nearest), so a superpixel's feature is the mean
-    of the cells that it covers, each weighted with exactly the number of pixels that it covers of it.
+    Every pixel takes the nearest cell of the map. A superpixel's vector is the mean of the cells that it covers, each
+    weighted by the number of covered pixels.
 
     Parameters
     ----------
     features : (D, h, w) float32
+        Map that covers the whole frame.
     superpixels : Superpixels
-        Partition of the frame, (H, W) labels; the map covers the whole frame.
 
     Returns
     -------
-    (N, D) float32, unit length; zeros where the mean feature is zero.
+    (N, D) float32
+        Unit length; zeros where the mean is zero.
 
     Raises
     ------
     ShapeMismatch
-        If the features are no (D, h, w) map.
+        If `features` is not a (D, h, w) map.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((8, 8), np.int32), np.zeros((1, 2), np.float32), np.array([64], np.int32))
+    >>> pool(np.ones((4, 2, 2), np.float32), whole)
+    array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
     return _unit_rows(_sums(features, superpixels))
 
 
 def pool_means(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
-    """(N, D) float32: as `pool`, but the means as they are."""
+    """Average a feature map over each superpixel without normalisation, (N, D) float32; see `pool`."""
     return _sums(features, superpixels).sum(0) / superpixels.areas[:, None].astype(np.float32)
 
 
 def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
-    """Check, and sum over each superpixel: (bands, N, D) float32."""
+    """Check the map and sum it over each superpixel, (bands, N, D) float32."""
     labels = superpixels.labels
     if features.ndim != 3 or min(features.shape) < 1:
-        raise ShapeMismatch(f"feature map of shape {features.shape}; expected (D, h, w)")
+        raise ShapeMismatch(f"feature map: wrong shape (got {features.shape}, expected (D, h, w))")
     downwards, rightwards = (_edges(*sides) for sides in zip(labels.shape, features.shape[1:], strict=True))
     features, labels = (np.require(array, requirements=["C", "W"]) for array in (features, labels))
     sum_bands = _bands_beside if get_num_threads() >= FORK else _bands_in_turn
@@ -81,14 +85,14 @@ def _sums(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
 
 
 def _edges(pixels: int, cells: int) -> np.ndarray:
-    """The first pixel of each cell of one axis, and the number of pixels; (cells + 1,) int32."""
+    """Return the first pixel of each cell of one axis, then the number of pixels, (cells + 1,) int32."""
     cell = ((np.arange(pixels) + 0.5) * cells / pixels).astype(np.int32)
     return np.searchsorted(cell, np.arange(cells + 1)).astype(np.int32)
 
 
 @intrinsic
 def _transpose(_: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
-    """8x8 float32 at an address, rows `step` bytes apart, to columns; LLVM writes the plain loop number by number."""
+    """Transpose 8x8 float32 at an address, rows `step` bytes apart; LLVM compiles the plain loop number by number."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
         row, order = ir.VectorType(ir.FloatType(), BLOCK), ir.VectorType(ir.IntType(32), BLOCK)
@@ -109,7 +113,7 @@ def _transpose(_: Any, source: Any, step: Any, target: Any, stride: Any) -> Any:
 
 
 def _lane_loop(builder: Any, blocks: Any) -> Any:
-    """Loop over blocks of channels; gives how to load from and store to an address within it."""
+    """Loop over blocks of channels; yield functions that load from and store to an address of the block."""
     row = ir.VectorType(ir.FloatType(), LANES)
 
     @contextmanager
@@ -134,7 +138,7 @@ def _lane_loop(builder: Any, blocks: Any) -> Any:
 
 @intrinsic
 def _add(_: Any, before: Any, cell: Any, _pixels: Any, after: Any, blocks: Any) -> Any:
-    """Sum up to the next cell: after = before + pixels * cell."""
+    """Extend a prefix sum by one cell: after = before + pixels * cell."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
         pixels = splat(builder, args[2], LANES)
@@ -146,7 +150,7 @@ def _add(_: Any, before: Any, cell: Any, _pixels: Any, after: Any, blocks: Any) 
 
 @intrinsic
 def _take(_: Any, before: Any, cell: Any, _pixels: Any, last: Any, target: Any, blocks: Any) -> Any:
-    """Give a stretch that ends some pixels into a cell the sum since the last one's end."""
+    """Give a run that ends some pixels into a cell the sum since the end of the previous run."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
         pixels = splat(builder, args[2], LANES)
@@ -160,7 +164,7 @@ def _take(_: Any, before: Any, cell: Any, _pixels: Any, last: Any, target: Any, 
 
 @njit(cache=True, nogil=True)
 def _side_by_side(features: np.ndarray, row: int, across: np.ndarray) -> None:
-    """One row of the map, its channels side by side: into (w + 1, depth)."""
+    """Transpose one row of the map into (w + 1, depth), channels side by side."""
     D, h, w = features.shape
     depth = across.shape[1]
     wide, deep = w // BLOCK * BLOCK, D // BLOCK * BLOCK
@@ -175,7 +179,7 @@ def _side_by_side(features: np.ndarray, row: int, across: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
-    """Where each stretch of equal labels starts, and the end of the last; returns their number."""
+    """Write the start of each run of equal labels and the end of the last run; return their number."""
     n = np.uint64(1)
     starts[0] = 0
     for x in range(1, len(labels)):
@@ -189,7 +193,7 @@ def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
 def _bands_beside(
     features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
 ) -> np.ndarray:
-    """Sums of the cells over each superpixel, per band of map rows, (bands, N, D or more); edges in pixels."""
+    """Sum the cells over each superpixel per band of map rows, (bands, N, D or more); edges in pixels."""
     sums = np.zeros((bands, count, -(-len(features) // LANES) * LANES), np.float32)
     for band in prange(bands):
         _sum_band(features, labels, downwards, rightwards, band, sums)
@@ -200,7 +204,7 @@ def _bands_beside(
 def _bands_in_turn(
     features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
 ) -> np.ndarray:
-    """The same, one after the other."""
+    """Sum the bands one after the other."""
     sums = np.zeros((bands, count, -(-len(features) // LANES) * LANES), np.float32)
     for band in range(bands):
         _sum_band(features, labels, downwards, rightwards, band, sums)
@@ -245,7 +249,7 @@ def _sum_band(
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _unit_rows(sums: np.ndarray) -> np.ndarray:
-    """(bands, N, D) -> (N, D) of unit length, zeros kept."""
+    """Add the bands, (bands, N, D), and scale each vector to unit length, (N, D); zeros stay."""
     bands, N, D = sums.shape
     unit = np.empty((N, D), np.float32)
     for n in range(N):

@@ -1,4 +1,4 @@
-"""From a feature map to superfeatures, for networks with and without a head."""
+"""Superfeatures: one vector per superpixel, for networks with and without a projection head."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ def superfeatures(features: np.ndarray, superpixels: Superpixels, head: Head | N
     Parameters
     ----------
     features : (C, h, w) float32
-        What the network gave.
+        Output of the network; it covers the whole frame.
     superpixels : Superpixels
-        Partition of the frame, (H, W) labels; the map covers the whole frame.
-    head : of the contract
+    head : Head, optional
+        Projection applied after pooling; shls-edge has none.
 
     Returns
     -------
-    (N, D) float32, unit length, or zeros.
+    (N, D) float32
+        Unit length, or zeros.
 
     Raises
     ------
     ShapeMismatch
-        If the features are no (C, h, w) map.
+        If `features` is not a (C, h, w) map.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((8, 8), np.int32), np.zeros((1, 2), np.float32), np.array([64], np.int32))
+    >>> superfeatures(np.ones((4, 2, 2), np.float32), whole, None)
+    array([[0.5, 0.5, 0.5, 0.5]], dtype=float32)
     """
     if head is None:
         return pool(features, superpixels)
@@ -41,7 +48,7 @@ def superfeatures(features: np.ndarray, superpixels: Superpixels, head: Head | N
 
 
 def _describe(superpixels: Superpixels) -> np.ndarray:
-    """(N, 3) float32: share of the frame, mean row and mean column as shares of its size."""
+    """Area, mean row and mean column of each superpixel, as ratios of the frame's, (N, 3) float32."""
     height, width = superpixels.labels.shape
     x, y = superpixels.centres.T
     return np.stack([superpixels.areas / (height * width), y / height, x / width], axis=1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Dot products of 64 bytes, by the instruction that the processor has for them.
+"""Dot products of 64 bytes by the processor's own instruction.
 
-x86's instruction (VNNI) multiplies unsigned by signed bytes, so there numbers are stored plus 128, and 128 times the
-sum of the query's numbers comes off again; ARM's (dot product) and the plain SIMD of older processors take signed ones.
-Which of the three is compiled is decided here: LLVM finds neither instruction in a plain loop.
+The instruction of x86 (VNNI) multiplies unsigned by signed bytes. Numbers are therefore stored with an offset of 128,
+and 128 times the sum of the query's numbers is subtracted again. The instruction of ARM (dot product) and the plain
+SIMD of older processors take signed bytes. The kind is chosen here: LLVM finds neither instruction in a plain loop.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ._packing import GROUP, LANES
 
 @lru_cache(1)
 def offset() -> int:
-    """What is added to stored numbers for the sake of the processor's instruction."""
+    """Return the offset of stored numbers that the processor's instruction needs."""
     return 128 if _kind(cpu_target.target_context) == "vnni" else 0
 
 
 def _kind(context: Any) -> str:
-    """Which dot product the processor that is compiled for has: vnni, sdot, or plain for none."""
+    """Return the dot product of the target processor: vnni, sdot, or plain if it has none."""
     triple, _, features = context.codegen().magic_tuple()
     if "+avx512vnni" in features and "+avx512f" in features:
         return "vnni"
@@ -42,11 +42,11 @@ def _pick(builder: Any, vector: Any, lanes: list[int]) -> Any:
 
 
 def to_bits(builder: Any, flags: Any) -> Any:
-    """Flags of a group as the bits of a number, the first one lowest."""
+    """Convert a group's flags to the bits of a number, the first flag lowest."""
     return builder.zext(builder.bitcast(flags, ir.IntType(GROUP)), ir.IntType(32))
 
 
-# Each adds to `total`, 16 times int32, the products of a group's four bytes per feature with the same four of a query.
+# Each function adds the products of a group's four bytes per feature with four bytes of a query to `total`, 16 int32.
 
 
 def multiply_vnni(builder: Any, total: Any, entries: Any, query: Any) -> Any:
@@ -74,7 +74,7 @@ def _join(builder: Any, one: Any, two: Any) -> Any:
 
 
 def multiply_plain(builder: Any, total: Any, entries: Any, query: Any) -> Any:
-    """Pairs of products, which LLVM knows for pmaddwd."""
+    """Add pairs of products, a pattern that LLVM compiles to pmaddwd."""
     pairs, short = ir.VectorType(ir.IntType(32), 2 * GROUP), ir.VectorType(ir.IntType(16), 4 * GROUP)
     numbers = builder.bitcast(splat(builder, query, GROUP), ir.VectorType(ir.IntType(8), 4 * GROUP))
     e, q = builder.sext(entries, short), builder.sext(numbers, short)
@@ -89,9 +89,9 @@ def multiply_plain(builder: Any, total: Any, entries: Any, query: Any) -> Any:
 
 @intrinsic
 def multiply_group(_: Any, group: Any, queries: Any, begins: Any, count: Any, out: Any) -> Any:
-    """Dot products of each of some queries, 64 signed bytes, with a group's 16 features, to `out` (int32).
+    """Write the dot products of `count` queries, 64 signed bytes each, with a group's 16 features to `out`, int32.
 
-    Addresses; `begins` (int32) undo the offset of the stored numbers.
+    The arguments are addresses; `begins`, int32, cancel the offset of the stored numbers.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> None:
@@ -111,7 +111,7 @@ def multiply_group(_: Any, group: Any, queries: Any, begins: Any, count: Any, ou
             totals = [
                 splat(builder, begin, GROUP),
                 ir.Constant(wide, [0] * GROUP),
-            ]  # two: each waits for its last step
+            ]  # two sums: each waits for its own last step only
             query = builder.add(args[1], times(loop.index, LANES))
             for i, numbers in enumerate(entries):
                 totals[i % 2] = multiply(builder, totals[i % 2], numbers, load(query, 4 * i, four))

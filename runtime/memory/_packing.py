@@ -1,8 +1,8 @@
-"""Superfeatures as the memory stores them: 8-bit numbers, 16 features to a group, neighbours in the frame together.
+"""Packing of superfeatures: 8-bit numbers in groups of 16 features that are neighbours in the frame.
 
-Within a group four numbers of the first feature come first, then the same four of the second, ...: a step of SIMD
-multiplies four numbers of all 16 and adds them up, without the sums across a register that a feature by itself would
-need at its end (a third of the time). See dot_products.py for the instructions.
+A group holds four numbers of its first feature, then the same four of the second, and so on. One SIMD step then
+multiplies four numbers of all 16 features, and no sum across a register is needed. See `_int8_dot` for the
+instructions.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import numpy as np
 from numba import njit
 
 UNIT = 127
-"""Length 1 in the stored features: 8 bits are enough for unit vectors, and a quarter of the bytes."""
+"""Stored value of 1.0: 8 bits suffice for unit vectors and take a quarter of the bytes of float32."""
 
 LANES = 64
-"""Numbers of a stored feature, the most that a superfeature may have."""
+"""Numbers per stored feature; the largest length of a superfeature."""
 
 GROUP = 16
-"""Features that are compared in one step."""
+"""Features per group."""
 
 NOWHERE = -(1 << 15)
-"""Place of an entry that is none: farther than any reach."""
+"""Place of an empty entry: beyond every search radius."""
 
 NO_BOX = (1 << 15) - 1, (1 << 15) - 1, NOWHERE, NOWHERE
-"""Box of a group of none."""
+"""Bounding box of an empty group."""
 
 
 def pack(features: np.ndarray, offset: int) -> np.ndarray:
-    """(n, D) float32 of at most unit length, D up to 64 -> (ceil(n / 16), 1024) uint8, zeros for what is missing.
+    """Pack features, (n, D) float32 of at most unit length, into (ceil(n / 16), 1024) uint8.
 
-    `offset`, from `nearest.offset`, is added to every number.
+    D is at most 64. Missing features and numbers are zeros. `offset` is added to every number.
     """
     packed = np.empty((-(-len(features) // GROUP), GROUP * LANES), np.uint8)
     _pack(features, UNIT, offset, packed)
@@ -37,24 +37,31 @@ def pack(features: np.ndarray, offset: int) -> np.ndarray:
 
 
 def unpack(packed: np.ndarray, offset: int, count: int, dim: int) -> np.ndarray:
-    """The first `count` features again, (count, dim) float32."""
+    """Unpack the first `count` features, (count, dim) float32."""
     features = np.empty((count, dim), np.float32)
     _unpack(packed, UNIT, offset, features)
     return features
 
 
 def spatial_order(places: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Order of (N, 2) places in a frame of `size` (H, W) in which 16 in a row lie close together, (N,) int64.
+    """Sort (N, 2) places of a frame of `size` (H, W) so that 16 successive places are close together, (N,) int64.
 
-    In strips of four superpixels' height, to the right and back in turn, so that no group spans the frame.
+    The order follows strips of four superpixels' height, alternately to the right and to the left.
     """
     height = 4 * max(1.0, (size[0] * size[1] / max(1, len(places))) ** 0.5)
     return np.argsort(_along_strips(np.asarray(places, np.float32), np.float32(height)), kind="stable")
 
 
 def groups_of(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 2) of entries, pixels, by group: (groups, 2, 16) int16, NOWHERE where there is none, and their
-    boxes (groups, 4) int16, the least and the greatest x and y."""  # fmt: skip
+    """Group the places of entries, (n, 2) pixels.
+
+    Returns
+    -------
+    places : (groups, 2, 16) int16
+        NOWHERE for empty entries.
+    boxes : (groups, 4) int16
+        Least and greatest x and y.
+    """
     groups = -(-len(centres) // GROUP)
     rounded = np.full((groups * GROUP, 2), NOWHERE, np.int16)
     rounded[: len(centres)] = np.clip(np.rint(centres), NOWHERE + 1, -NOWHERE - 1)
@@ -65,7 +72,7 @@ def groups_of(centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def signed(features: np.ndarray) -> np.ndarray:
-    """(N, D) float32 -> (N, 64) int8, filled up with zeros."""
+    """Convert (N, D) float32 to (N, 64) int8, padded with zeros."""
     numbers = np.zeros((len(features), LANES), np.int8)
     _round(features, UNIT, numbers)
     return numbers
@@ -73,7 +80,7 @@ def signed(features: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _pack(features: np.ndarray, unit: int, offset: int, packed: np.ndarray) -> None:
-    """Four numbers of all 16 features after each other; zeros fill up."""
+    """Write four numbers of all 16 features after each other; the rest are zeros."""
     N, D = features.shape
     packed[:] = np.uint8(offset)
     for n in range(N):
@@ -102,7 +109,7 @@ def _round(features: np.ndarray, unit: int, numbers: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True)
 def _along_strips(places: np.ndarray, height: np.float32) -> np.ndarray:
-    """How far along the strips each place is, in units that only the order matters of."""
+    """Return a sort key per place that grows along the strips."""
     along = np.empty(len(places), np.int64)
     for n in range(len(places)):
         strip, x = int(places[n, 1] // height), int(4 * places[n, 0])

@@ -1,9 +1,7 @@
-"""Nearest stored superfeatures, by the processor's 8-bit dot products and only near where each superpixel was.
+"""Search of the nearest stored superfeatures, by 8-bit dot products, within a radius of each superpixel's place.
 
-The products are in dot_products.py.
-
-Milliseconds on one thread, 1,473 superpixels, 8 frames: a feature after the other with its sum across the register
-16; queries one by one, runs of groups by row of the frame 9; tiles of queries 4.7; keys without branches 3.9.
+Queries are compared in tiles, so that a group of stored features stays in registers. The dot products are in
+`_int8_dot`.
 """
 
 from __future__ import annotations
@@ -20,24 +18,28 @@ from ._int8_dot import multiply_group, offset, to_bits
 from ._packing import GROUP, LANES, UNIT, signed
 
 MOST = 16
-"""Neighbours that can be found."""
+"""Largest number of neighbours per query."""
 
 TILE = 8
-"""Queries that are compared with a group while it is in registers; neighbours, so that they have groups in common."""
+"""Queries per tile; queries of a tile are neighbours in the frame and have most groups in common."""
 
 
 def class_cosines(features: np.ndarray, packed: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Cosine of each feature with the nearest of each class.
+    """Compute the cosine similarity of each feature with the nearest stored feature of each class.
 
     Parameters
     ----------
     features : (N, D) float32
-    packed : (classes, groups, 1024) uint8, from `pack`
-    known : (classes, 16 groups) bool, which of them count
+        Unit length.
+    packed : (classes, groups, 1024) uint8
+        From `pack`.
+    known : (classes, 16 groups) bool
+        Stored features that exist.
 
     Returns
     -------
-    (N, classes) float32; -2 where a class has none.
+    (N, classes) float32
+        -2 where a class has no stored feature.
     """
     found = np.empty((len(features), len(packed)), np.float32)
     _class_cosines(signed(features), packed, known, UNIT, offset(), TILE, found)
@@ -60,18 +62,28 @@ def search(
     Parameters
     ----------
     features : (N, D) float32
-    places : (S, N, 2) float32, where each is looked for in each frame, pixels
-    order : (N,) int64, from `spatial_order`
-    visit : int64, the frames to search; soonest done where the likeliest come first
-    reach : (S,) float32, pixels
-    stored : (S, groups, 1024) uint8, from `pack`
-    centres, boxes : (S, groups, 2, 16) and (S, groups, 4) int16, from `groups_of`
-    neighbours : wanted, at most MOST
+        Unit length.
+    places : (S, N, 2) float32
+        Centre of the search window of each superpixel in each stored frame, pixels.
+    order : (N,) int64
+        From `spatial_order`.
+    visit : (V,) int64
+        Stored frames to search; the search is fastest if the most similar frames come first.
+    reach : (S,) float32
+        Radius of the search window in each stored frame, pixels.
+    stored : (S, groups, 1024) uint8
+        From `pack`.
+    centres, boxes : (S, groups, 2, 16) and (S, groups, 4) int16
+        From `groups_of`.
+    neighbours : int
+        Number of neighbours, at most MOST.
 
     Returns
     -------
-    (N, neighbours) float32 cosines, best first, and (N, neighbours) int32 entries, slot * 16 groups + index;
-    -1 where there are fewer.
+    similarity : (N, neighbours) float32
+        Cosine similarities, largest first; -1 where there are fewer.
+    entry : (N, neighbours) int32
+        ``slot * 16 * groups + index``; -1 where there are fewer.
     """
     similarity = np.full((len(features), neighbours), -1, np.float32)
     entry = np.full((len(features), neighbours), -1, np.int32)
@@ -83,7 +95,7 @@ def search(
 
 @intrinsic
 def _above(_: Any, dots: Any, _least: Any) -> Any:
-    """Which of 16 numbers at an address are above another, as bits."""
+    """Compare 16 numbers at an address with a threshold; return a bit per number that is above."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         wide = ir.VectorType(ir.IntType(32), GROUP)
@@ -95,7 +107,7 @@ def _above(_: Any, dots: Any, _least: Any) -> Any:
 
 @intrinsic
 def _within(_: Any, centres: Any, _x: Any, _y: Any, _square: Any) -> Any:
-    """Which of a group's places lie within the root of `square` of x, y (float32), as bits."""
+    """Compare a group's distances to (x, y) with a radius; return a bit per place within sqrt(`square`)."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         narrow, wide = ir.VectorType(ir.IntType(16), GROUP), ir.VectorType(ir.FloatType(), GROUP)
@@ -113,7 +125,7 @@ def _within(_: Any, centres: Any, _x: Any, _y: Any, _square: Any) -> Any:
 
 @intrinsic
 def _take(_: Any, best: Any, _key: Any) -> Any:
-    """Take a key among 16 at an address, which fall; no branch, since where it belongs cannot be foreseen."""
+    """Insert a key into 16 descending keys at an address, without a branch: its rank cannot be predicted."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
         kind, order = ir.VectorType(ir.IntType(64), MOST), ir.VectorType(ir.IntType(32), MOST)
@@ -129,7 +141,7 @@ def _take(_: Any, best: Any, _key: Any) -> Any:
 
 @intrinsic
 def _first_bit(_: Any, _set: Any) -> Any:
-    """Index of the lowest bit that is set; there must be one."""
+    """Return the index of the lowest set bit; at least one bit must be set."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -139,7 +151,7 @@ def _first_bit(_: Any, _set: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _begin(query: np.ndarray, offset: int) -> np.int32:
-    """Where sums begin so that the offset of the stored numbers comes off."""
+    """Return the start value of a query's dot products, which cancels the offset of the stored numbers."""
     total = np.int32(0)
     for d in range(len(query)):
         total += np.int32(query[d])
@@ -174,7 +186,7 @@ def _class_cosines(
 
 @njit(cache=True, nogil=True)
 def _close(places: np.ndarray, boxes: np.ndarray, reach: float, close: np.ndarray) -> int:
-    """List the groups whose box is within reach of the places' box."""
+    """List the groups whose bounding box is within reach of the bounding box of the places; return their number."""
     low_x, high_x, low_y, high_y = places[0, 0], places[0, 0], places[0, 1], places[0, 1]
     for i in range(1, len(places)):
         low_x, high_x = min(low_x, places[i, 0]), max(high_x, places[i, 0])
@@ -205,7 +217,7 @@ def _search(
     similarity: np.ndarray,
     entry: np.ndarray,
 ) -> None:
-    """Frame by frame for a tile of queries; numbers are compared first, places only where that was not enough."""
+    """Search frame by frame for a tile of queries; similarities are compared first, places only if necessary."""
     N, neighbours = similarity.shape
     groups = stored.shape[1]
     none = -(1 << 62)

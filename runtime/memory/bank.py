@@ -1,11 +1,12 @@
-"""The past, clustered and bounded.
+"""Memory bank: the clustered, bounded past of the objects that were marked together.
 
-Three layers: the frame in which the user marked the objects, kept for ever; the most recent frames, kept whole in a
-ring; everything older, kept as a few centroids per object (spherical k-means, one step per frame). A superpixel reads
-its neighbours in feature space among those entries that it could have come from: within a radius of where it was
-in a recent frame, within a wider one in the first, anywhere among the centroids.
+The bank has three layers. The reference frame, in which the objects were marked, is kept. The most recent frames are
+kept whole in a ring. All older frames are summarised by prototypes (spherical k-means, one step per frame).
 
-Differs from the published SHLS, whose bank grows with the video and is read without regard to place.
+A superpixel is compared with three kinds of entries: those of recent frames near its traced place, those
+of the reference frame within a wider radius, and all prototypes.
+
+The bank of the published SHLS grows with the video and is read without regard to place.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from ..errors import BadInput, ShapeMismatch
+from ..errors import ShapeMismatch
 from ..models.settings import MemorySettings
 from ..types import Readout
 from . import _int8_dot as dot_products
@@ -22,33 +23,34 @@ from . import _search as nearest
 from .prototypes import Prototypes
 
 CERTAIN = (1 << 16) - 1
-"""Probability 1 as it is stored."""
+"""Stored value of probability 1."""
 
 
 class MemoryBank:
-    """A bounded memory of superfeatures and of the objects they belong to.
+    """Bounded memory of superfeatures and their owners.
 
-    Its size depends on the settings, the number of superpixels and the number of objects, never on the video's length.
+    The size depends on the settings, the number of superpixels and the number of objects, never on the video's length.
 
     Parameters
     ----------
     settings : MemorySettings
     size : (H, W)
-        Of the frames, pixels.
+        Size of the frames, pixels.
     dim : int
         D, length of a superfeature.
     objects : int
         K, without the background.
 
-    Raises
-    ------
-    BadInput
-        If the settings want more neighbours than can be found.
+    Examples
+    --------
+    >>> bank = MemoryBank(MemorySettings(neighbours=1, radius=10.0), (48, 64), dim=4, objects=1)
+    >>> features, centres = np.eye(2, 4, dtype=np.float32), np.float32([[10, 10], [50, 10]])
+    >>> bank.write(features, centres, np.float32([[1, 0], [0, 1]]))
+    >>> bank.read(features, centres[None]).probabilities.argmax(1)
+    array([0, 1])
     """
 
     def __init__(self, settings: MemorySettings, size: tuple[int, int], dim: int, objects: int) -> None:
-        if not 1 <= settings.neighbours <= nearest.MOST:
-            raise BadInput(f"{settings.neighbours} neighbours are wanted; choose from 1 to {nearest.MOST}")
         self._settings = settings
         self._size = size
         self._reach = settings.radius * size[0]
@@ -58,30 +60,38 @@ class MemoryBank:
         self._centres = np.zeros((slots, 0, 2, packing.GROUP), np.int16)
         self._boxes = np.zeros((slots, 0, 4), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
-        self._centroids = Prototypes(objects + 1, settings, dim)
-        self._fixed = 1  # slots that are never written over: the first frame, and a corrected one
-        self._written = 0  # frames that are or were in slots which may be, and the first
+        self._prototypes = Prototypes(objects + 1, settings, dim)
+        self._fixed = 1  # protected slots: the reference frame and a corrected frame
+        self._written = 0  # frames written so far, the reference frame included
 
     @property
     def nbytes(self) -> int:
         """Bytes of state."""
         frames = (self._features, self._centres, self._boxes, self._probabilities)
-        return sum(array.nbytes for array in frames) + self._centroids.nbytes
+        return sum(array.nbytes for array in frames) + self._prototypes.nbytes
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        """Remember a frame. The first one written is never forgotten; the oldest recent one becomes centroids.
+        """Store a frame. The first frame is protected; the oldest recent frame moves into the prototypes.
 
         Parameters
         ----------
-        features : (N, D) float32, unit length
-        centres : (N, 2) float32, x and y in pixels
+        features : (N, D) float32
+            Unit length.
+        centres : (N, 2) float32
+            x and y in pixels.
         probabilities : (N, K + 1) float32
+
+        Raises
+        ------
+        ShapeMismatch
+            If the arrays do not fit together.
         """
-        classes, _, dim = self._centroids.features.shape
+        classes, _, dim = self._prototypes.features.shape
         expected = (len(features), dim), (len(features), classes)
         if (features.shape, probabilities.shape) != expected:
             raise ShapeMismatch(
-                f"features {features.shape} and probabilities {probabilities.shape}; expected {expected}"
+                f"memory: wrong shapes (got features {features.shape} and probabilities {probabilities.shape}, "
+                f"expected {expected[0]} and {expected[1]})"
             )
         ring = len(self._counts) - self._fixed
         slot = 0 if self._written == 0 else self._fixed + (self._written - 1) % ring
@@ -91,15 +101,14 @@ class MemoryBank:
         self._written += 1
 
     def correct(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        """Remember the newest frame like this instead, for good, and forget the recent ones, which led astray.
+        """Replace the newest frame by a corrected one, protect it, and drop the recent frames.
 
-        The first frame and the centroids stay, so what is corrected is still known from them; an earlier correction
-        becomes centroids. It takes one of the recent frames' places. If there is no frame but the first, this
-        becomes the first.
+        The reference frame and the prototypes stay. An earlier correction moves into the prototypes. The corrected
+        frame takes the slot of a recent frame. If only the reference frame exists, the corrected frame replaces it.
 
         Parameters
         ----------
-        features, centres, probabilities : as `write` takes them
+        features, centres, probabilities : as for `write`
         """
         if self._written <= 1 and self._fixed == 1:
             self._written = 0
@@ -117,10 +126,15 @@ class MemoryBank:
 
         Parameters
         ----------
-        features : (N, D) float32, unit length
+        features : (N, D) float32
+            Unit length.
         expected : (A, N, 2) float32
-            Where each superpixel was 0, 1, 2, ... frames ago, x and y in pixels; ages beyond A are taken as A - 1.
-            The first frame and a corrected one are looked up at the present place.
+            Traced place of each superpixel 0, 1, 2, ... frames ago, x and y in pixels. Older frames use place A - 1.
+            The protected frames use the present place.
+
+        Returns
+        -------
+        Readout
         """
         features = np.ascontiguousarray(features, np.float32)
         ages = self._ages()
@@ -133,18 +147,18 @@ class MemoryBank:
             features, places, packing.spatial_order(places[0], self._size), visit, reach,
             self._features, self._centres, self._boxes, self._settings.neighbours,
         )  # fmt: skip
-        nearby = self._centroids.cosines(features)
+        nearby = self._prototypes.cosines(features)
         flat = self._probabilities.reshape(-1, nearby.shape[1])
         temperature, handicap = np.float32(self._settings.temperature), np.float32(self._settings.prototype_penalty)
         return Readout(*_vote(similarity, entry, flat, CERTAIN, nearby, handicap, temperature))
 
     def _ages(self) -> np.ndarray:
-        """(S,): how many frames ago each slot was, as the next frame sees it; 0 for those which are kept."""
+        """Return each slot's age in frames for the next frame, (S,); 0 for protected slots."""
         slots = np.arange(len(self._counts)) - self._fixed  # in the ring
         return np.where(slots < 0, 0, (self._written - 2 - slots) % (len(slots) - self._fixed) + 1)
 
     def _store(self, slot: int, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        """Pack a frame's superpixels, sixteen that lie together to a group."""
+        """Pack the superpixels of a frame into a slot, 16 neighbours to a group."""
         order = packing.spatial_order(centres, self._size)
         groups = -(-len(order) // packing.GROUP)
         self._grow(groups)
@@ -166,14 +180,14 @@ class MemoryBank:
         self._probabilities = np.pad(self._probabilities, ((0, 0), (0, more * packing.GROUP), (0, 0)))
 
     def _learn(self, slot: int, features: np.ndarray, probabilities: np.ndarray) -> None:
-        """Move the centroids: seeded by the first frame, afterwards by the frame that leaves the ring."""
+        """Update the prototypes: seeded by the reference frame, then moved by each frame that leaves the ring."""
         if self._written == 0:
-            self._centroids.seed(features, probabilities)
+            self._prototypes.seed(features, probabilities)
         else:
-            count, dim = int(self._counts[slot]), self._centroids.features.shape[2]
+            count, dim = int(self._counts[slot]), self._prototypes.features.shape[2]
             features = packing.unpack(self._features[slot], dot_products.offset(), count, dim)
             probabilities = self._probabilities[slot, :count] / np.float32(CERTAIN)
-        self._centroids.learn(features, probabilities)
+        self._prototypes.learn(features, probabilities)
 
 
 @njit(cache=True, nogil=True, parallel=True, fastmath=True)
@@ -186,7 +200,7 @@ def _vote(
     handicap: np.float32,
     temperature: np.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax-weighted vote of the neighbours and of each object's nearest centroid, (N, K + 1); and attention."""
+    """Vote of the neighbours and nearest prototypes, weighted by softmax, (N, K + 1); and attention, (N, K, 4)."""
     N, classes = nearby.shape
     probabilities = np.empty((N, classes), np.float32)
     attention = np.zeros((N, classes - 1, 4), np.float32)
@@ -210,7 +224,7 @@ def _vote(
 
 @njit(cache=True, nogil=True)
 def _attend(entries: np.ndarray, nearby: np.ndarray, attention: np.ndarray) -> None:
-    """Each object's similarities, and the best of all others', into (K, 4)."""
+    """Write each object's similarities and the largest of all others into (K, 4)."""
     classes = len(entries)
     for k in range(1, classes):
         attention[k - 1, 0], attention[k - 1, 2] = entries[k], max(nearby[k], np.float32(0))

@@ -1,9 +1,10 @@
-"""One memory per prompt, read together: so objects come and go while the others stay as they are.
+"""Memory of all objects: one memory bank per marking, read together.
 
-Each memory knows the objects that were marked together, and takes everything else for background. What several say
-of one superpixel is put together by their odds, as Oh et al. (STM, 2019) do for objects; what is written back is
-what came of that, so that two memories do not claim one superpixel for long. With one memory nothing is changed.
-Reading takes as much longer as there are prompts; a prompt whose objects are all gone costs nothing.
+Each bank knows the objects that were marked together and takes everything else as background. Predictions of several
+banks are merged by soft aggregation of their odds (Oh et al., STM, 2019). The merged probabilities are written back, so
+two banks do not claim one superpixel for long. With a single bank its prediction is used unchanged.
+
+The time to read grows with the number of banks. A bank whose objects were all removed is dropped.
 """
 
 from __future__ import annotations
@@ -17,44 +18,53 @@ from .bank import MemoryBank
 
 
 class MemoryManager:
-    """The past of all objects.
+    """All memory banks.
 
     Attributes
     ----------
-    ids : (K + 1,) uint8, the objects' ids in the order of `read`'s columns; the first is 0, the background
+    ids : (K + 1,) uint8
+        Object ids in the order of the columns of `read`; the first is 0, the background.
+
+    Examples
+    --------
+    >>> MemoryManager().ids
+    array([0], dtype=uint8)
     """
 
     def __init__(self) -> None:
-        self._groups: list[tuple[MemoryBank, np.ndarray, np.ndarray]] = []  # memory, its ids, which of them are left
+        self._groups: list[tuple[MemoryBank, np.ndarray, np.ndarray]] = []  # bank, its ids, ids that are still followed
         self.ids = np.zeros(1, np.uint8)
 
     def add(self, memory: MemoryBank, ids: np.ndarray) -> None:
-        """Take in a memory of objects that were marked together, whose ids are new."""
+        """Add the bank of objects that were marked together; their ids must be new."""
         self._groups.append((memory, ids.astype(np.uint8), np.ones(len(ids), bool)))
         self._list()
 
     def correct(self, features: np.ndarray, centres: np.ndarray, shares: np.ndarray, marked: np.ndarray) -> None:
-        """Remember the newest frame anew where objects were marked again; see `MemoryBank.correct`.
+        """Replace the newest frame in the banks of corrected objects; see `MemoryBank.correct`.
 
         Parameters
         ----------
-        features, centres : of the newest frame
-        shares : (N, K + 1) float32, has `read`'s columns
-        marked : ids of the objects marked; those marked together with them before are told, too
+        features, centres : (N, D) and (N, 2) float32
+            Of the newest frame.
+        shares : (N, K + 1) float32
+            Owner of each superpixel, in the columns of `read`.
+        marked : (n,) int
+            Ids of the corrected objects.
         """
-        for memory, ids, own in self._told(shares):
+        for memory, ids, own in self._columns(shares):
             if np.isin(marked, ids).any():
                 memory.correct(features, centres, own)
 
     def remove(self, object_id: int) -> None:
-        """Forget an object; from then on it is background."""
+        """Remove an object; from then on it is background."""
         for _, ids, left in self._groups:
             left[ids == object_id] = False
         self._groups = [group for group in self._groups if group[2].any()]
         self._list()
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
-        """Probabilities and attention of the ids; see `MemoryBank.read` for the parameters."""
+        """Read all banks; see `MemoryBank.read` for the parameters."""
         read = [memory.read(features, expected) for memory, _, _ in self._groups]
         if self._one_whole:
             return read[0]
@@ -72,15 +82,15 @@ class MemoryManager:
         )
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        """Remember a frame in all memories; `probabilities` has `read`'s columns."""
+        """Store a frame in all banks; `probabilities` has the columns of `read`."""
         if self._one_whole:
             self._groups[0][0].write(features, centres, probabilities)
             return
-        for memory, _, own in self._told(probabilities):
+        for memory, _, own in self._columns(probabilities):
             memory.write(features, centres, own)
 
-    def _told(self, probabilities: np.ndarray) -> Iterator[tuple[MemoryBank, np.ndarray, np.ndarray]]:
-        """Each memory, the ids that are left of it, and its own columns; what is not its own is background to it."""
+    def _columns(self, probabilities: np.ndarray) -> Iterator[tuple[MemoryBank, np.ndarray, np.ndarray]]:
+        """Yield each bank, its remaining ids and its own columns; other objects are background to it."""
         at = 1
         for memory, ids, left in self._groups:
             own = np.zeros((len(probabilities), len(ids) + 1), np.float32)
@@ -91,7 +101,7 @@ class MemoryManager:
 
     @property
     def _one_whole(self) -> bool:
-        """Nothing came and nothing went: the one memory speaks for itself, to the last bit."""
+        """True if there is one bank and none of its objects was removed."""
         return len(self._groups) == 1 and bool(self._groups[0][2].all())
 
     def _list(self) -> None:

@@ -1,4 +1,4 @@
-"""What the memory knows without a place: a few centroids of each object's superfeatures, by spherical k-means."""
+"""Prototypes: a few unit vectors per class that summarise its superfeatures, by spherical k-means."""
 
 from __future__ import annotations
 
@@ -12,12 +12,32 @@ from . import _search as nearest
 
 
 class Prototypes:
-    """A few unit vectors per class, of objects and of the background.
+    """Prototypes of all objects and of the background.
+
+    Parameters
+    ----------
+    classes : int
+        K + 1, objects and background.
+    settings : MemorySettings
+    dim : int
+        D, length of a superfeature.
 
     Attributes
     ----------
-    features : (K + 1, clusters, D) float32, unit length
-    weights : (K + 1, clusters) float32, entries that each stands for; 0 where there is none
+    features : (K + 1, clusters, D) float32
+        Unit length.
+    weights : (K + 1, clusters) float32
+        Number of entries that each prototype stands for; 0 where there is none.
+
+    Examples
+    --------
+    >>> prototypes = Prototypes(classes=2, settings=MemorySettings(clusters=2), dim=4)
+    >>> features, owners = np.eye(2, 4, dtype=np.float32), np.eye(2, dtype=np.float32)
+    >>> prototypes.seed(features, owners)
+    >>> prototypes.learn(features, owners)
+    >>> prototypes.cosines(features).round(2)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
     """
 
     def __init__(self, classes: int, settings: MemorySettings, dim: int) -> None:
@@ -28,23 +48,23 @@ class Prototypes:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the centroids, as they are and packed for comparison."""
+        """Bytes of the prototypes, in float32 and packed."""
         return self.features.nbytes + self._packed.nbytes
 
     def seed(self, features: np.ndarray, probabilities: np.ndarray) -> None:
-        """Begin anew with entries that are unlike each other; `learn` takes them in."""
+        """Choose new prototypes among entries that are dissimilar to each other; `learn` then updates them."""
         self.weights[:] = 0
         _seed(features, probabilities, self._settings.prototype_confidence, self.features, self.weights)
 
     def learn(self, features: np.ndarray, probabilities: np.ndarray) -> None:
-        """Move towards a frame's entries: (N, D) float32, unit length, and (N, K + 1) float32."""
+        """Update the prototypes with the entries of a frame, (N, D) and (N, K + 1) float32."""
         settings = self._settings
         confident, inertia = settings.prototype_confidence, float(settings.prototype_inertia)
         _cluster(features, probabilities, confident, inertia, self.features, self.weights)
         self._packed = np.stack([packing.pack(centroids, dot_products.offset()) for centroids in self.features])
 
     def cosines(self, features: np.ndarray) -> np.ndarray:
-        """Cosine of each feature, (N, D) float32, with the nearest of each class: (N, K + 1); -2 where it has none."""
+        """Compare features, (N, D), with the nearest prototype of each class: cosines, (N, K + 1); -2 for none."""
         known = np.zeros((len(self.weights), self._packed.shape[1] * packing.GROUP), bool)
         known[:, : self.weights.shape[1]] = self.weights > 0
         return nearest.class_cosines(features, self._packed, known)
@@ -52,7 +72,7 @@ class Prototypes:
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _cosine(one: np.ndarray, two: np.ndarray) -> np.float32:
-    """Dot product of two (D,) float32; numba's own needs SciPy."""
+    """Dot product of two (D,) float32; numba's own function needs SciPy."""
     cosine = np.float32(0)
     for d in range(len(one)):
         cosine += one[d] * two[d]
@@ -61,7 +81,7 @@ def _cosine(one: np.ndarray, two: np.ndarray) -> np.float32:
 
 @njit(cache=True, nogil=True)
 def _nearest(feature: np.ndarray, centroids: np.ndarray, weights: np.ndarray) -> int:
-    """Index of the nearest of an object's centroids; -1 if it has none."""
+    """Return the index of the nearest prototype of a class; -1 if there is none."""
     nearest, best = -1, np.float32(-2)
     for i in range(len(weights)):
         if weights[i] > 0:
@@ -79,7 +99,7 @@ def _seed(
     centroids: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """Farthest-point seeds: each centroid starts at the confident entry least like those chosen before it."""
+    """Choose farthest points: each prototype starts at the confident entry least similar to the chosen ones."""
     N = len(features)
     classes, clusters = weights.shape
     for c in range(classes):
@@ -106,7 +126,7 @@ def _cluster(
     centroids: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """One step of spherical k-means per object: each confident entry pulls its nearest centroid."""
+    """Do one step of spherical k-means per class: each confident entry moves its nearest prototype."""
     N = len(features)
     classes, clusters = weights.shape
     for c in range(classes):

@@ -1,4 +1,4 @@
-"""What the memory stores of a frame."""
+"""Probabilities that the memory stores of a frame."""
 
 from __future__ import annotations
 

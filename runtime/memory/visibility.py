@@ -1,19 +1,20 @@
-"""Which of the superpixels that look like an object are it, and whether it is there at all.
+"""Decide which superpixels belong to each object and whether the object is visible.
 
-A memory must choose between the objects and the background for whatever comes in, so when an object has left, what is
-least unlike it would be painted. Two things tell: place and likeness.
+The memory must choose between the objects and the background for every superpixel. When an object has left, the least
+dissimilar region would be drawn as the object. Two cues prevent this: place and similarity.
 
-- Parts that overlap the last mask, carried to this frame by optical flow, are the object (the published outlier
-  filter), and so are parts beside them. Published is the convex hull in place of *beside*: with it, limbs that are cut
-  off by a superpixel's width are lost, and then learned as background.
-- Where no part overlaps, the object is hidden, gone, faster than the flow, or there was a cut. Then it is looked for
-  everywhere, and the best part must be as much like the marked frame, to a share, as the object was right after it.
-- What is neither is doubted: it is not painted, and the memory learns nothing of it. If it learned that as background,
-  an object that comes in bit by bit would not be found again.
+- A region that overlaps the object's previous mask, warped to this frame by optical flow, is the object (the published
+  outlier filter), and so are regions near it. The published filter takes the convex hull instead of a margin; the hull
+  loses limbs that are cut off by the width of a superpixel.
+- If no region overlaps, the object is occluded, has left, or moved faster than the flow. The object is then searched in
+  the whole frame, and the best region must reach a ratio of the similarity that the object had right after the marking.
+- After a cut, a place alone proves nothing. The region in place must reach that ratio, too.
+- Other regions are neither drawn nor stored. If the memory stored them as background, an object that comes back bit by
+  bit would not be found again.
 
-How alike an object is that was followed all the time says little: people who turn are as unlike their mark as many a
-background is. But they turn slowly. What in a few frames becomes less than half as alike as it was of late is something
-else that came before it, and of a small remnant in place likeness is asked, too: that is how false parts begin.
+The similarity of a visible object to its reference says little: a person who turns is as dissimilar as many a
+background. But turning is slow. If the similarity falls by more than half within a few frames, the object counts as
+occluded, and so does a small remnant with a low similarity.
 """
 
 from __future__ import annotations
@@ -28,157 +29,244 @@ from ..models.settings import VisibilitySettings
 from ..types import MIN_PROBABILITY, Readout, Superpixels
 
 
-@dataclass
-class _Marked:
-    """An object as it was marked: (n, D) float32, some of its superpixels; its area and its longer side, pixels.
+class Judgement(NamedTuple):
+    """Result of `ObjectVisibility.judge`.
 
-    Its likeness right after that, and of late; 0 until it was seen.
+    Parameters
+    ----------
+    readout : Readout
+        The memory's, with the probability of rejected regions given to the other classes.
+    warped : (h, w) uint8
+        The warped previous mask without the objects that are not visible.
+    doubt : (N,) float32
+        0 to 1, how uncertain a superpixel of the background is; the memory stores it with weight 1 - doubt.
+    """
+
+    readout: Readout
+    warped: np.ndarray
+    doubt: np.ndarray
+
+
+@dataclass
+class _Reference:
+    """Appearance of an object as it was marked, and its similarity to it since then.
+
+    Superfeatures (n, D) float32, area and longer side in pixels; `usual` is the similarity right after the marking,
+    `recent` its running mean; both are 0 until the object was seen.
     """
 
     features: np.ndarray
     area: float
     side: float
     usual: float = 0.0
-    late: float = 0.0
+    recent: float = 0.0
 
-    def goes_on(self, likeness: float, large: bool, settings: VisibilitySettings) -> bool:
-        """Tell whether what is in place is alike enough, and remember how alike it is."""
+    def continues(self, similarity: float, large: bool, settings: VisibilitySettings) -> bool:
+        """Return whether a region in place is similar enough, and update the running mean."""
         if not self.usual:
-            self.usual = self.late = likeness
-        alike = likeness >= (
-            settings.drop_similarity * self.late if large else settings.remnant_similarity * self.usual
-        )
-        self.late += settings.mean_rate * alike * (likeness - self.late)
-        return alike
+            self.usual = self.recent = similarity
+        enough = settings.drop_similarity * self.recent if large else settings.remnant_similarity * self.usual
+        similar = similarity >= enough
+        self.recent += settings.mean_rate * similar * (similarity - self.recent)
+        return similar
+
+    def returns(self, similarity: float, settings: VisibilitySettings) -> bool:
+        """Return whether a region that no place supports is similar enough."""
+        return similarity >= settings.return_similarity * (self.usual or settings.default_similarity)
 
 
 class ObjectVisibility:
-    """What objects looked like when they were marked, at most 32 kB of each, and how alike they were after that."""
+    """Reference appearance of all objects, at most 32 kB each, and the decision whether they are visible.
 
-    def __init__(self, settings: VisibilitySettings | None = None) -> None:
-        self._settings = settings or VisibilitySettings()
-        self._marked: dict[int, _Marked] = {}
+    Parameters
+    ----------
+    settings : VisibilitySettings
+
+    Examples
+    --------
+    >>> visibility = ObjectVisibility()
+    >>> features = np.eye(2, 4, dtype=np.float32)
+    >>> labels = np.repeat(np.int32([[0, 1]]), 4, axis=1).repeat(8, axis=0)
+    >>> superpixels = Superpixels(labels, np.float32([[1.5, 3.5], [5.5, 3.5]]), np.int32([32, 32]))
+    >>> owners = np.float32([[0, 1], [1, 0]])
+    >>> visibility.mark(features, superpixels, owners, np.array([7]))
+    >>> readout = Readout(np.float32([[0.1, 0.9], [0.9, 0.1]]), np.zeros((2, 1, 4), np.float32))
+    >>> previous = (labels == 0).astype(np.uint8)
+    >>> visibility.judge(readout, features, superpixels, previous, np.array([0, 7])).warped.any()
+    True
+    """
+
+    def __init__(self, settings: VisibilitySettings = VisibilitySettings()) -> None:
+        self._settings = settings
+        self._references: dict[int, _Reference] = {}
 
     def mark(self, features: np.ndarray, superpixels: Superpixels, shares: np.ndarray, ids: np.ndarray) -> None:
-        """Keep what objects look like.
+        """Keep the appearance of objects that were marked in a frame.
 
         Parameters
         ----------
-        features : (N, D) float32, unit length
+        features : (N, D) float32
+            Superfeatures, unit length.
         superpixels : Superpixels
-        shares : (N, K + 1) float32, which object each superpixel belongs to
-        ids : (K,) their ids
+        shares : (N, K + 1) float32
+            Owner of each superpixel; column 0 is the background.
+        ids : (K,) int
+            Object ids.
         """
         for k, object_id in enumerate(ids.tolist(), 1):
             own = np.flatnonzero(shares[:, k] > 0)
-            some, area = (
-                features[own[:: -(-len(own) // self._settings.entries) or 1]],
-                float(superpixels.areas[own].sum()),
-            )
+            kept = features[own[:: -(-len(own) // self._settings.entries) or 1]]
             side = float(np.ptp(superpixels.centres[own], axis=0).max()) if len(own) else 0.0
-            self._marked[object_id] = _Marked(some, area, side)
+            self._references[object_id] = _Reference(kept, float(superpixels.areas[own].sum()), side)
 
     def forget(self, object_id: int) -> None:
-        """Follow an object no longer."""
-        self._marked.pop(object_id, None)
+        """Drop the appearance of an object."""
+        self._references.pop(object_id, None)
 
     def judge(
-        self, readout: Readout, features: np.ndarray, superpixels: Superpixels, last: np.ndarray, ids: np.ndarray
-    ) -> tuple[Readout, np.ndarray, np.ndarray]:
-        """Take from the objects what is not them.
+        self,
+        readout: Readout,
+        features: np.ndarray,
+        superpixels: Superpixels,
+        warped: np.ndarray,
+        ids: np.ndarray,
+        cut: bool = False,
+    ) -> Judgement:
+        """Reject regions that do not belong to an object.
 
         Parameters
         ----------
-        readout : of the memory
-        features : (N, D) float32, unit length
+        readout : Readout
+            Of the memory.
+        features : (N, D) float32
+            Superfeatures, unit length.
         superpixels : Superpixels
-        last : (h, w) uint8
-            The last mask where it is in this frame: columns of the readout, on a grid of any size; zeros after a cut.
-        ids : (K + 1,) of the columns
+        warped : (h, w) uint8
+            Previous mask warped to this frame, as columns of the readout, on a grid of any size.
+        ids : (K + 1,) int
+            Object ids of the columns; the first is 0.
+        cut : bool
+            Whether this frame may show another scene than the previous one.
 
         Returns
         -------
-        The readout, with what is doubted given to all the others; the last mask, without the objects that are lost;
-        (N,) float32 from 0 to 1, how little is known of what is taken for background.
+        Judgement
         """
-        was = np.bincount(last.ravel(), minlength=len(ids))
-        probabilities = readout.probabilities.copy()
-        maybe = np.zeros(len(probabilities), np.float32)
-        for k in (np.flatnonzero(was[1:] == 0) + 1).tolist():
-            cosines = features @ self._marked[int(ids[k])].features.T
-            np.maximum(
-                maybe,
-                _look_for(probabilities, k, readout.attention[:, k - 1], cosines, self._settings.temperature),
-                out=maybe,
-            )
-        owner = probabilities.argmax(1).astype(np.uint8)
-        part, overlap, cells = _parts(superpixels.labels, last, owner)
-        there = (overlap > self._settings.overlap * was[owner]) | (2 * overlap > cells)
-        left = last.copy()
+        probabilities, warped = readout.probabilities.copy(), warped.copy()
+        if cut:
+            self._reject_places(probabilities, features, superpixels, warped, ids)
+        previous = np.bincount(warped.ravel(), minlength=len(ids))
+        possible = np.zeros(len(probabilities), np.float32)
+        for k in (np.flatnonzero(previous[1:] == 0) + 1).tolist():
+            cosines = features @ self._references[int(ids[k])].features.T
+            found = _search(probabilities, k, readout.attention[:, k - 1], cosines, self._settings.temperature)
+            np.maximum(possible, found, out=possible)
+        regions = _Regions.of(probabilities, superpixels, warped, self._settings.overlap)
         for k in range(1, len(ids)):
-            own = np.flatnonzero(owner == k)
-            candidates = _Candidates(features[own], superpixels.centres[own], superpixels.areas[own], part[own])
-            sure = self._sure(int(ids[k]), candidates, there[part[own]])
-            if sure.any() or (was[k] and not own.size):  # what is thinner than superpixels is for pixels to find
-                probabilities[own[~sure], k] = 0
+            own = np.flatnonzero(regions.owner == k)
+            candidates = regions.candidates(own, features, superpixels)
+            kept = self._kept(int(ids[k]), candidates, regions.in_place[own])
+            if kept.any() or (previous[k] and not own.size):  # thinner than superpixels: left to the refiner
+                probabilities[own[~kept], k] = 0
             else:
-                probabilities[:, k], left[left == k] = 0, 0
+                probabilities[:, k], warped[warped == k] = 0, 0
         taken = 1 - probabilities.sum(1)
         probabilities[:, 0] = np.maximum(probabilities[:, 0], MIN_PROBABILITY)
         probabilities /= probabilities.sum(1, keepdims=True)
-        doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, maybe), 0)
-        return readout._replace(probabilities=probabilities), left, doubt
+        doubt = np.where(probabilities.argmax(1) == 0, np.maximum(taken, possible), 0)
+        return Judgement(readout._replace(probabilities=probabilities), warped, doubt)
 
-    def _sure(self, object_id: int, candidates: _Candidates, there: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of the superpixels that look like an object are it, given those that are in place."""
-        marked, settings = self._marked[object_id], self._settings
-        if there.any():
-            found = candidates.around(there, marked.side, settings.margin)
-            large = bool(candidates.areas[there].sum() >= settings.remnant_area * marked.area)
-            if marked.goes_on(candidates.likeness(found, marked.features), large, settings):
-                return found
-        parts = [candidates.part == one for one in np.unique(candidates.part)]
-        if parts:
-            best = max(parts, key=lambda part: candidates.likeness(part, marked.features))
-            found = candidates.around(best, marked.side, settings.margin)
-            if candidates.likeness(found, marked.features) >= settings.return_similarity * (
-                marked.usual or settings.default_similarity
+    def _reject_places(
+        self,
+        probabilities: np.ndarray,
+        features: np.ndarray,
+        superpixels: Superpixels,
+        warped: np.ndarray,
+        ids: np.ndarray,
+    ) -> None:
+        """After a cut, clear the previous mask of every object whose region in place is not similar, in place."""
+        regions = _Regions.of(probabilities, superpixels, warped, self._settings.overlap)
+        for k in range(1, len(ids)):
+            own = np.flatnonzero(regions.owner == k)
+            candidates, reference = regions.candidates(own, features, superpixels), self._references[int(ids[k])]
+            in_place = regions.in_place[own]
+            found = candidates.near(in_place, reference.side, self._settings.margin) if in_place.any() else in_place
+            if not found.any() or not reference.returns(
+                candidates.similarity(found, reference.features), self._settings
             ):
+                warped[warped == k] = 0
+
+    def _kept(self, object_id: int, candidates: _Candidates, in_place: np.ndarray) -> np.ndarray:
+        """Select the superpixels of an object among its candidates, (n,) bool."""
+        reference, settings = self._references[object_id], self._settings
+        if in_place.any():
+            found = candidates.near(in_place, reference.side, settings.margin)
+            large = bool(candidates.areas[in_place].sum() >= settings.remnant_area * reference.area)
+            if reference.continues(candidates.similarity(found, reference.features), large, settings):
                 return found
-        return np.zeros_like(there)
+        regions = [candidates.region == one for one in np.unique(candidates.region)]
+        if regions:
+            best = max(regions, key=lambda region: candidates.similarity(region, reference.features))
+            found = candidates.near(best, reference.side, settings.margin)
+            if reference.returns(candidates.similarity(found, reference.features), settings):
+                return found
+        return np.zeros_like(in_place)
 
 
 class _Candidates(NamedTuple):
-    """Superpixels that look like one object: (n, D), (n, 2), (n,), and the part that each belongs to, (n,)."""
+    """Superpixels that the memory gives to one object: (n, D), (n, 2), (n,), and the region of each, (n,)."""
 
     features: np.ndarray
     centres: np.ndarray
     areas: np.ndarray
-    part: np.ndarray
+    region: np.ndarray
 
-    def likeness(self, chosen: np.ndarray, marked: np.ndarray) -> float:
-        """How much of some superpixels was marked, times how much of what was marked is in them; at most 1."""
-        cosines = self.features[chosen] @ marked.T
-        of_them = np.average(cosines.max(1), weights=self.areas[chosen])
-        return float(of_them * cosines.max(0).mean())
+    def similarity(self, chosen: np.ndarray, reference: np.ndarray) -> float:
+        """Mean similarity of the chosen to the reference, times that of the reference to the chosen; at most 1."""
+        cosines = self.features[chosen] @ reference.T
+        precision = np.average(cosines.max(1), weights=self.areas[chosen])
+        return float(precision * cosines.max(0).mean())
 
-    def around(self, chosen: np.ndarray, least: float, margin: float) -> np.ndarray:
-        """(n,) bool: which superpixels are of a part that reaches into the chosen ones' box, enlarged.
+    def near(self, chosen: np.ndarray, side: float, margin: float) -> np.ndarray:
+        """Select the regions that reach into the enlarged box of the chosen superpixels, (n,) bool.
 
-        By a share of its longer side, or of `least`.
+        The margin is a ratio of the longer side of the box, or of `side` if that is longer.
         """
         low, high = self.centres[chosen].min(0), self.centres[chosen].max(0)
-        more = margin / 2 * max(least, (high - low).max())
+        more = margin / 2 * max(side, (high - low).max())
         inside = ((self.centres >= low - more) & (self.centres <= high + more)).all(1)
-        return np.isin(self.part, self.part[inside])
+        return np.isin(self.region, self.region[inside])
 
 
-def _look_for(
+class _Regions(NamedTuple):
+    """Connected regions of superpixels with one owner.
+
+    owner : (N,) uint8, most probable column; part : (N,) int64, a number that superpixels of a region share;
+    in_place : (N,) bool, whether the superpixel's region overlaps its owner's previous mask
+    """
+
+    owner: np.ndarray
+    part: np.ndarray
+    in_place: np.ndarray
+
+    @staticmethod
+    def of(probabilities: np.ndarray, superpixels: Superpixels, warped: np.ndarray, overlap: float) -> _Regions:
+        previous = np.bincount(warped.ravel(), minlength=probabilities.shape[1])
+        owner = probabilities.argmax(1).astype(np.uint8)
+        part, common, cells = _parts(superpixels.labels, warped, owner)
+        in_place = (common > overlap * previous[owner]) | (2 * common > cells)
+        return _Regions(owner, part, in_place[part])
+
+    def candidates(self, own: np.ndarray, features: np.ndarray, superpixels: Superpixels) -> _Candidates:
+        return _Candidates(features[own], superpixels.centres[own], superpixels.areas[own], self.part[own])
+
+
+def _search(
     probabilities: np.ndarray, k: int, attention: np.ndarray, cosines: np.ndarray, temperature: float
 ) -> np.ndarray:
-    """Ask where a lost object may be, in place: its looks, wherever they were, against the nearest of all else.
+    """Search a lost object in the whole frame: replace its probabilities, in place.
 
-    Returns (N,): how likely that would be if the background of late were not known, which the object may have joined.
+    Returns its probabilities if the recent background were unknown, which the object may have joined, (N,).
     """
     own = np.maximum(attention[:, 2], cosines.max(1, initial=0))
     here = _odds(own, np.maximum(attention[:, 1], attention[:, 3]), temperature)
@@ -200,14 +288,14 @@ def _root(parents: np.ndarray, n: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _parts(labels: np.ndarray, last: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connected parts of the objects.
+def _parts(labels: np.ndarray, warped: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connect superpixels of one owner to regions.
 
-    Returns (N,) int64, a number that the superpixels of a part share, below N; and for each number the cells of the
-    grid that the last mask has in common with its part, and all cells of the part.
+    Returns a number below N that the superpixels of a region share, (N,) int64. For each number it returns the cells of
+    the grid that the previous mask has in common with the region, and all cells of the region.
     """
     N = len(owner)
-    h, w = last.shape
+    h, w = warped.shape
     parents = np.arange(N)
     overlap, cells = np.zeros(N, np.int64), np.zeros(N, np.int64)
     above = np.zeros(w, np.int64)
@@ -219,7 +307,7 @@ def _parts(labels: np.ndarray, last: np.ndarray, owner: np.ndarray) -> tuple[np.
             k = owner[n]
             if k > 0:
                 cells[n] += 1
-                overlap[n] += last[y, x] == k
+                overlap[n] += warped[y, x] == k
                 if before >= 0 and before != n and owner[before] == k:
                     parents[_root(parents, before)] = _root(parents, n)
                 if y > 0 and above[x] != n and owner[above[x]] == k:

@@ -1,6 +1,6 @@
-"""Where the objects of a frame are: boxes of the refiner's crops, from what the memory says and from the last mask.
+"""Boxes of the refiner's crops, from the memory's probabilities and the warped previous mask.
 
-The grid is the frame at half the resolution, as in `refine.py`: (h, w).
+The grid is the frame at half the resolution, (h, w).
 """
 
 from __future__ import annotations
@@ -19,17 +19,31 @@ def find_boxes(
     least: np.ndarray | None = None,
     settings: CropSettings = CropSettings(),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the objects are, or just were.
+    """Find the boxes of all visible objects.
 
     Parameters
     ----------
-    planes, last : see `crops.Scene`
-    least : (K, 2) float, least width and height of each object's box, cells; none by default
+    planes : (h, w, K + 1) float32
+        Probabilities on the grid.
+    last : (h, w) uint8
+        Warped previous mask, as columns of `planes`.
+    least : (K, 2) float, optional
+        Least width and height of each object's box, cells.
+    settings : CropSettings
 
     Returns
     -------
-    objects : (V,) int64, columns of `planes` that have anything to see
-    boxes : (V, 4) int64, see `crops.Crops`
+    objects : (V,) int64
+        Columns of `planes` that are visible.
+    boxes : (V, 4) int64
+        Left, top, right, bottom, the last two exclusive.
+
+    Examples
+    --------
+    >>> planes = np.zeros((60, 80, 2), np.float32)
+    >>> planes[20:40, 30:50, 1] = 1
+    >>> find_boxes(planes, np.zeros((60, 80), np.uint8))[1]
+    array([[27, 17, 53, 43]])
     """
     down, across = _masses(planes, last, settings.visible)
     objects, boxes = [], []
@@ -46,7 +60,7 @@ def box_of(
     least: Sequence[float] | np.ndarray = (0, 0),
     settings: CropSettings = CropSettings(),
 ) -> tuple[int, ...]:
-    """Left, top, right and bottom of an object whose mass per row and per column is given; `least` of `find_boxes`."""
+    """Compute the box of an object from its mass per row, (h,), and per column, (w,); see `find_boxes`."""
     w, h = len(across), len(down)
     left, right = _side(across, w, settings)
     top, bottom = _side(down, h, settings)
@@ -56,21 +70,21 @@ def box_of(
 
 
 def _side(mass: np.ndarray, cells: int, settings: CropSettings) -> tuple[int, int]:
-    """Begin and end of an object's box along one axis."""
+    """Return begin and end of a box along one axis."""
     share = np.cumsum(mass) / mass.sum()
     first, end = int(np.searchsorted(share, settings.trim)), int(np.searchsorted(share, 1 - settings.trim)) + 1
     return _at_least(first, end, max(settings.min_side, (end - first) * (1 + settings.margin)), cells)
 
 
 def _at_least(first: int, end: int, length: float, cells: int) -> tuple[int, int]:
-    """Widen a span to a length about its middle, as far as the grid goes."""
+    """Widen a span to a length about its middle, within the grid."""
     more = max(0, int(np.ceil((length - (end - first)) / 2)))
     return max(0, first - more), min(cells, end + more)
 
 
 @njit(cache=True, nogil=True)
 def _masses(planes: np.ndarray, last: np.ndarray, visible: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mass of each class per row, (K + 1, h), and per column, (K + 1, w)."""
+    """Sum the mass of each class per row, (K + 1, h), and per column, (K + 1, w)."""
     h, w, classes = planes.shape
     down, across = np.zeros((classes, h)), np.zeros((classes, w))
     for y in range(h):

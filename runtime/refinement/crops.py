@@ -1,11 +1,12 @@
-"""Objects cut out of a frame at one size, for the refiner; and what it says of them, put back.
+"""Crops of objects at one size for the refiner, and the aggregation of its logits.
 
-The grid is the frame at half the resolution, as in `refine.py`: (h, w). A crop is S x S whatever the object's size, so
-that the cost of an object is the same everywhere and every shape is known to the engine's builder.
+The grid is the frame at half the resolution, (h, w). A crop has S x S pixels for an object of any size: the cost per
+object is constant, and every shape is known when an engine is built.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import cv2
@@ -18,31 +19,63 @@ from ..models.settings import CropSettings
 from ..types import Crops, Superpixels
 from .boxes import find_boxes
 
-CHANNELS = 11
-"""Of a crop: red, green, blue, normalised as for the embedding; then, each for the crop's object: the logit that is to
-be refined, the probability of the likeliest other object, that of the superpixel, the last mask carried to this frame
-by optical flow, and the memory's four attention channels (see `Readout`)."""
 
-PRIOR = 3
-"""The channel of the logit."""
+class CropChannel(IntEnum):
+    """Channels of a crop, in order.
+
+    Colours are normalised as for the embedding. The attention channels are those of `Readout`.
+
+    Examples
+    --------
+    >>> len(CropChannel)
+    11
+    """
+
+    RED = 0
+    GREEN = 1
+    BLUE = 2
+    PRIOR = 3
+    """Logit of the pixel filter, clipped to PRIOR_SCALE and divided by it."""
+    OTHER = 4
+    """Probability of the most probable other object."""
+    SUPERPIXEL = 5
+    """Probability of the pixel's superpixel."""
+    LAST = 6
+    """Previous mask, warped to this frame by optical flow."""
+    NEAREST = 7
+    NEAREST_OTHER = 8
+    PROTOTYPE = 9
+    PROTOTYPE_OTHER = 10
+
+
+CHANNELS = len(CropChannel)
+"""C, the number of channels of a crop."""
 
 PRIOR_SCALE = 5.0
-"""The prior logit is clipped to this and divided by it."""
+"""Bound of the prior logit, which is then divided by it."""
 
 STRIDE = 4
-"""Pixels of a crop per cell of the features that go with it, unless a contract says otherwise."""
+"""Crop pixels per cell of the features, unless a contract says otherwise."""
 
 
 class Scene(NamedTuple):
-    """All that is known of a frame when the memory was read.
+    """A frame after the memory was read.
 
+    Parameters
+    ----------
     image : (H, W, 3) uint8 RGB
-    superpixels : Superpixels, of the image
-    features : (D, h', w') float32, the embedding
-    probabilities : (N, K + 1) float32, of the superpixels
-    attention : (N, K, 4) float32, see `Readout`
-    planes : (h, w, K + 1) float32, probabilities on the grid, to be refined
-    last : (h, w) uint8, the last mask carried to this frame: column of `planes` per cell
+    superpixels : Superpixels
+        Partition of `image`.
+    features : (D, h', w') float32
+        Map of the embedding.
+    probabilities : (N, K + 1) float32
+        Of the superpixels.
+    attention : (N, K, 4) float32
+        See `Readout`.
+    planes : (h, w, K + 1) float32
+        Probabilities on the grid, to be refined.
+    last : (h, w) uint8
+        Warped previous mask, as columns of `planes`.
     """
 
     image: np.ndarray
@@ -61,46 +94,63 @@ def cut_out(
     least: np.ndarray | None = None,
     settings: CropSettings = CropSettings(),
 ) -> Crops:
-    """Cut each visible object out of a frame.
+    """Cut the crops of all visible objects.
 
     Parameters
     ----------
     scene : Scene
     size : int
         S, side of a crop in pixels; a multiple of the stride.
-    stride : pixels of a crop per cell of its features
-    least : see `boxes.find_boxes`
+    stride : int
+        Crop pixels per cell of the features.
+    least : (K, 2) float, optional
+        Least width and height of each object's box, cells.
+    settings : CropSettings
+
+    Returns
+    -------
+    Crops
     """
     objects, boxes = find_boxes(scene.planes, scene.last, least, settings)
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
     h, w = scene.planes.shape[:2]
     scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])
     for colours, box in zip(images, boxes, strict=True):
-        normalise(_colours(scene.image, box, scale, size), PIXEL_MEAN, PIXEL_STD, colours[:PRIOR])
+        normalise(_colours(scene.image, box, scale, size), PIXEL_MEAN, PIXEL_STD, colours[: CropChannel.PRIOR])
     _fill(
         images, objects, boxes, scale, scene.superpixels.labels, scene.probabilities, scene.attention, scene.planes,
-        scene.last, PRIOR, np.float32(PRIOR_SCALE),
+        scene.last, int(CropChannel.PRIOR), np.float32(PRIOR_SCALE),
     )  # fmt: skip
     return Crops(scene.planes, objects, boxes, images, cut_map(scene.features, boxes, (h, w), size // stride))
 
 
 def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side: int) -> np.ndarray:
-    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w): (V, D, side, side)."""
+    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w), (V, D, side, side)."""
     crops = np.empty((len(boxes), len(features), side, side), np.float32)
     _fill_features(crops, boxes, features, *grid)
     return crops
 
 
 def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
-    """Probabilities on the grid after refinement, (h, w, K + 1) float32; the same where no box is.
+    """Merge the refiner's logits into the probabilities on the grid, (h, w, K + 1) float32.
 
-    Objects are put together by their odds, and the background is what no object claims (soft aggregation, Oh et al.,
-    STM, 2019, section 3.4).
+    Objects are merged by soft aggregation of their odds (Oh et al., STM, 2019, section 3.4). Cells outside of all boxes
+    keep their probabilities.
 
     Parameters
     ----------
-    crops : what was refined
+    crops : Crops
+        As they were refined.
     logits : (V, S, S) float32
+
+    Examples
+    --------
+    >>> planes = np.full((2, 2, 2), 0.5, np.float32)
+    >>> empty = np.zeros((1, 0, 1, 1), np.float32)
+    >>> crops = Crops(planes, np.array([1]), np.array([[0, 0, 1, 2]]), empty, empty)
+    >>> put_back(crops, np.full((1, 4, 4), 9, np.float32))[..., 1].round(1)
+    array([[1. , 0.5],
+           [1. , 0.5]], dtype=float32)
     """
     refined = crops.planes.copy()
     _aggregate(refined, crops.objects, crops.boxes, logits, np.float32(1e-3))
@@ -108,20 +158,27 @@ def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
 
 
 def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray) -> np.ndarray:
-    """Mean of the grid's probabilities over each superpixel, (N, K + 1) float32.
+    """Average the grid's probabilities over each superpixel, (N, K + 1) float32.
 
     Parameters
     ----------
     planes : (h, w, K + 1) float32
     superpixels : Superpixels
-    otherwise : (N, K + 1) float32, for superpixels that no cell's centre lies in
+    otherwise : (N, K + 1) float32
+        Values of superpixels that contain no cell's centre.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((2, 4), np.int32), np.zeros((1, 2), np.float32), np.array([8], np.int32))
+    >>> average(np.float32([[[1, 0], [0, 1]]]), whole, np.zeros((1, 2), np.float32))
+    array([[0.5, 0.5]], dtype=float32)
     """
     sums, cells = _sums(planes, superpixels.labels, len(superpixels.areas))
     return np.where(cells[:, None] > 0, sums / np.maximum(cells, 1)[:, None], otherwise)
 
 
 def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -> np.ndarray:
-    """(S, S, 3) uint8."""
+    """Resize the image inside a box to (S, S, 3) uint8."""
     left, right = np.rint(box[[0, 2]] * scale[0]).astype(int)
     top, bottom = np.rint(box[[1, 3]] * scale[1]).astype(int)
     part = image[top:bottom, left:right]
@@ -131,7 +188,7 @@ def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -
 
 @njit(cache=True, nogil=True)
 def _between(at: float, cells: int) -> tuple[int, int, np.float32]:
-    """The two cells around a place on one axis, and the second one's share."""
+    """Return the two cells around a place on one axis and the weight of the second."""
     at = min(max(at - 0.5, 0.0), cells - 1.0)
     first = int(at)
     return first, min(first + 1, cells - 1), np.float32(at - first)
@@ -151,7 +208,7 @@ def _fill(
     prior: int,
     prior_scale: np.float32,
 ) -> None:
-    """All channels from `prior` on."""
+    """Fill all channels from `prior` on."""
     size = images.shape[2]
     h, w, classes = planes.shape
     for row in prange(len(objects) * size):
@@ -185,7 +242,7 @@ def _fill(
 
 @njit(cache=True, nogil=True, parallel=True)
 def _fill_features(crops: np.ndarray, boxes: np.ndarray, features: np.ndarray, h: int, w: int) -> None:
-    """Features of the boxes, bilinearly interpolated between the map's cells."""
+    """Interpolate the map bilinearly inside the boxes."""
     count, D, size, _ = crops.shape
     for row in prange(count * size):
         v, i = row // size, row % size
@@ -243,7 +300,7 @@ def _aggregate(
 
 @njit(cache=True, nogil=True)
 def _sums(planes: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over each superpixel, (N, K + 1), and cells of the grid whose centre lies in it, (N,)."""
+    """Sum over each superpixel, (N, K + 1), and count the cells whose centre it contains, (N,)."""
     h, w, classes = planes.shape
     sums, cells = np.zeros((count, classes), np.float32), np.zeros(count, np.int64)
     for y in range(h):

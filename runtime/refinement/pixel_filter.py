@@ -1,12 +1,9 @@
-"""From probabilities per superpixel to a mask per pixel.
+"""Pixel filter: from probabilities per superpixel to probabilities per pixel, and to the mask.
 
-Where neighbouring superpixels disagree, each pixel asks those around it, weighted by likeness in colour and by
-distance (a bilateral filter whose support is superpixels), on a grid of half the resolution; a binomial filter removes
-the speckle. The mask itself is decided at the frame's own resolution, between bilinearly interpolated probabilities.
-
-Tried with one set of features on DAVIS frames and dropped, worst first: superpixels painted as they are, a Gaussian, a
-guided filter on grey, one on colour (nearly as good, far slower). Writing the refined probabilities back into the
-memory is worse than all: smoothing leaks over the outline, frame by frame. The memory keeps what it read.
+Where neighbouring superpixels disagree, each pixel averages the superpixels around it, weighted by similarity of
+colour and by distance: a bilateral filter whose support is superpixels. It works on the half-resolution grid; a
+binomial filter removes speckle. The mask is decided at the frame's own resolution from bilinearly interpolated
+probabilities.
 """
 
 from __future__ import annotations
@@ -26,18 +23,28 @@ def spread(
     image: np.ndarray,
     settings: PixelFilterSettings = PixelFilterSettings(),
 ) -> np.ndarray:
-    """Bring superpixels' probabilities to the grid of half the resolution.
+    """Filter the probabilities of superpixels on the half-resolution grid.
 
     Parameters
     ----------
-    probabilities : (N, K + 1) float32, column 0 the background
+    probabilities : (N, K + 1) float32
+        Column 0 is the background.
     superpixels : Superpixels
     image : (H, W, 3) uint8 RGB
-        What the superpixels partition.
+        Image that the superpixels partition.
+    settings : PixelFilterSettings
 
     Returns
     -------
     (h, w, K + 1) float32
+
+    Examples
+    --------
+    >>> labels = np.repeat(np.int32([[0, 1]]), 8, axis=1).repeat(16, axis=0)
+    >>> superpixels = Superpixels(labels, np.float32([[3.5, 7.5], [11.5, 7.5]]), np.int32([128, 128]))
+    >>> image = np.where(labels[..., None] == 0, np.uint8([255, 0, 0]), np.uint8([0, 0, 255])).astype(np.uint8)
+    >>> spread(np.eye(2, dtype=np.float32), superpixels, image).shape
+    (8, 8, 2)
     """
     height, width = superpixels.labels.shape
     h, w = grid_of((height, width))
@@ -59,13 +66,25 @@ def spread(
 
 
 def decide(planes: np.ndarray, size: tuple[int, int]) -> Mask:
-    """Decide the mask of a frame, object ids 1..K.
+    """Decide the mask of a frame; object ids are 1 to K.
 
     Parameters
     ----------
-    planes : (h, w, K + 1) float32, probabilities on the grid
+    planes : (h, w, K + 1) float32
+        Probabilities on the grid.
     size : (height, width)
-        Of the mask, pixels; the frame's own resolution.
+        Resolution of the mask, pixels; the frame's own.
+
+    Returns
+    -------
+    Mask
+
+    Examples
+    --------
+    >>> planes = np.float32([[[0.9, 0.1], [0.2, 0.8]]])
+    >>> decide(planes, (2, 4)).labels
+    array([[0, 0, 1, 1],
+           [0, 0, 1, 1]], dtype=uint8)
     """
     labels, sums = _decide(planes, size[0], size[1])
     shares = sums[:, 0] / np.maximum(sums[:, 1], 1)
@@ -78,7 +97,7 @@ def _nearest(cells: int, pixels: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _mean_colours(colours: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """(h, w, 3) uint8 -> (N, 3) float32; far from every colour where a superpixel has no pixel on this grid."""
+    """Average (h, w, 3) uint8 over superpixels, (N, 3) float32; far from every colour if no cell belongs to one."""
     sums = np.zeros((count, 3), np.float32)
     pixels = np.zeros(count, np.float32)
     h, w = labels.shape
@@ -103,7 +122,7 @@ def _disputed(
     columns: int,
     agreement: float,
 ) -> np.ndarray:
-    """(N,) bool: superpixels whose neighbourhood does not agree."""
+    """Find superpixels whose neighbourhood disagrees, (N,) bool."""
     N, classes = probabilities.shape
     rows = (len(starts) - 1) // columns
     low = np.full((rows, columns, classes), 2, np.float32)
@@ -143,7 +162,7 @@ def _ask(
     colour_scale: np.float32,
     space_scale: np.float32,
 ) -> np.ndarray:
-    """(h, w, K + 1): each pixel's weighted mean of the superpixels around it, where these disagree."""
+    """Average the superpixels around each pixel where these disagree, (h, w, K + 1)."""
     h, w = labels.shape
     classes = probabilities.shape[1]
     rows = (len(starts) - 1) // columns
@@ -161,7 +180,7 @@ def _ask(
             colour0 = np.float32(colours[y, x, 0])
             colour1 = np.float32(colours[y, x, 1])
             colour2 = np.float32(colours[y, x, 2])
-            total = np.float32(1e-6)  # where nobody is alike, the pixel's own superpixel decides
+            total = np.float32(1e-6)  # without a similar neighbour the pixel's own superpixel decides
             for c in range(classes):
                 planes[y, x, c] = total * probabilities[n, c]
             for r in range(max(0, row - 1), min(rows - 1, row + 1) + 1):

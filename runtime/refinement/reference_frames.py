@@ -1,9 +1,9 @@
-"""What a network reads of an object's past besides its crop: the published segmenter looks at three frames.
+"""Reference frames: what a refiner with a past reads besides the crop; the published segmenter reads three frames.
 
-A contract with `past` says so. Then an object's crop has a channel more, the mask that it was marked with; and three
-maps of features after each other: this frame's, the last frame's in the same box, and those of the frame in which it
-was marked, in its box there. Mask and features of the mark are cut out once, so an object costs a few megabytes
-whatever the frame's size, for ever.
+If a contract says `past`, an object's crop has one more channel, the mask that the object was marked with. Its features
+are three maps one after the other: those of this frame, those of the previous frame in the same box, and those of the
+frame in which the object was marked, in its box there. Mask and features of the marking are cut out once, so an object
+costs a few megabytes for any frame size and video length.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ from .crops import CHANNELS, Scene, cut_map, cut_out
 
 
 class Mark(NamedTuple):
-    """An object as it was marked.
+    """Reference of one object.
 
-    features : (D, S / stride, S / stride) float32, in its box
-    mask : (S, S) float32, likewise, 0 to 1
-    sides : width and height of the box, cells of the grid
+    Parameters
+    ----------
+    features : (D, S / stride, S / stride) float32
+        Cut along the object's box.
+    mask : (S, S) float32
+        0 to 1, cut along the same box.
+    sides : (width, height)
+        Of the box, cells of the grid.
     """
 
     features: np.ndarray
@@ -34,11 +39,13 @@ class Mark(NamedTuple):
 
 
 class ReferenceFrames:
-    """The past of all objects followed, as far as a network reads it.
+    """References of all objects and the features of the previous frame.
 
     Parameters
     ----------
-    contract : of the network, with a past
+    contract : RefinerContract
+        Of a refiner with a past.
+    settings : CropSettings
     """
 
     def __init__(self, contract: RefinerContract, settings: CropSettings = CropSettings()) -> None:
@@ -48,14 +55,18 @@ class ReferenceFrames:
         self._last = np.zeros((0, 0, 0), np.float32)
 
     def mark(self, features: np.ndarray, labels: np.ndarray, ids: np.ndarray, grid: tuple[int, int]) -> None:
-        """Remember new objects.
+        """Store the references of new objects.
 
         Parameters
         ----------
-        features : (D, h', w') float32, of the frame in which they were marked
-        labels : (H, W) uint8 object ids
-        ids : of the new ones, each in `labels`
-        grid : (h, w), on which boxes are
+        features : (D, h', w') float32
+            Network map of the frame in which the objects were marked.
+        labels : (H, W) uint8
+            Object ids.
+        ids : (n,) int
+            Ids of the new objects, each present in `labels`.
+        grid : (h, w)
+            Size of the half-resolution grid.
         """
         for object_id in ids.tolist():
             here = cv2.resize((labels == object_id).astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
@@ -69,22 +80,23 @@ class ReferenceFrames:
         self._last = features
 
     def forget(self, object_id: int) -> None:
-        """Drop an object."""
+        """Drop the reference of an object."""
         del self._marks[object_id]
 
     def pass_on(self, features: np.ndarray) -> None:
-        """The frame is over: its features, (D, h', w'), are the last ones now."""
+        """Keep the features of this frame, (D, h', w'), as those of the previous frame."""
         self._last = features
 
     def cut_out(self, scene: Scene, ids: np.ndarray) -> Crops:
-        """Cut each visible object out of a frame, with its past.
+        """Cut the crops of all visible objects, with their past.
 
-        A box is at least as large as the one that its object was marked in. Source: the published region of interest.
+        A box is at least as large as the box in which its object was marked. Source: the published region of interest.
 
         Parameters
         ----------
         scene : Scene
-        ids : (K + 1,), of the columns of its planes
+        ids : (K + 1,) int
+            Object ids of the columns of `scene.planes`.
         """
         least = np.array([self._marks[object_id].sides for object_id in ids[1:].tolist()])
         crops = cut_out(scene, self._size, self._stride, least, self._settings)
@@ -101,5 +113,5 @@ class ReferenceFrames:
 
 
 def channels(past: bool) -> int:
-    """C, of the crops that this runtime cuts out, with or without the past."""
+    """Return C, the number of crop channels of this runtime, with or without the past."""
     return CHANNELS + past

@@ -1,4 +1,4 @@
-"""The second network as the runtime sees it: crops of objects in, logits out."""
+"""Refinement of all visible objects by the second network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def refine_objects(
     history: ReferenceFrames | None,
     settings: CropSettings = CropSettings(),
 ) -> np.ndarray:
-    """Probabilities on the grid with every visible object refined, (h, w, K + 1) float32.
+    """Refine every visible object and return probabilities on the grid, (h, w, K + 1) float32.
 
     Parameters
     ----------

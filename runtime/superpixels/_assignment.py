@@ -1,7 +1,7 @@
-"""Assignment of pixels to centres and update of the centres, in SIMD and in bands of rows: the rounds of SLIC.
+"""Rounds of SLIC: assignment of pixels to centres and update of the centres, in SIMD and in bands of rows.
 
-Centres are (n, 5) int16: x, y and three colours; planes (3, H, P) uint8, labels (H, P) uint16, from superpixels.py.
-Every n-th row means those of rows.py.
+Centres are (n, 5) int16: x, y and three colours. Planes are (3, H, P) uint8 and labels (H, P) uint16, P a multiple of
+16. `_row_sampling` defines every n-th row.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _nearer(
     dy: Any,
     name: Any,
 ) -> Any:
-    """Assignment of 16 pixels: where a centre is nearer than what was found so far, take its label."""
+    """Assign 16 pixels: where a centre is nearer than the nearest so far, take its label."""
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
@@ -67,7 +67,7 @@ def _nearer(
 
 
 def _total(builder: Any, vector: Any) -> Any:
-    """Sum of 16 lanes of 16 bits, 32 bits."""
+    """Add 16 lanes of 16 bits to a number of 32 bits."""
     order = ir.VectorType(ir.IntType(32), LANES)
     vector = builder.zext(vector, order)
     for step in (8, 4, 2, 1):
@@ -78,7 +78,7 @@ def _total(builder: Any, vector: Any) -> Any:
 
 @intrinsic
 def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: Any, name: Any, out: Any) -> Any:
-    """Sums over a label in a column of 16-pixel blocks, six int32 to out: count, column, row, three colours."""
+    """Sum a label over a column of 16-pixel blocks: count, column, row and three colours, six int32 to `out`."""
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> None:
@@ -106,7 +106,7 @@ def _gather(_: Any, p0: Any, p1: Any, p2: Any, labels: Any, stride: Any, rows: A
 
 @njit(cache=True, nogil=True)
 def seed(planes: np.ndarray, centres: np.ndarray, width: int) -> None:
-    """Move seeds to the lowest gradient of 3x3 pixels, as the paper does, and take the colours there."""
+    """Move seeds to the lowest gradient within 3x3 pixels, as published, and read the colours there."""
     height = planes.shape[1]
     for k in range(len(centres)):
         cx, cy = centres[k, 0], centres[k, 1]
@@ -138,7 +138,7 @@ def _assign(
     bottom: int,
     step: int,
 ) -> None:
-    """Give every `step`th row the label of the nearest centre; pixels out of reach keep theirs; `top` is even."""
+    """Assign every `step`th row; pixels out of reach of all centres keep their label; `top` is even."""
     height, padded = labels.shape
     size, zero = height * padded, len(table) // 2
     at_planes, at_labels, at_nearest = planes.ctypes.data, labels.ctypes.data, nearest.ctypes.data
@@ -189,7 +189,7 @@ def _sum(
     bottom: int,
     step: int,
 ) -> None:
-    """Add to sums the count, x, y and colours of each label in its centre's window, every `step`th row."""
+    """Add count, x, y and colours of each label within its centre's window to `sums`, every `step`th row."""
     height, padded = labels.shape
     size = height * padded
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
@@ -216,7 +216,7 @@ def _sum(
 
 @njit(cache=True, nogil=True)
 def _band(height: int, chunk: int, chunks: int) -> tuple[int, int]:
-    """Rows of a chunk: whole bands, so that every chunk starts on an even row."""
+    """Return first and last row of a chunk; chunks are whole bands and start on even rows."""
     bands = -(-height // BAND)
     return chunk * bands // chunks * BAND, min(height, (chunk + 1) * bands // chunks * BAND)
 
@@ -236,7 +236,7 @@ def cluster(
     last: int,
     chunks: int,
 ) -> None:
-    """Rounds of assignment and update on every `step`th row, then an assignment of every `last`th row, tidied."""
+    """Assign and update on every `step`th row, then assign every `last`th row and close thin runs."""
     height = labels.shape[0]
     for r in range(rounds + 1):
         every = step if r < rounds else last
@@ -262,7 +262,7 @@ def cluster(
 
 @njit(cache=True, nogil=True)
 def _move(centres: np.ndarray, sums: np.ndarray) -> None:
-    """Move each centre to the rounded mean of its sums (chunks, n, 6); one without pixels stays."""
+    """Move each centre to the rounded mean of its sums, (chunks, n, 6); a centre without pixels stays."""
     for k in range(len(centres)):
         n = 0
         for chunk in range(len(sums)):
@@ -278,7 +278,7 @@ def _move(centres: np.ndarray, sums: np.ndarray) -> None:
 def measure(
     planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, step: int, chunks: int
 ) -> None:
-    """Move centres to the means of their labels, from every `step`th row."""
+    """Move centres to the means of their labels, measured on every `step`th row."""
     sums = np.zeros((chunks, len(centres), 6), np.int64)
     for chunk in prange(chunks):
         top, bottom = _band(labels.shape[0], chunk, chunks)

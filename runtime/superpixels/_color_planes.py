@@ -15,7 +15,7 @@ LANES = 16  # pixels per SIMD step
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
-    """The image as `to_planes` wants it: each row contiguous; between rows there may be gaps, as decoders leave them.
+    """Return an image whose rows are contiguous, as `to_planes` needs it; gaps between rows are allowed.
 
     Raises
     ------
@@ -25,14 +25,14 @@ def checked_image(image: np.ndarray) -> np.ndarray:
         If it is not uint8.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ShapeMismatch(f"an image of shape {image.shape} came; superpixels need (height, width, 3), RGB")
+        raise ShapeMismatch(f"image: wrong shape (got {image.shape}, expected (height, width, 3) RGB)")
     if image.dtype != np.uint8:
-        raise BadInput(f"an image of {image.dtype} came; superpixels need uint8")
+        raise BadInput(f"image: wrong type (got {image.dtype}, expected uint8)")
     return image if image.strides[1:] == (3, 1) else np.ascontiguousarray(image)
 
 
 def to_planes(image: np.ndarray, planes: np.ndarray, chunks: int) -> None:
-    """Fill the colour planes of an image.
+    """Compute the colour planes of an image.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def to_planes(image: np.ndarray, planes: np.ndarray, chunks: int) -> None:
 
 @intrinsic
 def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
-    """16 RGB pixels to three planes; explicit SIMD, since LLVM turns the plain loop into gathers."""
+    """Convert 16 RGB pixels to three planes; in explicit SIMD, because LLVM turns the plain loop into gathers."""
     narrow, wide = ir.VectorType(ir.IntType(8), LANES), ir.VectorType(ir.IntType(16), LANES)
     packed = ir.VectorType(ir.IntType(8), 3 * LANES)
     order = ir.VectorType(ir.IntType(32), LANES)
@@ -85,7 +85,7 @@ def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
 
 @njit(cache=True, nogil=True, parallel=True)
 def _fill(at_image: int, stride: int, planes: np.ndarray, width: int, chunks: int) -> None:
-    """Convert and smooth row by row, so that what is converted stays in the first-level cache."""
+    """Convert and smooth row by row, so that converted rows stay in the first-level cache."""
     height, padded = planes.shape[1:]
     for chunk in prange(chunks):
         top, bottom = chunk * height // chunks, (chunk + 1) * height // chunks
@@ -111,7 +111,7 @@ def _convert_row(at_row: int, out: np.ndarray, width: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _smooth_row(above: np.ndarray, here: np.ndarray, below: np.ndarray, column: np.ndarray, out: np.ndarray) -> None:
-    """1-2-1 in both directions; the border repeats. `column` is work space of two more than the width."""
+    """Filter by 1-2-1 in both directions with repeated borders; `column` is work space of width + 2."""
     width = len(column) - 2
     left, middle, right = column[:width], column[1 : width + 1], column[2:]
     u16 = np.uint16  # numba widens every sum to 64 bits: casting back lets LLVM keep 16

@@ -1,11 +1,8 @@
-"""From labels of pixels to connected superpixels: what SLIC and ISEC do last.
+"""Connected superpixels from a labelling: the last step of SLIC and ISEC.
 
-Everything works on runs (runs.py). Where we differ from the published SLIC (Achanta et al., 2012): an orphan joins
-the neighbour whose colour is nearest, not the one met first, which cuts worse; and a large orphan becomes a
-superpixel of its own while fewer than wanted exist (orphans.py).
-
-Every second or fourth row is enough: what is connected there stays connected when each pixel between takes the label
-above or below it (rows.py).
+All functions work on run lengths (`_run_lengths`). Two things differ from the published SLIC (Achanta
+et al., 2012). An orphan joins the neighbour with the nearest colour instead of the first one met. A large orphan
+becomes a superpixel.
 """
 
 from __future__ import annotations
@@ -59,7 +56,7 @@ def connect(
 
 @njit(cache=True, nogil=True)
 def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int:
-    """Name the components that stand alone, 0 .. total - 1, at their roots, the others -1; returns total."""
+    """Name components that become superpixels at their roots, 0 to total - 1, the others -1; return total."""
     holder = np.full(count, -1, np.int32)  # component that bears a label
     biggest = 0
     for i in range(len(found)):
@@ -89,7 +86,7 @@ def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int
 
 @njit(cache=True, nogil=True)
 def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int, least: float) -> int:
-    """Give free labels to the largest nameless components; returns the new total."""
+    """Give free labels to the largest unnamed components; return the new total."""
     spare = np.empty(len(found), np.int32)
     n = 0
     for i in range(len(found)):
@@ -110,7 +107,7 @@ def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int
 def _paint(
     labels: np.ndarray, planes: np.ndarray, runs: Runs, total: int, width: int, chunks: int, every: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write the names to labels, in all rows, and out as int32; centres and areas of each."""
+    """Write the names to `labels` and to an int32 array, in all rows; compute centres and areas."""
     count = len(runs.rows)
     out = np.empty((labels.shape[0], width), np.int32)
     sums = np.zeros((chunks, total, 3), np.int64)
@@ -158,7 +155,7 @@ def _paint_row(row: np.ndarray, runs: Runs, j: int, y: int, out: np.ndarray, sum
 def _paint_between(
     planes: np.ndarray, labels: np.ndarray, up: int, down: int, out: np.ndarray, sums: np.ndarray, starts: np.ndarray
 ) -> None:
-    """Paint the rows between two, the middle one first, then those between it and them."""
+    """Fill the rows between two labelled rows, the middle row first, then the rows on both sides of it."""
     step = (down - up) // 2
     while step > 0:
         for y in range(up + step, down, 2 * step):
@@ -177,7 +174,7 @@ def _paint_like(
     sums: np.ndarray,
     starts: np.ndarray,
 ) -> None:
-    """Paint row y like the rows `up` and `down`; `starts` is work space of one more than its pixels."""
+    """Fill row y from the rows `up` and `down`; `starts` is work space of width + 1."""
     choose(planes, labels, y, up, down)
     row = labels[y, : out.shape[1]]
     for x in range(len(row)):
@@ -187,7 +184,7 @@ def _paint_like(
 
 @njit(cache=True, nogil=True)
 def _count(row: np.ndarray, y: int, sums: np.ndarray, starts: np.ndarray) -> None:
-    """Add the stretches of row y to the sums."""
+    """Add the runs of row y to the sums."""
     n = np.uint64(1)
     for x in range(1, len(row)):
         starts[n] = x
@@ -199,7 +196,7 @@ def _count(row: np.ndarray, y: int, sums: np.ndarray, starts: np.ndarray) -> Non
 
 @njit(cache=True, nogil=True)
 def _add(sums: np.ndarray, begin: int, end: int, y: int) -> None:
-    """Add a stretch of row y to the count and the sums of x and y of its label."""
+    """Add a run of row y to the count and to the sums of x and y of its label."""
     sums[0] += end - begin
     sums[1] += ((end - begin) * (begin + end - 1)) >> 1
     sums[2] += (end - begin) * y

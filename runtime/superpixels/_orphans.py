@@ -1,8 +1,4 @@
-"""Orphans: components that no label is left for, and the neighbours that they join.
-
-Tried and dropped: rounds over all orphans at once (as many as the longest chain; now an orphan sees those settled
-before it).
-"""
+"""Orphans: components that no label is left for, and the neighbours that they join."""
 
 from __future__ import annotations
 
@@ -15,9 +11,9 @@ from ._run_lengths import Runs
 
 @njit(cache=True, nogil=True)
 def nameless(planes: np.ndarray, runs: Runs, every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nameless components: their runs (run, row that counts) one after the other, where each begins, their colours.
+    """List the unnamed components: their runs (run, sampled row), the first run of each, and their colours.
 
-    A run counts with the colour of its middle pixel.
+    A run contributes the colour of its middle pixel.
     """
     start, parent, names, rows = runs.start, runs.parent, runs.names, runs.rows
     most = 0
@@ -65,7 +61,7 @@ def adopt(
     own: np.ndarray,
     every: int,
 ) -> None:
-    """Give each nameless component the name of the neighbour whose colour is nearest."""
+    """Give each unnamed component the name of the neighbour with the nearest colour."""
     start, parent, names, rows, touch = runs.start, runs.parent, runs.names, runs.rows, runs.touch
     waiting = np.arange(len(begin) - 1)
     left = len(waiting)

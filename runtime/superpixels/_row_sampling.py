@@ -1,7 +1,7 @@
-"""Which rows of the labels count, and what the others take from them.
+"""Row subsampling: which label rows are computed and how the others are filled.
 
-Where every n-th row counts, it is rows 1, n + 1, 2 n + 1 and so on: a grid of half the resolution looks at odd ones.
-Row 0 counts only where all do.
+With a step of n, rows 1, n + 1, 2 n + 1 and so on are computed, because the half-resolution grid reads odd rows. Row
+0 is computed only if all rows are.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ._color_planes import LANES
 
 @njit(cache=True, nogil=True)
 def row_of(j: int, every: int) -> int:
-    """The j-th row that counts."""
+    """Return the j-th sampled row."""
     return j * every + min(1, every - 1)
 
 
 @njit(cache=True, nogil=True)
 def count_rows(height: int, every: int) -> int:
-    """How many of the rows count."""
+    """Return the number of sampled rows."""
     return (height - row_of(0, every) + every - 1) // every
 
 
 @intrinsic
 def _like_nearer(_: Any, here: Any, rise: Any, fall: Any, size: Any, above: Any, below: Any, out: Any) -> Any:
-    """Labels of 16 pixels of three planes, each the one above or below, whose colour is nearer.
+    """Choose labels of 16 pixels: the label above or below, whichever pixel has the nearer colour.
 
-    LLVM leaves the plain loop as it is: it would test too many arrays for overlap.
+    LLVM does not vectorise the plain loop: it would have to test too many arrays for overlap.
     """
     narrow, wide = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 16))
 
@@ -60,7 +60,7 @@ def _like_nearer(_: Any, here: Any, rise: Any, fall: Any, size: Any, above: Any,
 
 @njit(cache=True, nogil=True)
 def choose(planes: np.ndarray, labels: np.ndarray, y: int, up: int, down: int) -> None:
-    """Label row y, pixel by pixel like one of two other rows, whichever is nearer in colour; the first if both are."""
+    """Label row y from two other rows, pixel by pixel, by the nearer colour; the first row wins a tie."""
     height, padded = labels.shape
     at_planes, at_labels = planes.ctypes.data, labels.ctypes.data
     for x in range(0, padded, LANES):

@@ -1,10 +1,7 @@
-"""The stretches of equal labels in a row: found, united where they touch, and gathered into connected components.
+"""Run lengths: runs of equal labels in a row, united where they touch, gathered into connected components.
 
-A frame of 854x480 has about 30,000 of them, so after one scan of the pixels little is left to do. With `every` above 1
-only every so many-th row of the labels counts, from the second, as if those between were not there.
-
-Tried and dropped: a search by bisection for the runs that touch (remembering them while uniting halves the time of
-the orphans); a SIMD search for the stretches' ends (no faster: uniting them is what takes the time).
+A frame of 854x480 has about 30,000 runs, so little is left to do after one scan of the pixels. With `every` above 1
+only the sampled rows are read (`_row_sampling`), as if the others did not exist.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from ._row_sampling import row_of
 
 
 class Runs(NamedTuple):
-    """Work space for the runs of a frame; entries of a chunk of rows lie one after the other.
+    """Work space for the runs of a frame; the runs of a chunk of rows are stored one after the other.
 
     start : (R,) int32, first column of each run; after the last one of a row, the width
     parent : (R,) int32, union-find over runs, never above its own index
@@ -35,7 +32,7 @@ class Runs(NamedTuple):
 
 
 def allocate(height: int, width: int) -> Runs:
-    """Work space for frames of this size."""
+    """Allocate work space for frames of this size."""
     most = height * (width + 1)
     flat = [np.empty(most, np.int32) for _ in range(3)]
     return Runs(flat[0], flat[1], np.empty((most, 2), np.int32), flat[2], np.empty((height, 2), np.int32))
@@ -51,7 +48,7 @@ def _root(parent: np.ndarray, i: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _unite(labels: np.ndarray, runs: Runs, j: int, every: int) -> None:
-    """Unite the runs of the j-th row that counts with those of the same label that they touch in the one above."""
+    """Unite the runs of the j-th sampled row with touching runs of the same label in the row above."""
     start, parent, touch = runs.start, runs.parent, runs.touch
     up, up_end = runs.rows[j - 1, 0], runs.rows[j - 1, 1]
     here, here_end = runs.rows[j, 0], runs.rows[j, 1]
@@ -74,7 +71,7 @@ def _unite(labels: np.ndarray, runs: Runs, j: int, every: int) -> None:
 
 @njit(cache=True, nogil=True, parallel=True)
 def find(labels: np.ndarray, runs: Runs, width: int, chunks: int, every: int) -> None:
-    """Fill `runs`, united within each of as many bands of rows as there are chunks."""
+    """Find all runs and unite them within each chunk of rows."""
     height = len(runs.rows)
     start, parent, rows = runs.start, runs.parent, runs.rows
     for chunk in prange(chunks):
@@ -99,7 +96,7 @@ def find(labels: np.ndarray, runs: Runs, width: int, chunks: int, every: int) ->
 
 @njit(cache=True, nogil=True)
 def components(labels: np.ndarray, runs: Runs, chunks: int, every: int) -> np.ndarray:
-    """Unite across the seams of the bands, flatten the union-find: (components, 3) of root, label, area."""
+    """Unite across the borders of the chunks and flatten the union-find: (components, 3) of root, label, area."""
     for chunk in range(1, chunks):
         _unite(labels, runs, chunk * len(runs.rows) // chunks, every)
     parent, names, start = runs.parent, runs.names, runs.start

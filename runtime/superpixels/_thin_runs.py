@@ -1,4 +1,4 @@
-"""Thin stretches that the assignment leaves inside another superpixel, closed: half of the orphans."""
+"""Closing of thin runs that the assignment leaves inside another superpixel; half of all orphans are such runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._row_sampling import row_of
 
 @njit(cache=True, nogil=True)
 def across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: int, every: int) -> None:
-    """Copy every so many rows to out; stretches of one or two pixels between two of one label take that label."""
+    """Copy sampled rows to `out`; runs of one or two pixels between two runs of one label take that label."""
     for y in range(top + row_of(0, every), bottom, every):
         row, to = labels[y, :width], out[y, :width]
         to[:] = row
@@ -24,7 +24,7 @@ def across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: in
 
 @njit(cache=True, nogil=True)
 def down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
-    """The same from above to below."""
+    """Close thin runs in columns."""
     for y in range(top, bottom):
         if y < 2 or y >= len(labels) - 2:
             out[y] = labels[y]
@@ -38,7 +38,7 @@ def down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
 
 @njit(cache=True, nogil=True)
 def between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, every: int) -> None:
-    """The same from above to below where only every so many-th row counts: there one row is a stretch."""
+    """Close thin runs in columns where rows are sampled: a run is then one row."""
     for y in range(top + 1, bottom, every):
         if y < every or y >= len(labels) - every:
             out[y] = labels[y]

@@ -1,16 +1,20 @@
-"""From one frame to the next: the camera's motion, centres moved with it, cuts, superpixels that grew too large."""
+"""Warm start from the previous frame: camera motion, shifted centres, cuts, and superpixels that grew too large."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-THUMB, FASTEST = 8, 6  # pixels per pixel of the thumbnail that shows the camera's motion, and its range
+THUMB = 8
+"""Frame pixels per thumbnail pixel, along each axis."""
+
+FASTEST = 6
+"""Largest camera motion, in thumbnail pixels per frame."""
 
 
 @njit(cache=True, nogil=True)
 def thumbnail(luma: np.ndarray, size: int) -> np.ndarray:
-    """Means of squares of `size` pixels, those at the right and below of what is left; faster than OpenCV's."""
+    """Average squares of `size` pixels, smaller ones at the right and lower border; faster than OpenCV."""
     height, width = luma.shape
     out = np.empty((-(-height // size), -(-width // size)), np.uint8)
     sums = np.empty(width, np.uint16)
@@ -29,7 +33,7 @@ def thumbnail(luma: np.ndarray, size: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def motion(before: np.ndarray, after: np.ndarray, most: int) -> tuple[int, int]:
-    """Camera motion (x, y) in pixels: the translation of least mean difference, refined by parabolas."""
+    """Estimate the camera motion (x, y) in pixels: the translation of least mean difference, refined by parabolas."""
     height, width = before.shape
     most = min(most, min(height, width) // 4)
     size = 2 * most + 3
@@ -54,7 +58,7 @@ def motion(before: np.ndarray, after: np.ndarray, most: int) -> tuple[int, int]:
 
 @njit(cache=True, nogil=True)
 def _difference(before: np.ndarray, after: np.ndarray, dx: int, dy: int, enough: float) -> float:
-    """Mean absolute difference where a thumbnail moved by (dx, dy) covers the next; infinite once above enough."""
+    """Mean absolute difference between a thumbnail moved by (dx, dy) and the next; infinite once above `enough`."""
     height, width = before.shape
     area = (height - abs(dy)) * (width - abs(dx))
     total = 0
@@ -72,14 +76,14 @@ def _difference(before: np.ndarray, after: np.ndarray, dx: int, dy: int, enough:
 
 @njit(cache=True, nogil=True)
 def _lowest(left: float, middle: float, right: float) -> float:
-    """Where a parabola through three costs is lowest, -0.5 .. 0.5."""
+    """Return the minimum of a parabola through three costs, -0.5 to 0.5."""
     bend = left + right - 2 * middle
     return (left - right) / (2 * bend) if 0 < bend < np.inf else 0.0
 
 
 @njit(cache=True, nogil=True)
 def shift(planes: np.ndarray, centres: np.ndarray, dx: int, dy: int, width: int) -> None:
-    """Move centres; one that leaves the frame comes in on the other side, with the colour it finds there."""
+    """Shift centres; a centre that leaves the frame re-enters on the other side and reads the colour there."""
     height = planes.shape[1]
     for k in range(len(centres)):
         x, y = centres[k, 0] + dx, centres[k, 1] + dy
@@ -93,7 +97,7 @@ def shift(planes: np.ndarray, centres: np.ndarray, dx: int, dy: int, width: int)
 def split(
     labels: np.ndarray, centres: np.ndarray, areas: np.ndarray, count: int, limit: float, width: int
 ) -> np.ndarray:
-    """Add centres, up to count, towards the far ends of the largest superpixels; colours stay the whole's."""
+    """Add centres, up to `count`, towards the far ends of the largest superpixels; colours are copied."""
     total = len(centres)
     place = np.full(total, -1, np.int32)
     n = 0
@@ -126,7 +130,7 @@ def residual(planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, dx: in
     """Mean L1 colour difference between every 8th pixel and the superpixel that was at (dx, dy) before it."""
     total, n = 0, 0
     height = labels.shape[0]
-    first = min(1, height - 1)  # of rows that count in every frame
+    first = min(1, height - 1)  # row that is sampled in every frame
     for y in range(dy + first + max(0, 7 - first - dy) // 8 * 8, min(height, height + dy), 8):
         for x in range(max(0, dx), min(width, width + dx), 8):
             for c in range(3):

@@ -1,17 +1,12 @@
-"""ISEC: over-segmentation by clustering edges, an alternative to SLIC whose regions follow the content.
+"""ISEC superpixels: over-segmentation by clustering of edges, the algorithm of the published method.
 
-After the idea in "Superfeatures learned from still images" (Mendonça et al., 2023), in our own way: Canny
-edges at growing sigma; where edges crowd, only those seen at two scales stay; areas are closed by distance
-to the nearest edge, widest first, so that gaps in an edge narrower than an area's core do not leak, and the
-cores then grow until they meet, which is on the edge and makes thinning needless; what is smaller than a
-share of the mean superpixel joins the neighbour of its colour, in two steps since colours are known better
-after the first.
+The idea is that of Mendonça et al. (2023); the algorithm is our own. Canny edges are computed at growing sigma. Where
+edges are dense, only those found at two scales stay. Areas are closed by the distance to the nearest edge, largest
+distance first, so a narrow gap in an edge does not leak. The cores then grow until they meet at the edge. Small regions
+join the neighbour with the nearest colour, in two steps.
 
-`settings.count` fixes the least area only: the number of regions follows the content.
-
-Tried and dropped: edges of luma alone, of the planes at once (Canny's way with several channels), and joining in one
-step, express less; joining in four steps makes many more regions, and takes longer, for a little; the planes in threads
-of their own are no faster. `benchmarks/superpixels.py` prints how well the regions can express objects.
+`settings.count` only sets the least area: the number of regions follows the content. The setting
+``superpixels.algorithm = "isec"`` selects this algorithm.
 """
 
 from __future__ import annotations
@@ -26,12 +21,12 @@ from . import _connectivity as regions
 from . import _run_lengths as runs
 from ._color_planes import LANES, checked_image, to_planes
 
-SIGMAS = (1.0, 2.0)
+SIGMAS = (1.0, 2.0)  # of the Gaussian before Canny, pixels
 LOW, HIGH = 30.0, 75.0  # Canny's thresholds for the unsmoothed image, on planes of 7 bits
 WEIGHTS = 2, 1, 1  # of the planes: luma counts double
-CROWDED = 0.35  # share of edge pixels within 9x9
-CORES = (4.0, 2.0, 1.0)  # distance from the nearest edge at which an area's core starts, in pixels
-LEAST = (0.05, 0.15)  # smallest region, step by step, as a share of the area of one of `count` superpixels
+CROWDED = 0.35  # ratio of edge pixels within 9x9 pixels above which edges are dense
+CORES = (4.0, 2.0, 1.0)  # distance from the nearest edge at which the core of an area starts, pixels
+LEAST = (0.05, 0.15)  # least area of a region per step, as a ratio of the mean area of `count` superpixels
 
 
 def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
@@ -41,7 +36,7 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     ----------
     image : (H, W, 3) uint8 RGB
     settings : SuperpixelSettings
-        Only `count` is used, and only to set the smallest region.
+        Only `count` is used, to set the least area of a region.
 
     Returns
     -------
@@ -50,7 +45,12 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     Raises
     ------
     ShapeMismatch, BadInput
-        As `superpixels.slic`.
+        As `slic`.
+
+    Examples
+    --------
+    >>> isec(np.full((40, 60, 3), 128, np.uint8), SuperpixelSettings(count=6)).labels.shape
+    (40, 60)
     """
     image = checked_image(image)
     height, width = image.shape[:2]
@@ -70,7 +70,7 @@ def isec(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
 
 
 def _edges(planes: np.ndarray) -> np.ndarray:
-    """(H, W) bool: edges at any scale; amid crowded edges only those of several scales."""
+    """Find edges at any scale, (H, W) bool; among dense edges only those of several scales."""
     votes, planes = np.zeros(planes.shape[1:], np.uint8), np.ascontiguousarray(planes)
     for sigma in SIGMAS:
         found = np.zeros_like(votes)

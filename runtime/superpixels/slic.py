@@ -1,36 +1,14 @@
-"""Superpixels: SLIC (Achanta et al., 2012) with SIMD kernels, cold or warm-started from the previous frame.
+"""SLIC superpixels (Achanta et al., 2012) with SIMD kernels and a warm start from the previous frame.
 
-What differs from the published SLIC (`benchmarks/superpixels.py` prints the quality, `benchmarks/core.py` the times):
+`benchmarks/superpixels.py` prints the quality, `benchmarks/core.py` the times. Differences to the published SLIC:
 
-- Colours are luma / 2, R - B and 2 G - R - B instead of Lab, smoothed by 1-2-1: integers of 7 bits, so that
-  a squared distance fits 16 bits and 16 pixels go through one SIMD step. Weak luma and strong chroma also
-  cut better than Lab, with its L halved or not.
-- The early rounds look at every second row; the last assigns every row. Stretches of one or two pixels
-  inside another superpixel are then closed (as good, half of the orphans). Connectivity: see regions.py.
-- The warm start moves the last centres with the camera (shift of a thumbnail), does one round on every
-  fourth row, then assigns and connects the same rows; a pixel between two rows takes the label above or
-  below whose colour is nearer, first in the middle between them, then between it and them. Parts that shrink
-  below a quarter of the mean area die; their labels go to the halves of those above 1.5 times. Without the
-  round fast objects tear; without the splitting a quarter of the superpixels is lost within 50 frames.
-
-Defaults: the ceiling of the IoU is flat from compactness 5 to 20; boundary recall falls, and the number of orphans, so
-the time, grows below 10. Two rounds are a little worse than four, eight are no better.
-
-A warm frame takes less than half of a cold one's time. Of it, at N = 1,000 on one thread, writing and counting all rows
-takes a quarter, the assignment a fifth (where each centre costs something however few rows it looks at), the other
-steps of connectivity a fifth, colours an eighth; on two threads, to wake the other one up for seven kernels costs half
-a millisecond, which spinning (`shls.runtime`) would save. With every second row assigned in warm frames, as once, they
-took a third more, for 0.002 to 0.004 of the IoU's ceiling and no J&F.
-
-Tried and dropped: plain numba loops for the assignment (not vectorised); a median filter (as slow as all the rest for
-next to nothing); every fourth row in cold rounds (cuts worse); phase correlation for the camera's motion (misses half
-of it); a warm round on every eighth row (cuts worse); every second column, too, in warm frames (labels keep their
-place less often); for the next frame's centres the colours of the last round, or those of every eighth row, in place of
-measuring them when all is connected (a twentieth faster; J&F 0.006 and 0.002 lower over five and two runs); a smaller
-reach for warm frames (what nothing reaches any more makes orphans, whose adoption costs more). Re-evaluating boundary
-pixels only cannot pay: two thirds of the pixels are within 4 of a boundary.
-
-The rounds are in assignment.py, what carries a partition to the next frame in following.py.
+- Colours are luma / 2, R - B and 2 G - R - B instead of Lab, smoothed by a 1-2-1 filter and stored in 7 bits. A
+  squared distance then fits 16 bits, and one SIMD step handles 16 pixels.
+- Early rounds assign every second row, the last round every row. Runs of one or two pixels inside another superpixel
+  are closed. See `_connectivity` for connected regions.
+- The warm start shifts the previous centres with the camera, does one round on every fourth row and assigns these
+  rows. The rows between take the label above or below whose colour is nearer.
+- Parts below a quarter of the mean area are dropped; superpixels above 1.5 times the mean area are split instead.
 """
 
 from __future__ import annotations
@@ -47,11 +25,12 @@ from . import _run_lengths as runs
 from . import _warm_start as following
 from ._color_planes import LANES, checked_image, to_planes
 
-SPATIAL_LIMIT = 8500  # of the squared distance along one axis: with three squares of 127 it fits 16 bits
+SPATIAL_LIMIT = 8500
+"""Largest squared distance along one axis: with three squares of 127 the sum fits 16 bits."""
 
 
 def slic(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
-    """Partition a single frame. For many frames keep a `SuperpixelTracker`, whose buffers are reused.
+    """Partition a single frame. For a video use a `SuperpixelTracker`, which reuses its buffers.
 
     Parameters
     ----------
@@ -66,28 +45,50 @@ def slic(image: np.ndarray, settings: SuperpixelSettings) -> Superpixels:
     Raises
     ------
     ShapeMismatch
-        If the image is not (H, W, 3), or empty.
+        If the image is not (H, W, 3), or is empty.
     BadInput
-        If it is not uint8, or a setting is out of range.
+        If the image is not uint8.
+
+    Examples
+    --------
+    >>> slic(np.full((40, 60, 3), 128, np.uint8), SuperpixelSettings(count=6)).labels.shape
+    (40, 60)
     """
     return SuperpixelTracker(settings).step(image)
 
 
 class SuperpixelTracker:
-    """Superpixels of a video: the first frame and each cut start cold, other frames start from the last one.
+    """Superpixels of a video: the first frame and each cut start cold, other frames start from the previous one.
 
-    A label that lives on keeps its number. Not to be shared between threads.
+    A label that survives keeps its number. A tracker must not be shared between threads.
+
+    Parameters
+    ----------
+    settings : SuperpixelSettings
+
+    Attributes
+    ----------
+    warm : bool
+        Whether the last frame started from the previous one.
+
+    Examples
+    --------
+    >>> tracker = SuperpixelTracker(SuperpixelSettings(count=6))
+    >>> image = np.full((40, 60, 3), 128, np.uint8)
+    >>> first, second = tracker.step(image), tracker.step(image)
+    >>> tracker.warm
+    True
     """
 
     def __init__(self, settings: SuperpixelSettings) -> None:
         self.settings = settings
-        self.warm = False  # whether the last step started from the one before
+        self.warm = False
         self._thumbnail = np.zeros((0, 0), np.uint8)
-        self._usual = -1.0  # residual of the last frame; below 0 before the first
+        self._usual = -1.0  # residual of the previous frame; negative before the first
         self._shape = (0, 0)
 
     def step(self, image: np.ndarray) -> Superpixels:
-        """Partition the next frame; array and errors as of `slic`."""
+        """Partition the next frame; parameters and errors as of `slic`."""
         image = checked_image(image)
         height, width = image.shape[:2]
         if (height, width) != self._shape:
@@ -97,7 +98,7 @@ class SuperpixelTracker:
         before, self._thumbnail = self._thumbnail, following.thumbnail(self._planes[0, :, :width], following.THUMB)
         self.warm = self._usual >= 0 and self._follow(*following.motion(before, self._thumbnail, following.FASTEST))
         if not self.warm:
-            self._labels[:] = 0  # what no centre reaches keeps its label, which must be one of this start
+            self._labels[:] = 0  # pixels that no centre reaches keep this label
             self._centres = self._seeds.copy()
             assignment.seed(self._planes, self._centres, width)
         rounds, step, last = (1, 4, 4) if self.warm else (self.settings.iterations, 2, 1)
@@ -119,7 +120,7 @@ class SuperpixelTracker:
         self._usual = -1.0
 
     def _follow(self, dx: int, dy: int) -> bool:
-        """Move the centres with the camera; False if what they carry does not fit the new frame: a cut."""
+        """Shift the centres with the camera; return False if their colours do not fit the new frame: a cut."""
         now = following.residual(self._planes, self._labels, self._centres, dx, dy, self._shape[1])
         if now > self.settings.cut_ratio * self._usual + self.settings.cut_offset:
             return False
@@ -127,7 +128,7 @@ class SuperpixelTracker:
         return True
 
     def _carry(self, result: Superpixels, chunks: int) -> None:
-        """Keep centres and colours for the next frame, with new centres where superpixels grew too large."""
+        """Keep centres and colours for the next frame, and split superpixels that grew too large."""
         centres = np.zeros((len(result.areas), 5), np.int16)
         centres[:, :2] = np.rint(result.centres)
         step = 4 if self._shape[0] > 1 else 1
@@ -157,17 +158,18 @@ class SuperpixelTracker:
 
 
 def cut_along(superpixels: Superpixels, mask: np.ndarray) -> Superpixels:
-    """Split superpixels so that each lies within one object of a mask.
+    """Split superpixels so that each belongs to one object of a mask.
 
     Parameters
     ----------
     superpixels : Superpixels
-    mask : (H, W) uint8, object id per pixel
+    mask : (H, W) uint8
+        Object id per pixel.
 
     Returns
     -------
     Superpixels
-        Labels 0..N'-1, all present, in raster order. A part may fall into several pieces.
+        Labels 0 to N' - 1, all present, in raster order. A part need not be connected.
 
     Raises
     ------
@@ -175,19 +177,25 @@ def cut_along(superpixels: Superpixels, mask: np.ndarray) -> Superpixels:
         If the mask is not of the superpixels' size.
     BadInput
         If the mask is not uint8.
+
+    Examples
+    --------
+    >>> whole = slic(np.full((8, 8, 3), 128, np.uint8), SuperpixelSettings(count=1))
+    >>> len(cut_along(whole, np.eye(8, dtype=np.uint8)).areas)
+    2
     """
     labels, centres, _ = superpixels
     if mask.shape != labels.shape:
         raise ShapeMismatch(
-            f"a mask of {mask.shape} cannot cut superpixels of {labels.shape}; resize the mask to the frame"
+            f"mask: wrong shape (got {mask.shape}, expected {labels.shape}, the superpixels'). Resize the mask"
         )
     if mask.dtype != np.uint8:
-        raise BadInput(f"the mask holds {mask.dtype}; object ids are uint8")
+        raise BadInput(f"mask: wrong type (got {mask.dtype}, expected uint8 object ids)")
     return Superpixels(*_cut(labels, np.array(mask, order="C"), len(centres)))
 
 
 def _grid(height: int, width: int, count: int) -> tuple[np.ndarray, float]:
-    """Centres (n, 5) int16 of x, y and three colours, left 0, on a grid of at most count, larger step."""
+    """Place at most `count` centres on a grid, (n, 5) int16 of x, y and three colours of 0; and the larger step."""
     rows = min(max(1, round((count * height / width) ** 0.5)), height, count)
     columns = min(width, count // rows)
     centres = np.zeros((rows * columns, 5), np.int16)

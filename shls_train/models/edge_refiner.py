@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from shls.runtime.models.contract import RefinerContract
-from shls.runtime.refinement.crops import CHANNELS, PRIOR, PRIOR_SCALE, STRIDE
+from shls.runtime.refinement.crops import CHANNELS, PRIOR_SCALE, STRIDE, CropChannel
 from shls.runtime.refinement.reference_frames import channels
 
 from .edge import Residual, conv, double
@@ -179,5 +179,5 @@ class EdgeRefiner(RefinerNetwork):
         at4 = self.merge4(at4 + double(self.lateral8(at8)))
         at2 = self.merge2(at2 + double(self.lateral4(at4)))
         at1 = self.merge1(self.lateral1(crops) + double(self.lateral2(at2)))  # (K, fine, S, S)
-        logits: Tensor = self.head(at1)[:, 0] + crops[:, PRIOR] * PRIOR_SCALE  # (K, S, S)
+        logits: Tensor = self.head(at1)[:, 0] + crops[:, CropChannel.PRIOR] * PRIOR_SCALE  # (K, S, S)
         return logits

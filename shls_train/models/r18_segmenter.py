@@ -33,13 +33,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shls.runtime.refinement.crops import PRIOR
+from shls.runtime.refinement.crops import CropChannel
 
 from .edge import Residual, double
 from .edge_refiner import RefinerNetwork, plain_conv, start
 from .r18 import SHARE
 
-LAST, ATTENTION = PRIOR + 3, slice(PRIOR + 4, PRIOR + 8)
+LAST, ATTENTION = CropChannel.LAST, slice(CropChannel.NEAREST, CropChannel.PROTOTYPE_OTHER + 1)
 """Channels of a crop: the previous mask and the four attention maps. The last channel is the first mask."""
 
 MASKS = 2

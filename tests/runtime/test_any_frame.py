@@ -103,7 +103,7 @@ def test_any_frame_is_followed(
 def test_grey_alpha_and_empty_frames_are_refused(
     partition: Callable[[np.ndarray, SuperpixelSettings], Superpixels], shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ShapeMismatch, match=r"superpixels need \(height, width, 3\)"):
+    with pytest.raises(ShapeMismatch, match=r"expected \(height, width, 3\) RGB"):
         partition(np.zeros(shape, np.uint8), SuperpixelSettings())
 
 

@@ -36,11 +36,11 @@ def test_tiny_frames_stand_still() -> None:
     assert tracker.trace(np.zeros((1, 2), np.float32)).shape == (1, 1, 2)
 
 
-def test_what_moves_is_explained_whatever_the_light_and_another_picture_is_not() -> None:
+def test_motion_and_light_are_no_cut_and_another_picture_is() -> None:
     tracker = MotionTracker(3)
     tracker.step(texture())
-    assert not tracker.explains()
+    assert tracker.is_cut()
     tracker.step(np.roll(texture(), 8, axis=1) // 2)
-    assert tracker.explains()
+    assert not tracker.is_cut()
     tracker.step(texture()[::-1, ::-1])
-    assert not tracker.explains()
+    assert tracker.is_cut()

@@ -49,8 +49,8 @@ def slow_read(
             classes += list(probabilities[near])
         order = np.argsort(cosines)[::-1][: settings.neighbours]
         cosines, classes = [cosines[i] for i in order], [classes[i] for i in order]
-        for c, centroids in enumerate(memory._centroids.features):
-            known = centroids[memory._centroids.weights[c] > 0]
+        for c, centroids in enumerate(memory._prototypes.features):
+            known = centroids[memory._prototypes.weights[c] > 0]
             if len(known):
                 cosines.append((eight_bits(known) @ eight_bits(features[n])).max() - settings.prototype_penalty)
                 classes.append(np.eye(frames[0][2].shape[1])[c])
@@ -112,7 +112,7 @@ def test_the_first_frame_is_never_forgotten() -> None:
     assert memory.read(marked, centre[None]).probabilities[0, 1] > 0.99
 
 
-def test_what_leaves_the_ring_lives_on_in_the_centroids() -> None:
+def test_what_leaves_the_ring_lives_on_in_the_prototypes() -> None:
     """A look that the first frame did not have is known after it left the ring, anywhere in the frame."""
     rng = np.random.default_rng(2)
     memory = MemoryBank(MemorySettings(recent=1, clusters=2, neighbours=1, radius=0.05), SIZE, DIM, 1)
@@ -133,7 +133,7 @@ def test_centroids_have_unit_length_and_clusters_are_found() -> None:
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     memory = MemoryBank(MemorySettings(recent=1, clusters=2), SIZE, DIM, 1)
     memory.write(features, places(rng, 40), np.tile(np.array([[0, 1]], np.float32), (40, 1)))
-    centroids = memory._centroids.features[1]
+    centroids = memory._prototypes.features[1]
     np.testing.assert_allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-5)
     assert sorted(np.argmax(centroids, axis=1).tolist()) == [0, 1]
     assert (centroids.max(axis=1) > 0.99).all()

@@ -126,7 +126,7 @@ RED, DARK, GREEN = np.eye(3, dtype=np.float32)  # features of the object, of a p
 
 
 def judged(
-    presence: ObjectVisibility, looks: dict[int, np.ndarray], taken: set[int], last: set[int]
+    presence: ObjectVisibility, looks: dict[int, np.ndarray], taken: set[int], last: set[int], cut: bool = False
 ) -> tuple[set[int], np.ndarray, np.ndarray]:
     """Superpixels that are left to the object; where it was; the doubts.
 
@@ -146,7 +146,7 @@ def judged(
     attention[:, 0, 2:] = features @ np.stack([RED, GREEN]).T  # its centroid, and the background's
     was = np.isin(superpixels.labels, list(last)).astype(np.uint8)
     readout, left, doubt = presence.judge(
-        Readout(probabilities, attention), features, superpixels, was, np.array([0, 7], np.uint8)
+        Readout(probabilities, attention), features, superpixels, was, np.array([0, 7], np.uint8), cut
     )
     assert readout.probabilities.sum(1) == pytest.approx(1)
     return set(np.flatnonzero(readout.probabilities[:, 1] > 0.5).tolist()), left, doubt
@@ -212,6 +212,17 @@ def test_a_remnant_must_look_like_the_mark(presence: ObjectVisibility) -> None:
     assert judged(presence, looks, set(range(30)), set(range(30)))[0] == set(range(30))
     assert judged(presence, {}, {0, 1}, {0, 1})[0] == set()
     assert judged(presence, {0: RED, 1: RED}, {0, 1}, {0, 1})[0] == {0, 1}
+
+
+def test_after_a_cut_a_similar_region_in_place_stays_and_another_does_not(presence: ObjectVisibility) -> None:
+    whole = {1, 2, 3, 4, 5}
+    looks = dict.fromkeys(whole, RED) | {4: DARK, 5: DARK}
+    found, left, _ = judged(presence, looks, whole, whole, cut=True)
+    assert found == whole
+    assert left.any()
+    found, left, _ = judged(presence, {}, whole, whole, cut=True)
+    assert found == set()
+    assert not left.any()
 
 
 def test_what_is_thinner_than_superpixels_is_left_to_the_pixels(presence: ObjectVisibility) -> None:

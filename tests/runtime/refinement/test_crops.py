@@ -8,7 +8,7 @@ import pytest
 from shls.runtime.models.contract import PIXEL_MEAN, PIXEL_STD
 from shls.runtime.models.settings import CropSettings, SuperpixelSettings
 from shls.runtime.refinement.boxes import find_boxes
-from shls.runtime.refinement.crops import CHANNELS, PRIOR, Scene, average, cut_out, put_back
+from shls.runtime.refinement.crops import CHANNELS, CropChannel, Scene, average, cut_out, put_back
 from shls.runtime.superpixels.slic import SuperpixelTracker
 from shls.runtime.types import Crops
 
@@ -117,7 +117,7 @@ def test_channels_are_what_they_are_said_to_be(seed: int) -> None:
             float(scene.last[int(y), int(x)] == k),
             *scene.attention[n, k - 1],
         ]
-        np.testing.assert_allclose(crops.images[v, PRIOR:, i, j], expected, atol=1e-3)
+        np.testing.assert_allclose(crops.images[v, CropChannel.PRIOR :, i, j], expected, atol=1e-3)
 
 
 def test_features_are_read_between_the_maps_cells() -> None:
@@ -135,7 +135,7 @@ def test_colours_are_normalised_as_for_the_embedding() -> None:
     crops = cut_out(scene_of(planes_of((10, 8, 40, 36)))._replace(image=image), 32)
     expected = (np.array([10, 100, 200]) - PIXEL_MEAN) / PIXEL_STD
     np.testing.assert_allclose(
-        crops.images[0, :PRIOR], np.broadcast_to(expected[:, None, None], (3, 32, 32)), rtol=1e-5
+        crops.images[0, : CropChannel.PRIOR], np.broadcast_to(expected[:, None, None], (3, 32, 32)), rtol=1e-5
     )
 
 
