@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
+from shls.runtime._support.stopwatch import Stopwatch
+from shls.runtime.models.contract import Contract
 from shls.runtime.types import Mask
 
 
@@ -49,6 +52,16 @@ class Stays(ByColour):
 
     def step(self, image: np.ndarray) -> Mask:  # noqa: ARG002
         return Mask(self.labels, {})
+
+
+class Follows(Stays):
+    """Repeats the first mask, and has what the command line asks for."""
+
+    def __init__(self) -> None:
+        self.stopwatch = Stopwatch()
+        contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
+        self.session = SimpleNamespace(contract=contract, backend="played backend")
+        self.refiner = None
 
 
 def by_colour(log: Path) -> ByColour:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from ..pipeline import Summary
     from ..prompts.timeline import Prompter
     from ..segmenter import VideoSegmenter
+
+log = logging.getLogger("shls")
 
 
 def run(
@@ -88,10 +91,7 @@ def run(
     if sound and loop:
         raise BadInput("--sound together with --loop: the sound has one round only. Leave one of them out.")
     if not outputs.names:
-        typer.echo(
-            "no output is given: nothing will be written. Give --out, --masks, --mask-video, --cutout or --json.",
-            err=True,
-        )
+        log.warning("no output is given, so nothing will be written. Give --out, --masks, --cutout or --json.")
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
     _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,23 +11,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from shls.runtime import segmenter
-from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.cli import main as cli
 from shls.runtime.errors import BadInput
 from shls.runtime.io.masks import write_mask
-from shls.runtime.models.contract import Contract
-from tests.fake_segmenters import Stays
+from tests.fake_segmenters import Follows
 from tests.live_servers import free_port, mjpeg
-
-
-class Follows(Stays):
-    """Repeats the first mask, and has what the command line asks for."""
-
-    def __init__(self) -> None:
-        self.stopwatch = Stopwatch()
-        contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
-        self.session = SimpleNamespace(contract=contract, backend="played backend")
-        self.refiner = None
 
 
 @pytest.fixture(autouse=True)
