@@ -41,9 +41,6 @@ on the frames of these clips. Each checkpoint is at the end of a round."""
 VALIDATION_CLIPS = 16
 """Number of held-out clips."""
 
-LAST = CropChannel.LAST
-"""Channel of the previous mask in a crop."""
-
 FORGOTTEN = 0.15
 """Probability that the previous mask is dropped, so that the refiner does not rely on it alone."""
 
@@ -205,7 +202,7 @@ class RefinerTask:
         frames, crops = self._counts(len(samples), len(images))
         if not frames.sum():  # no process has a visible object: zero gradients
             return Losses(sum(p.sum() for p in self.network.parameters()) * torch.zeros(()), {"unrefined": 0.0}, 0)
-        images[:, LAST] *= self._keep_last_mask(batch.step, crops)
+        images[:, CropChannel.LAST] *= self._keep_last_mask(batch.step, crops)
         with mixed_precision(self._device):
             logits = self.network(images, features).float()
         # Processes have different numbers of frames; the weight gives each frame the same influence.

@@ -16,7 +16,7 @@ from shls.runtime.backends.base import open_session
 from shls.runtime.backends.ort import OrtRefiner
 from shls.runtime.errors import BadInput, ContractMismatch
 from shls.runtime.models.contract import RefinerContract
-from shls.runtime.refinement.crops import CHANNELS, PRIOR, PRIOR_SCALE
+from shls.runtime.refinement.crops import CHANNELS, PRIOR_SCALE, CropChannel
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Crops
 from shls_train.config import RefinerConfig
@@ -65,7 +65,7 @@ def test_a_new_refiner_leaves_the_prior_as_it_is() -> None:
     crops = crops_of(2)
     with torch.inference_mode():
         logits = EdgeRefiner().eval()(torch.from_numpy(crops.images), torch.from_numpy(crops.features))
-    np.testing.assert_allclose(logits.numpy(), crops.images[:, PRIOR] * PRIOR_SCALE, atol=1e-6)
+    np.testing.assert_allclose(logits.numpy(), crops.images[:, CropChannel.PRIOR] * PRIOR_SCALE, atol=1e-6)
 
 
 def test_a_step_depends_on_seed_and_number_alone(stills: Path, small_checkpoint: Path) -> None:
