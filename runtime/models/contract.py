@@ -1,4 +1,4 @@
-"""What the exporter and the runtime agree on. It travels in the ONNX file's metadata as JSON."""
+"""Contract between exporter and runtime; it travels as JSON in the metadata of an ONNX file and beside an engine."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from .settings import Settings
 
 VERSION = 2
 READ = (1, VERSION)
-"""Versions that are read. Version 1 carries no settings but those of superpixels and memory; others take defaults."""
+"""Versions that are read. Version 1 carries settings of superpixels and memory only; the others take defaults."""
+
 METADATA_KEY = "shls.contract"
 EMBEDDING, REFINER = "embedding", "refiner"
-"""Roles of a network: one describes frames, the other decides pixels."""
+"""Roles of a network: an embedding describes frames, a refiner decides pixels."""
 
 ONNX_OPSET = 18
-"""Of every graph that is written and read."""
+"""Operator set of every graph that is written and read."""
+
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
-
 
 Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Head:
-    """What turns a pooled superpixel into its superfeature, in networks whose superfeature is not the mean itself.
+    """Projection applied after pooling; shls-edge has none.
 
-    ``relu(mean + [area, row, column] @ info + bias) @ fusion + shift``; area, row and column as shares of the frame.
+    A superfeature is ``relu(mean + [area, row, column] @ info + bias) @ fusion + shift``. Area, mean row and mean
+    column of the superpixel are ratios of the frame's.
 
-    Attributes
+    Parameters
     ----------
     info : (3, C)
-    bias : (C,), C channels of the map
+    bias : (C,)
+        C is the number of channels of the map.
     fusion : (C, D)
     shift : (D,)
     """
@@ -49,30 +52,35 @@ class Head:
 
 @dataclass(frozen=True)
 class RefinerContract:
-    """Everything the runtime must know of a refiner; see `shls.runtime.refinement.crops` for what its tensors hold."""
+    """Contract of a refiner; `shls.runtime.refinement.crops` describes the tensors.
+
+    Examples
+    --------
+    >>> contract = RefinerContract("shls-edge-refiner", 224, 11, 64, "", "")
+    >>> contract.inputs["features"]
+    (64, 56, 56)
+    """
 
     network: str  # shls-edge-refiner
     size: int  # S, side of a crop, pixels
-    channels: int  # C, of a crop
-    dim: int  # D, of the embedding that it was trained with
+    channels: int  # C, channels of a crop
+    dim: int  # D, length of the embedding's superfeatures
     checkpoint_sha256: str
-    embedding_sha256: str  # checkpoint_sha256 of that embedding
-    stride: int = 4  # pixels of a crop per cell of its features
-    past: bool = (
-        False  # whether it reads the marked frame and the last one, too; see `shls.runtime.refinement.reference_frames`
-    )
+    embedding_sha256: str  # checkpoint_sha256 of the embedding that it was trained with
+    stride: int = 4  # crop pixels per cell of the features
+    past: bool = False  # whether it also reads the reference frame and the previous frame
     crops: str = "crops"  # (V, C, S, S) float32, any V
     features: str = "features"  # (V, D, S / stride, S / stride) float32; 3 D with the past
     output: str = "logits"  # (V, S, S) float32
     precision: str = "fp32"
     opset: int = ONNX_OPSET
-    tools: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, str] = field(default_factory=dict)  # name -> version of the software that wrote the file
     version: int = VERSION
     role: str = REFINER
 
     @property
     def inputs(self) -> dict[str, tuple[int, int, int]]:
-        """Shapes of what is read of one object, by name."""
+        """Shapes of one object's inputs by name."""
         side = self.size // self.stride
         return {
             self.crops: (self.channels, self.size, self.size),
@@ -80,26 +88,42 @@ class RefinerContract:
         }
 
     def to_json(self) -> str:
+        """Return the contract as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> RefinerContract:
-        """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
+        """Read the contract in the metadata of an ONNX file; see `from_json` for errors."""
         return RefinerContract.from_json(contract_text(metadata, path))
 
     @staticmethod
     def from_json(text: str) -> RefinerContract:
-        """Read a contract; raises ContractMismatch if another version wrote it or it is not one of a refiner."""
+        """Read a contract.
+
+        Raises
+        ------
+        ContractMismatch
+            If it has an unknown version, is incomplete, or is not the contract of a refiner.
+        """
         values = _values(text, RefinerContract)
         try:
             return RefinerContract(**values)
         except TypeError as error:
-            raise ContractMismatch(f"the refiner's contract is incomplete ({error}); export it again") from error
+            raise ContractMismatch(f"contract of a refiner: incomplete ({error}). Export the model again") from error
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Everything the runtime must know of a model; see the attributes' comments for units."""
+    """Contract of an embedding.
+
+    Examples
+    --------
+    >>> contract = Contract("shls-edge", height=480, width=864, dim=64, checkpoint_sha256="")
+    >>> contract.inputs, contract.channels
+    ({'image': (3, 480, 864)}, 64)
+    >>> Contract.from_json(contract.to_json()) == contract
+    True
+    """
 
     network: str  # shls-edge
     height: int  # of the network's input, pixels
@@ -108,13 +132,13 @@ class Contract:
     checkpoint_sha256: str
     stride: int = 4  # input pixels per cell of the feature map
     input: str = "image"  # (1, 3, height, width) float32
-    output: str = "features"  # (1, C, height / stride, width / stride) float32, unit length where there is no head
+    output: str = "features"  # (1, C, height / stride, width / stride) float32, unit length without a head
     colour: str = "RGB"
     mean: tuple[float, float, float] = PIXEL_MEAN  # of pixels 0..255, per colour
     std: tuple[float, float, float] = PIXEL_STD
     precision: str = "fp32"
     opset: int = ONNX_OPSET
-    tools: dict[str, str] = field(default_factory=dict)  # name -> version, what wrote the file
+    tools: dict[str, str] = field(default_factory=dict)  # name -> version of the software that wrote the file
     settings: Settings = Settings()  # tuned numbers of all stages
     head: Head | None = None  # without one, superfeatures are pooled cells, and the map has D channels
     version: int = VERSION
@@ -122,25 +146,32 @@ class Contract:
 
     @property
     def inputs(self) -> dict[str, tuple[int, int, int]]:
-        """Shape of what is read of one frame, by name."""
+        """Shape of one frame's input by name."""
         return {self.input: (3, self.height, self.width)}
 
     @property
     def channels(self) -> int:
-        """C, of the map."""
+        """C, the number of channels of the map."""
         return self.dim if self.head is None else len(self.head.bias)
 
     def to_json(self) -> str:
+        """Return the contract as JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], path: Path) -> Contract:
-        """Read it from an ONNX file's metadata; raises ContractMismatch if there is none of this version."""
+        """Read the contract in the metadata of an ONNX file; see `from_json` for errors."""
         return Contract.from_json(contract_text(metadata, path))
 
     @staticmethod
     def from_json(text: str) -> Contract:
-        """Read a contract; raises ContractMismatch if another version wrote it or it is not one of an embedding."""
+        """Read a contract.
+
+        Raises
+        ------
+        ContractMismatch
+            If it has an unknown version, is incomplete, or is not the contract of an embedding.
+        """
         values = _values(text, Contract)
         try:
             return Contract(
@@ -153,19 +184,38 @@ class Contract:
                 }
             )
         except (TypeError, KeyError, BadInput) as error:
-            raise ContractMismatch(f"the model's contract is incomplete ({error}); export the model again") from error
+            raise ContractMismatch(f"contract of an embedding: unusable ({error}). Export the model again") from error
 
 
 AnyContract = Contract | RefinerContract
 
 
 def any_contract(text: str) -> AnyContract:
-    """Read the contract of a network of whichever role; raises ContractMismatch as the others do."""
+    """Read the contract of a network of either role; raises ContractMismatch like `Contract.from_json`.
+
+    Examples
+    --------
+    >>> any_contract(RefinerContract("shls-edge-refiner", 224, 11, 64, "", "").to_json()).role
+    'refiner'
+    """
     try:
         role = json.loads(text).get("role")
     except (ValueError, AttributeError):
-        role = EMBEDDING  # whose reader says what is wrong
+        role = EMBEDDING  # its reader reports what is wrong
     return RefinerContract.from_json(text) if role == REFINER else Contract.from_json(text)
+
+
+def contract_text(metadata: Mapping[str, str], path: Path) -> str:
+    """Return the contract's JSON in the metadata of an ONNX file.
+
+    Raises
+    ------
+    ContractMismatch
+        If there is none.
+    """
+    if METADATA_KEY not in metadata:
+        raise ContractMismatch(f"{path}: has no shls contract (it was not written by `shls export`). Export the model")
+    return metadata[METADATA_KEY]
 
 
 def _head(values: dict[str, Any] | None) -> Head | None:
@@ -175,22 +225,15 @@ def _head(values: dict[str, Any] | None) -> Head | None:
     return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})
 
 
-def contract_text(metadata: Mapping[str, str], path: Path) -> str:
-    """A contract of whichever role, as it lies in an ONNX file's metadata; raises ContractMismatch without one."""
-    if METADATA_KEY not in metadata:
-        raise ContractMismatch(f"{path}: carries no shls contract; it was not written by `shls export`")
-    return metadata[METADATA_KEY]
-
-
 def _values(text: str, kind: type[Contract] | type[RefinerContract]) -> dict[str, Any]:
-    """Fields of a contract of one kind, checked."""
+    """Parse a contract and check role, version and field names."""
     try:
         values: dict[str, Any] = json.loads(text)
         version, role = values.get("version"), values.get("role", EMBEDDING)
     except (ValueError, AttributeError) as error:
-        raise ContractMismatch(f"the model's contract is not JSON ({error}); export the model again") from error
+        raise ContractMismatch(f"contract: not a JSON object ({error}). Export the model again") from error
     if role != kind.role:
-        raise ContractMismatch(f"the model's role is {role!r}, expected {kind.role!r}; give the other file")
+        raise ContractMismatch(f"contract: wrong role (got {role!r}, expected {kind.role!r}). Give the other file")
     if version == 1 and kind is Contract:
         values["settings"] = {name: values.pop(name) for name in ("superpixels", "memory") if name in values}
     if version not in READ or not values.keys() <= {f.name for f in fields(kind)}:
