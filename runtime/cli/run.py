@@ -12,6 +12,7 @@ import typer
 from ..errors import BadInput
 from .options import Device, Model, Refined, Refiner, Threads, check_refiner
 from .run_options import (
+    OUTPUT_PANEL,
     Boxes,
     Duration,
     Every,
@@ -54,20 +55,32 @@ def run(
         Path | None,
         typer.Option(
             help="Frames with their objects coloured: a video ending in .mp4, .mov, .mkv, .webm or .gif, "
-            "or a folder for one JPEG per frame."
+            "or a folder for one JPEG per frame.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
     sound: Annotated[
-        bool, typer.Option("--sound", help="Copy the sound of the source into the video of --out.")
+        bool,
+        typer.Option(
+            "--sound", help="Copy the sound of the source into the video of --out.", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = False,
     masks: Annotated[
-        Path | None, typer.Option(help="Folder for masks: one palette PNG of object ids per frame.")
+        Path | None,
+        typer.Option(help="Folder for masks: one palette PNG of object ids per frame.", rich_help_panel=OUTPUT_PANEL),
     ] = None,
     mask_video: Annotated[
-        Path | None, typer.Option(help="Lossless video of the masks, .mkv (FFV1): grey values are object ids.")
+        Path | None,
+        typer.Option(
+            help="Lossless video of the masks, .mkv (FFV1): grey values are object ids.", rich_help_panel=OUTPUT_PANEL
+        ),
     ] = None,
     cutout: Annotated[
-        Path | None, typer.Option(help="Folder for cut-outs: one PNG per frame, transparent outside the objects.")
+        Path | None,
+        typer.Option(
+            help="Folder for cut-outs: one PNG per frame, transparent outside the objects.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     json: Json = None,
     prompts: Prompts = None,

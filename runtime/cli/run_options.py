@@ -48,7 +48,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Play:
-    """How a source is played; the fields are options of `shls run`.
+    """Playback of a source; the fields are options of `shls run`.
 
     Examples
     --------
@@ -63,15 +63,18 @@ class Play:
     max_age: float | None = None
 
 
+MARKS_PANEL, OUTPUT_PANEL, PLAYBACK_PANEL = "Objects", "Outputs", "Playback"
+"""Headings of the help text."""
+
 SourceName = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
         help="Video file, folder of images, or pattern of image names ('image_%05d.jpg', 'glob*.png'); "
-        "URL of a recording or of a live stream (http, rtsp, rtmp, srt, udp); "
-        "camera (0, /dev/video0, csi://0). Options of a camera follow '?', as in "
-        "'0?width=1280&height=720&fps=30&codec=mjpg&flip=180'. Options of a URL follow '#', as in "
-        "'rtsp://user:password@host/path#width=640&height=360&fps=10&flip=180&transport=udp'.",
+        "URL of a recording or of a live stream (http, rtsp, rtmp, srt, udp, tcp); "
+        "camera (0, /dev/video0, csi://0). Options of a camera follow '?', as in '0?width=1280&height=720': "
+        "width, height, fps, codec, flip. Options of a URL follow '#', as in 'rtsp://host/path#fps=10': "
+        "width, height, fps, flip, transport, stream.",
     ),
 ]
 
@@ -106,7 +109,8 @@ FirstMask = Annotated[
     typer.Option(
         help="Objects in the first frame: a mask image (ids, black and white, one colour per object, or transparency); "
         "a folder with one image per object; COCO or labelme JSON; or JSON lines of an earlier run. "
-        "FILE.json#NAME chooses an image of the JSON file, or a frame of the JSON lines."
+        "FILE.json#NAME chooses an image of the JSON file, or a frame of the JSON lines.",
+        rich_help_panel=MARKS_PANEL,
     ),
 ]
 Boxes = Annotated[
@@ -115,11 +119,16 @@ Boxes = Annotated[
         help="Box around an object: x,y,width,height or xyxy:left,top,right,bottom, pixels, with commas and without "
         "blanks. Repeat the option per object.",
         callback=_check_boxes,
+        rich_help_panel=MARKS_PANEL,
     ),
 ]
 Points = Annotated[
     list[str] | None,
-    typer.Option(help="Point x,y on an object, pixels. Repeat the option per object.", callback=_check_points),
+    typer.Option(
+        help="Point x,y on an object, pixels. Repeat the option per object.",
+        callback=_check_points,
+        rich_help_panel=MARKS_PANEL,
+    ),
 ]
 Objects = Annotated[
     list[str] | None,
@@ -128,22 +137,43 @@ Objects = Annotated[
         help="Prompt of one object in one text, as in 'name=dog box=46,62,68,68 point=80,96 not=50,70': its name, "
         "boxes, points on it, points not on it, and mask=FILE to start from. Repeat the option per object.",
         callback=_check_objects,
+        rich_help_panel=MARKS_PANEL,
     ),
 ]
-Start = Annotated[int, typer.Option(help="Number of the frame in which the objects are marked, from 0.", min=0)]
+Start = Annotated[
+    int,
+    typer.Option(
+        help="Number of the frame in which the objects are marked, from 0.", min=0, rich_help_panel=MARKS_PANEL
+    ),
+]
 Json = Annotated[
     Path | None,
-    typer.Option(help="File for JSON lines: the objects of each frame and their masks. - is standard output."),
+    typer.Option(
+        help="File for JSON lines: the objects of each frame and their masks. - is standard output.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
 ]
 Prompts = Annotated[
-    Path | None, typer.Option(help="JSON file of objects to add or remove in later frames, by frame number.")
+    Path | None,
+    typer.Option(
+        help="JSON file of objects to add or remove in later frames, by frame number.", rich_help_panel=MARKS_PANEL
+    ),
 ]
-Every = Annotated[int, typer.Option(help="Use every n-th frame only.", min=1)]
-Loop = Annotated[bool, typer.Option("--loop", help="Start a recording again at its end, until stopped.")]
-Duration = Annotated[float | None, typer.Option(help="Stop after this many seconds of running.", min=0.1)]
+Every = Annotated[int, typer.Option(help="Use every n-th frame only.", min=1, rich_help_panel=PLAYBACK_PANEL)]
+Loop = Annotated[
+    bool,
+    typer.Option("--loop", help="Start a recording again at its end, until stopped.", rich_help_panel=PLAYBACK_PANEL),
+]
+Duration = Annotated[
+    float | None, typer.Option(help="Stop after this many seconds of running.", min=0.1, rich_help_panel=PLAYBACK_PANEL)
+]
 MaxAge = Annotated[
     float | None,
-    typer.Option(help="Oldest result of a live source that is written, seconds since capture.", min=0.0),
+    typer.Option(
+        help="Oldest result of a live source that is written, seconds since capture.",
+        min=0.0,
+        rich_help_panel=PLAYBACK_PANEL,
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Sound of an input video, copied packet by packet into an output video."""
+"""Sound of a source, copied packet by packet into an output video."""
 
 from __future__ import annotations
 

@@ -16,24 +16,38 @@ from ._sound import SoundCopy
 from .base import StreamInfo
 
 CLOCK = Fraction(1, 90_000)
-"""Time base of sources without a usable one, seconds: the usual one of MPEG, exact for 24, 25, 29.97 and 30 frames."""
+"""Time base for sources without a clock, seconds: that of MPEG, exact for 24, 25, 29.97 and 30 frames per second."""
 FINEST = Fraction(1, 1_000_000)
-"""Finest time base that is kept; a finer one overflows the 32-bit durations of mp4."""
+"""Finest time base that is kept, seconds; a finer time base overflows the 32-bit durations of mp4."""
 UNSPECIFIED, LIMITED_RANGE = 2, 1
 
 
 class Encoding(NamedTuple):
-    """How a kind of video file is written.
+    """File format and codec of a kind of video.
 
-    muxer : FFmpeg's name of the file format
-    codec : FFmpeg's name of the encoder
-    pixels : FFmpeg's name of the pixel format
-    options : options of the encoder
-    muxer_options : options of the file format
-    time_base : unit of the file's time stamps, seconds; None takes the source's
-    spacing : least difference between two time stamps, in that unit
-    color_range : 1 limited, 2 full
-    keeps_aspect : the file can say that pixels are not square
+    Attributes
+    ----------
+    muxer : str
+        FFmpeg's name of the file format.
+    codec : str
+        FFmpeg's name of the encoder.
+    pixels : str
+        FFmpeg's name of the pixel format.
+    options, muxer_options : dict
+        FFmpeg's options of the encoder and of the file format.
+    time_base : Fraction or None
+        Unit of the time stamps, seconds; None takes the unit of the source.
+    spacing : int
+        Least difference between two time stamps, in that unit.
+    color_range : int
+        1 limited (16-235), 2 full (0-255).
+    keeps_aspect : bool
+        Whether the file can store that pixels are not square.
+
+    Examples
+    --------
+    >>> Encoding("matroska", "ffv1", "gray", {}, {}).keeps_aspect
+    True
     """
 
     muxer: str
@@ -54,10 +68,14 @@ class VideoWriter:
 
     Parameters
     ----------
-    path : file to write
-    encoding : format and codec
-    info : properties of the source
-    sound : copy the source's sound
+    path : Path
+        File to write.
+    encoding : Encoding
+        File format and codec.
+    info : StreamInfo
+        Properties of the source.
+    sound : bool
+        Copy the sound of the source.
 
     Raises
     ------
@@ -65,6 +83,19 @@ class VideoWriter:
         If the file cannot be written, or the sound cannot be copied.
     MissingDependency
         If PyAV has no such encoder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> grey = Encoding("matroska", "ffv1", "gray", {}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     writer = VideoWriter(Path(folder, "a.mkv"), grey, StreamInfo((16, 16), 25.0))
+    ...     for seconds in (0.0, 0.04, 1.0):
+    ...         writer.write(av.VideoFrame(16, 16, "gray"), seconds)
+    ...     writer.close()
+    ...     with av.open(f"{folder}/a.mkv") as video:
+    ...         [picture.time for picture in video.decode(video=0)]
+    [0.0, 0.04, 1.0]
     """
 
     def __init__(self, path: Path, encoding: Encoding, info: StreamInfo, *, sound: bool = False) -> None:
@@ -142,7 +173,7 @@ class VideoWriter:
                 self._container.mux(packet)
 
     def _give_up(self) -> None:
-        """Close without a word, and cut the part that is incomplete."""
+        """Close without an error, and cut off the incomplete part."""
         container, self._container = self._container, None
         with suppress(av.FFmpegError, OSError):
             if container is not None:

@@ -59,7 +59,7 @@ class Outputs:
 
     @property
     def to_stdout(self) -> bool:
-        """Whether standard output gets JSON lines, and no message may be printed there."""
+        """JSON lines go to standard output, so messages must not."""
         return self.json is not None and is_stdout(self.json)
 
     @property
