@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,12 @@ class Slope(nn.Module):
 
 
 class SlopeTask:
-    """Data come from the step alone; from `bad_from` on the loss is no number."""
+    """Data depend on the step alone; from step `bad_from` on the loss is `bad`."""
 
-    def __init__(self, bad_from: int = 99) -> None:
+    def __init__(self, bad_from: int = 99, bad: float = math.inf) -> None:
         self.network = Slope()
         self.inputs: dict[str, Any] = {"points": 4}
-        self._bad_from = bad_from
+        self._bad_from, self._bad = bad_from, bad
 
     def validate(self) -> dict[str, float]:
         return {"error": abs(3 - self.network.slope.item()), "training": float(self.network.training)}
@@ -51,7 +52,9 @@ class SlopeTask:
     def loss(self, batch: tuple[int, Tensor]) -> Losses:
         step, x = batch
         loss = ((self.network.slope * x - 3 * x) ** 2).mean()
-        return Losses(loss / 0 if step >= self._bad_from else loss, {"slope": self.network.slope.item()}, len(x))
+        return Losses(
+            loss * self._bad if step >= self._bad_from else loss, {"slope": self.network.slope.item()}, len(x)
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -84,13 +87,17 @@ def test_a_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert before == (path.read_bytes(), (tmp_path / "log.csv").read_bytes())
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, bad: float) -> None:
     with pytest.raises(
         TrainingFailed,
-        match=r"step 6: loss is not finite \(got inf\)\. The last good checkpoint is .*step-000004.safetensors\. Start",
+        match=rf"step 6: loss is not finite \(got {bad}\)\. The last good checkpoint is .*step-000004.safetensors\.",
     ):
-        fit(SlopeTask(bad_from=5), tmp_path, RECIPE, quiet)
+        fit(SlopeTask(bad_from=5, bad=bad), tmp_path, RECIPE, quiet)
     assert newest_checkpoint(tmp_path) == tmp_path / "step-000004.safetensors"
+    kept = load_checkpoint(tmp_path).tensors
+    assert kept
+    assert all(bool(tensor.isfinite().all()) for tensor in kept.values())
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 6
     fit(SlopeTask(), tmp_path, RECIPE, quiet)
     whole = [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()]

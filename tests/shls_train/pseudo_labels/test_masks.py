@@ -137,7 +137,9 @@ def test_the_command_without_refinement(folder: Path, tmp_path: Path) -> None:
     assert mask[5, 5] < 50
     again = CliRunner().invoke(app, ["pseudo", str(folder), "--out", str(out)])
     assert isinstance(again.exception, BadInput)
-    assert "holds fused masks (expected refined ones). Choose another --out, or give --no-refine." in str(again.exception)
+    assert "holds fused masks (expected refined ones). Choose another --out, or give --no-refine." in str(
+        again.exception
+    )
 
 
 def test_the_command_fuses_trains_and_refines(folder: Path, tmp_path: Path) -> None:
