@@ -99,11 +99,15 @@ def info(
         typer.Option(help="Engine that trtexec built on this device: write its description, so that shls can load it."),
     ] = None,
     onnx: Annotated[Path | None, typer.Option(help="ONNX file that the engine was built from; for --adopt.")] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="List the model's settings with value, default and meaning.")
+    ] = False,
 ) -> None:
     """Show the contract of a model, and the machine that an engine was built for."""
     import json
 
-    from ..backends.base import describe
+    from ..backends.base import contract_of, describe
+    from ..models.contract import Contract
 
     if (adopt is None) != (onnx is None):
         raise BadInput("--adopt and --onnx: only one is given. Give the engine and the ONNX file it was built from")
@@ -115,6 +119,13 @@ def info(
         adopt_engine(adopt, onnx)
         file = adopt
     assert file is not None
+    if settings:
+        contract = contract_of(file)
+        if not isinstance(contract, Contract):
+            raise BadInput(f"{file}: a refiner has no settings. Give the embedding that it works with")
+        for one in contract.settings.describe():
+            typer.echo(f"{one.name:36} {one.value!s:>8} (default {one.default})  {one.meaning}")
+        return
     typer.echo(json.dumps(describe(file), indent=2))
 
 

@@ -211,8 +211,9 @@ class Settings:
             known = [one.name for one in fields(stages[name])]
             strange = sorted(set(given) - set(known))
             if strange:
+                expected = ", ".join(known)
                 raise BadInput(
-                    f"settings.{name}: unknown field (got {strange[0]!r}, expected one of {', '.join(known)}). Remove it"
+                    f"settings.{name}: unknown field (got {strange[0]!r}, expected one of {expected}). Remove it"
                 )
             read[name] = stages[name](**given)
         return Settings(**read)

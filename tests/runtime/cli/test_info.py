@@ -25,6 +25,15 @@ def test_of_onnx_the_contract(small_model: Path) -> None:
     assert told["onnx_sha256"] == sha256_of(small_model)
 
 
+def test_settings_are_listed_with_their_meaning(small_model: Path, small_refiner: Path) -> None:
+    lines = CliRunner().invoke(app, ["info", "--settings", str(small_model)]).output.splitlines()
+    (radius,) = [line for line in lines if line.startswith("memory.radius ")]
+    assert "0.25 (default 0.25)" in radius
+    assert "in frame heights" in radius
+    refused = CliRunner().invoke(app, ["info", "--settings", str(small_refiner)])
+    assert "a refiner has no settings" in str(refused.exception)
+
+
 def test_of_an_engine_the_description_without_tensorrt(tmp_path: Path) -> None:
     engine = tmp_path / "x.engine"
     engine.write_bytes(b"plan")
