@@ -8,14 +8,19 @@ ARG BASE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 FROM ${BASE}
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv libgl1 libglib2.0-0 libgomp1 \
+    && apt-get install -y --no-install-recommends python3-venv python3-opencv libgomp1 gstreamer1.0-plugins-good \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/shls
-# TensorRT's module is the system's, so the environment sees the system's packages; everything else is a wheel.
-RUN python3 -m venv --system-site-packages /opt/venv \
+# The environment sees the system's TensorRT and OpenCV. The system's OpenCV reads csi:// cameras through GStreamer, so
+# pip's OpenCV stays out; it was compiled for numpy 1, which the last line of the constraints keeps. Everything else is a
+# wheel. onnxruntime runs the shipped models on the CPU until an engine is built.
+RUN sed '/^numpy==/d' /opt/shls/constraints.txt > /tmp/constraints.txt \
+    && echo 'numpy<2' >> /tmp/constraints.txt \
+    && python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --only-binary=:all: \
-        --constraint /opt/shls/constraints.txt '/opt/shls[cpu]'
+        --constraint /tmp/constraints.txt /opt/shls onnxruntime \
+    && /opt/venv/bin/python -c 'import cv2; assert "GStreamer:                   YES" in cv2.getBuildInformation()'
 
 # Compiled kernels; mount a volume here to keep them between runs.
 ENV NUMBA_CACHE_DIR=/var/cache/shls

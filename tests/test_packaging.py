@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,10 @@ FOLDERS = {
     "calib": "shls/calib",
     "shls_train": "shls_train",
 }
+BESIDE_FILES = ["pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Makefile", ".dockerignore", "mkdocs.yml"]
+BESIDE_FILES += ["constraints.txt", "constraints-oldest.txt"]
+BESIDE_FOLDERS = ["tests", "benchmarks", "docker", "docs", "examples", ".ci"]
+"""What the tests read besides the packages."""
 
 
 def source_files() -> set[str]:
@@ -35,10 +40,9 @@ def source_files() -> set[str]:
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the sdist, and the wheel from the sdist, from a copy: a build leaves files in its folder."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ["pyproject.toml", "README.md", "LICENSE"]:
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy)
-    for name in [*FOLDERS, "shls", "tests"]:
+    for name in BESIDE_FILES:
+        shutil.copy(ROOT / name, copy)
+    for name in [*FOLDERS, "shls", *BESIDE_FOLDERS]:
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -78,14 +82,32 @@ def test_wheel_carries_the_licences(wheel: set[str]) -> None:
 @pytest.mark.parametrize("jetpack", ["6", "7"])
 def test_the_images_install_the_runtime_alone(jetpack: str) -> None:
     text = (ROOT / "docker" / f"jetpack{jetpack}.Dockerfile").read_text()
-    assert re.findall(r"/opt/shls\[([a-z,]+)\]", text) == ["cpu"]
     assert "--only-binary=:all:" in text
+    assert re.search(r"/tmp/constraints.txt /opt/shls onnxruntime \\$", text, re.M), "no extra, which brings an OpenCV"
+    assert "python3-opencv" in text, "the system's, which has GStreamer"
     shown = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert shown == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "shls", *FOLDERS}
 
 
-def test_sdist_has_the_sources(dist: Path) -> None:
+def test_sdist_has_the_sources_and_what_the_tests_read(dist: Path) -> None:
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "LICENSE", "shls/runtime/models/contract.py", "shls/runtime/assets/bunny.mp4"} <= names
+    beside = {file for name in BESIDE_FOLDERS for file in (dist.parent / name).glob("**/*") if file.is_file()}
+    expected = {file.relative_to(dist.parent).as_posix() for file in beside if "__pycache__" not in file.parts}
+    assert {*expected, *BESIDE_FILES} <= names
+
+
+def test_the_sdist_runs_its_tests(dist: Path, tmp_path: Path) -> None:
+    """Tests of what the sdist has under other names than the checkout: packages, assets, folders beside them."""
+    (path,) = dist.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (root,) = tmp_path.iterdir()
+    tests = ["tests/test_layers.py", "tests/runtime/support/test_extras.py", "tests/runtime/models/test_settings.py"]
+    tests += ["tests/calib/test_samples.py::test_a_video_and_a_pattern"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    run = subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "passed" in run.stdout
