@@ -20,7 +20,7 @@ LIBRARIES = (
         "TensorRT",
         ("libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"),
         "getInferLibVersion",
-        "run `pip install tensorrt`, on a Jetson `apt install nvidia-jetpack`",
+        "run `pip install 'tensorrt<12'`, on a Jetson `apt install nvidia-jetpack`",
     ),
 )
 """Name, file names from new to old, function that returns the version, fix."""
@@ -85,7 +85,7 @@ def check_tensorrt(wanted: bool) -> Iterator[Finding]:
     """
     name = "TensorRT module"
     fix = (
-        "run `pip install tensorrt`; on a Jetson make the environment with --system-site-packages, "
+        "run `pip install 'tensorrt<12'`; on a Jetson make the environment with --system-site-packages, "
         "so that it has the module of JetPack"
     )
     try:

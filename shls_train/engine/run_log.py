@@ -132,8 +132,7 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             logging.getLogger("shls").warning(
-                "TensorBoard event files are not written: tensorboard is not installed. "
-                'Run `pip install "shls[train]"`.'
+                "TensorBoard event files are not written: tensorboard is not installed. Run `pip install tensorboard`."
             )
             self._no_events = True
             return None
