@@ -1,9 +1,9 @@
-"""What each part of the embedding's recipe is worth: short trainings, J&F of each; for the rest see `variants.py`.
+"""J&F of short trainings with parts of the embedding's recipe changed; `variants.py` covers the runtime.
 
     python benchmarks/ablation.py STILLS --masks MASKS --out runs/ablation --root DAVIS --set SEQUENCES.txt --steps 600
 
-Trainings and scores are kept in the folder: what was interrupted goes on, what is there is not computed again.
-Refinement is by colour in all rows, so that the embedding is what is compared.
+Trainings and scores are kept in the folder: an interrupted run resumes, and finished parts are not repeated. All rows
+use the pixel filter instead of a refiner, so only the embedding differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What benchmarks share: options and what they name, pictures, and one line for what the user can mend."""
+"""Shared parts of the benchmarks: options, pictures and error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_settings(contract: Contract, **stages: dict[str, Any]) -> Contract:
 
 
 def plainly(main: Callable[[], None]) -> None:
-    """Run a benchmark; errors of the user's are one line and exit code 2, as of `shls` itself."""
+    """Run a benchmark; a user's error becomes one line and exit code 2, as in `shls`."""
     try:
         main()
     except ShlsError as error:
@@ -41,12 +41,12 @@ def plainly(main: Callable[[], None]) -> None:
 
 
 def described(text: str | None) -> argparse.ArgumentParser:
-    """A parser whose help begins with a benchmark's own docstring, as it is."""
+    """Create a parser whose help begins with the docstring of a benchmark."""
     return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Make an option's type: a whole number, not below the least that makes sense."""
+    """Create an option type: a whole number of at least `least`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
@@ -57,7 +57,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def above_zero(text: str) -> float:
-    """An option's type: a number above 0."""
+    """Parse an option: a number above 0."""
     try:
         number = float(text)
     except ValueError:
@@ -68,14 +68,14 @@ def above_zero(text: str) -> float:
 
 
 def new_file(text: str) -> Path:
-    """An option's type: where a file can be written, known before the work and not after it."""
+    """Parse an option: a path that can be written, checked before the work."""
     path = Path(text)
     check_writable(path)
     return path
 
 
 def new_picture(text: str) -> Path:
-    """An option's type: as `new_file`, of a kind that OpenCV writes."""
+    """Parse an option: a path like `new_file`, of a picture format that OpenCV writes."""
     path = new_file(text)
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise BadInput(f"{path}: not the name of a picture; expected .jpg or .png")
@@ -83,13 +83,13 @@ def new_picture(text: str) -> Path:
 
 
 def add_clip(parser: argparse.ArgumentParser) -> None:
-    """Options for a clip and what is marked in it."""
+    """Add options for a clip and its first mask."""
     parser.add_argument("--source", default=str(ASSETS / "bunny.mp4"), help="the shipped clip by default")
     parser.add_argument("--mask", type=Path, default=ASSETS / "bunny_mask.png", help="of its first frame")
 
 
 def read_clip(options: argparse.Namespace, most: int | None = None) -> tuple[list[np.ndarray], np.ndarray]:
-    """The clip's frames, (H, W, 3) uint8 RGB, two at least, and the (H, W) uint8 mask of the first."""
+    """Read at least two frames of a clip, (H, W, 3) uint8 RGB, and the first mask, (H, W) uint8."""
     with open_source(options.source) as frames:
         images = [frame.image for frame in islice(frames, most)]
     if len(images) < 2:

@@ -1,10 +1,10 @@
-"""The runtime's core, stage by stage: ours, the peers in the same run, and the machine's floor.
+"""Times of the runtime's core, stage by stage, beside peers in the same run and the machine's floor.
 
     python benchmarks/core.py [--json FILE | --profile] [--counts 1000 1500] [--source VIDEO --mask FILE] [--rounds 20]
 
 Medians in milliseconds over frames of the clip (the shipped one: 854x480), on one thread and on all; ratio is the
-fastest peer over ours, on all threads. The floor is what the stage cannot go below here: the bytes that it must touch
-over the bandwidth of a large copy, or its multiplications over the rate of a large matrix product, whichever is longer.
+fastest peer over ours, on all threads. The floor is the longer of two times: the bytes that a stage must touch
+over the bandwidth of a large copy, and its multiplications over the rate of a large matrix product.
 With --profile the time of each stage is split instead into compiled code and the interpreter.
 """
 
@@ -192,10 +192,10 @@ def _numpy_read(pooled: np.ndarray, settings, objects: int) -> np.ndarray:  # ty
 
 
 def _print_profile(stages: dict[str, Stage], rounds: int) -> None:
-    """Where a stage's time goes: our kernels, numpy and OpenCV, and Python itself, as cProfile sees it.
+    """Print the ratio of a stage's time in our kernels, in NumPy and OpenCV, and in Python, measured by cProfile.
 
-    On one thread and in its processor time, which a busy machine disturbs least. The profiler makes every Python call
-    dearer, so the interpreter's share is an upper bound.
+    Times are processor times of one thread. The profiler slows every Python call, so the ratio of Python is an upper
+    bound.
     """
     numba.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""Picture of a training log over the steps, means of 50 of them.
+"""Picture of a training log over the steps, averaged over 50 steps.
 
     python benchmarks/curve.py docs/train-log.csv docs/loss.png
     python benchmarks/curve.py docs/refiner-log.csv docs/refiner-loss.png

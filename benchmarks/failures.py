@@ -1,12 +1,11 @@
-"""Where masks are wrong: a sheet of pictures of the sequences that come out worst.
+"""Sheet of pictures of wrong masks, from the sequences with the lowest J.
 
     shls eval --root DAVIS --set single.txt --out masks/
     python benchmarks/failures.py masks/ SHEET.jpg --root DAVIS --set single.txt [--sequences 4] [--frames 4]
 
-A row per sequence, the worst first; each is cut into as many stretches as pictures are wanted, and the worst frame of
-each is shown: so one sees what goes wrong first and what comes of it. Green is right, blue is missed, red is wrong,
-be it background or another object; in the corner J, the mean over the frame's objects. The means are printed, too.
-Pictures of a data set are under its terms: the sheet is for looking, not for this repository.
+The sheet has a row per sequence, the worst first. Each sequence is divided into parts, and the worst frame of each part
+is shown. Green is right, blue is missed, red is wrong. The number in the corner is J, the mean over the frame's objects.
+Pictures of a data set are under its terms and do not belong into this repository.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def stretches(frames: list[Frame], count: int) -> list[list[Frame]]:
 
 
 def picture(frame: Frame, name: str) -> np.ndarray:
-    """What is right and wrong, over the frame, (h, WIDTH, 3) uint8."""
+    """Draw right and wrong pixels over the frame, (h, WIDTH, 3) uint8."""
     return judged_picture(
         read_image(frame.image), frame.found, frame.truth, f"{name} {frame.number}  J {frame.j:.2f}", WIDTH
     )

@@ -1,11 +1,12 @@
-"""What becomes of objects that go away and come back, on clips spliced from sequences whose masks are known.
+"""Detection of objects that leave and return, on clips spliced from sequences with known masks.
 
     python benchmarks/lost.py --root DAVIS --set single.txt [--frames 40]
 
-Three splices of each sequence: *cut*, a dozen frames of the next sequence in between; *wall*, a picture of the next
-sequence slides over it, stays, and slides on; *paste*, the object moves over the next sequence, leaves on the left and
-comes in on the right. For each: IoU before it is gone; frames without it, and how many of these show it; frames with
-at least a third of it after that, in how many of them it was found (IoU above 0.5), and their mean IoU.
+Each sequence gives three splices. *cut*: a dozen frames of the next sequence are inserted. *wall*: a picture of the next
+sequence slides over the clip, stays and slides on. *paste*: the object moves over the next sequence, leaves on the left
+and returns on the right. Columns: mean IoU before the object leaves; frames without the object, and those of them that
+show it; frames with at least a third of the object after its return, those in which it was found (IoU above 0.5), and
+their mean IoU.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def things(shots: list[Shot], height: int) -> Iterator[tuple[np.ndarray, np.ndar
 
 
 def path(width: int, height: int) -> Iterator[tuple[float, float]]:
-    """Out on the left within some ten frames, in on the right; the last place for ever."""
+    """Path that leaves on the left within ten frames, returns on the right and stays there."""
     step, out = width / 30, -width / 3
     for x in np.arange(0.35 * width, out, -step):
         yield x, 0.6 * height

@@ -1,4 +1,4 @@
-"""What overlap gains: superpixels beside the network; decoding, segmenting and writing beside each other.
+"""Gain of overlap: superpixels beside the network, and decoding beside segmenting and writing.
 
     python benchmarks/overlap.py [--source VIDEO --mask FILE] [--frames 40] [--gpu-ms 10]
 

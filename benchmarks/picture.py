@@ -1,10 +1,9 @@
-"""A picture of superpixels over frames of a clip: cold, warm and ISEC, below each other.
+"""Picture of superpixels over frames of a clip: cold, warm and ISEC, one below the other.
 
     python benchmarks/picture.py PICTURE.jpg [--source VIDEO] [--frames 10 40] [--count 1500]
 
-Warm superpixels follow the clip from its first frame to the frames shown. Six labels that are alive in all of them are
-filled, in colours that go with the label: where warm ones keep their colour and place, cold ones of the same number are
-somewhere else.
+Warm superpixels follow the clip from its first frame to the frames shown. Six labels that exist in all of them are
+filled, one colour per label. Warm labels keep their place; cold labels with the same number are elsewhere.
 """
 
 from __future__ import annotations

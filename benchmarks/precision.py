@@ -1,4 +1,4 @@
-"""What each precision costs and gives: file size, time of the embedding against fp32 in the same run, J&F.
+"""Cost and quality of each precision: file size, time of the embedding relative to fp32, J&F.
 
     python benchmarks/precision.py --root DAVIS --set SEQUENCES.txt [shls-edge.onnx shls-edge.fp16.onnx ...]
 

@@ -1,4 +1,4 @@
-"""Pseudo-masks against human masks of the salient object: each cue alone, fused, and refined.
+"""Quality of pseudo-masks against human masks of the salient object: each cue alone, fused, and refined.
 
     python benchmarks/saliency.py --root ECSSD [--network masks/network] [--embedding edge.onnx] [--sheet WORST.jpg]
 

@@ -1,10 +1,9 @@
-"""A camera for half an hour: memory, breaks, age, and whether everything is still followed.
+"""Endurance test with a camera stream: memory, breaks, age, and whether all objects are still followed.
 
     PYTHONPATH=. python benchmarks/soak.py --seconds 1800 --rate 4
 
-Serves the shipped clip, there and back for ever, over RTSP on loopback; follows the rabbit and a stone with the
-shipped model; kills the server three times. What is followed is compared with the masks that the same model makes of
-the clip as a file. Exits with 1 if memory grew by more than 5 MB after the first minute, or an object was lost.
+The benchmark serves the shipped clip forwards and backwards in a loop over RTSP on loopback, follows the rabbit and a
+stone, and kills the server three times. The masks are compared with those of the clip as a file. Exits with 1 if memory grew by more than 5 MB after the first minute, or an object was lost.
 Needs GStreamer's RTSP server (see tests/live_servers.py).
 """
 

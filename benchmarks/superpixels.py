@@ -5,7 +5,7 @@
 Per method, at each wanted number N, over K frames of each sequence (means unless said otherwise):
 
 asa     achievable segmentation accuracy: IoU of the foreground when each superpixel takes its best label
-recall  share of the mask's boundary pixels within 2 pixels of a superpixel's boundary
+recall  ratio of the mask's boundary pixels within 2 pixels of a superpixel's boundary
 under   under-segmentation error, per cent of the frame: smaller side of superpixels that straddle the mask
 compact compactness: 4 pi area / perimeter^2, weighted by area (1 is a disc)
 regions per frame, as counted

@@ -1,9 +1,9 @@
-"""J&F of the shipped models with one thing changed at a time: what each part is worth.
+"""J&F of the shipped models with one setting or stage changed per row.
 
     python benchmarks/variants.py --root DAVIS --set single.txt [--only refined 'N = 1000']
 
-Nothing is trained here: the networks are the same in every row. Each is measured on the sequences as they are and
-mirrored, left for right: what is better in one of the two only is chance.
+All rows use the same networks. Each is measured on the sequences and on their mirror images: a gain in only one of
+the two is chance.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def mirrored(image: np.ndarray) -> np.ndarray:
 
 
 class Forgetful(VideoSegmenter):
-    """What the refiner decides does not reach the memory."""
+    """Segmenter whose memory does not learn from the refiner."""
 
     def _to_remember(self, seen: object, readout: object, planes: np.ndarray) -> np.ndarray:  # noqa: ARG002
         return readout.probabilities  # type: ignore[attr-defined,no-any-return]
 
 
 class ShortSighted(VideoSegmenter):
-    """What leaves the recent frames is forgotten: the centroids stay those of the marked frame.
+    """Memory bank whose prototypes stay those of the reference frame.
 
     Without any the refiner does not know its input again, it learned with them.
     """
@@ -66,7 +66,7 @@ class ShortSighted(VideoSegmenter):
 
 
 class Fixed(VideoSegmenter):
-    """The memory is the marked frame, for ever."""
+    """Memory bank that only keeps the reference frame."""
 
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
         super().start(image, mask)
@@ -74,7 +74,7 @@ class Fixed(VideoSegmenter):
 
 
 def only_memory(segmenter: VideoSegmenter) -> MemoryBank:
-    """Of the objects that were marked at the start."""
+    """Return the memory bank of the objects that were marked at the start."""
     assert segmenter._memory is not None
     ((memory, _, _),) = segmenter._memory._groups
     return memory

@@ -1,9 +1,9 @@
-"""Whether everything that `shls run` needs on a board comes as a wheel, so that nothing is compiled there.
+"""Check that every package that `shls run` needs on an aarch64 board exists as a wheel.
 
     python benchmarks/wheels.py [--extra cpu]
 
-Asks the package index what pip would install on aarch64 for the Pythons of JetPack 6 (3.10) and 7 (3.12), with the
-versions of constraints.txt as the Dockerfiles have them; installs nothing. Ends with 1 if a package has no wheel.
+The check asks the package index for the wheels of JetPack 6 (Python 3.10) and JetPack 7 (Python 3.12), with the versions
+of constraints.txt. It installs nothing. It exits with 1 if a package has no wheel.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def requirements(extra: str) -> list[str]:
 
 
 def constraints(python: str) -> str:
-    """What constraints.txt says for one Python: pip reads the markers as of the Python that it runs under."""
+    """Return the constraints for one Python; pip itself evaluates markers for the Python that runs it."""
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     pins = [Requirement(line) for line in lines]
     ours = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_version": python})]

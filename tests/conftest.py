@@ -1,4 +1,4 @@
-"""What several test files share: the network with random weights, exported once."""
+"""Fixtures that several test files share: the network with random weights, exported once."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ KINDS = [(objects, refined) for objects in (1, 2) for refined in (False, True)]
 
 
 def machine() -> dict[str, str]:
-    """What results may depend on in their last bits."""
+    """Describe everything that the last bits of a result may depend on."""
     processors = Path("/proc/cpuinfo")
     lines = processors.read_text().splitlines() if processors.exists() else []
     described = {line.split(":")[0].strip(): line.split(":", 1)[1].strip() for line in lines if ":" in line}

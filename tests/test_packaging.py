@@ -1,4 +1,4 @@
-"""What a user gets who installs the wheel."""
+"""Contents of the wheel and of the sdist."""
 
 from __future__ import annotations
 
