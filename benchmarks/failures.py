@@ -3,9 +3,9 @@
     shls eval --root DAVIS --set single.txt --out masks/
     python benchmarks/failures.py masks/ SHEET.jpg --root DAVIS --set single.txt [--sequences 4] [--frames 4]
 
-The sheet has a row per sequence, the worst first. Each sequence is divided into parts, and the worst frame of each part
-is shown. Green is right, blue is missed, red is wrong. The number in the corner is J, the mean over the frame's objects.
-Pictures of a data set are under its terms and do not belong into this repository.
+The sheet has a row per sequence, the worst first. Each sequence is divided into parts, and the worst frame of each
+part is shown. Green is right, blue is missed, red is wrong. The number in the corner is J, the mean over the frame's
+objects. Pictures of a data set are under its terms and do not belong into this repository.
 """
 
 from __future__ import annotations

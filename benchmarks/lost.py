@@ -2,11 +2,11 @@
 
     python benchmarks/lost.py --root DAVIS --set single.txt [--frames 40]
 
-Each sequence gives three splices. *cut*: a dozen frames of the next sequence are inserted. *wall*: a picture of the next
-sequence slides over the clip, stays and slides on. *paste*: the object moves over the next sequence, leaves on the left
-and returns on the right. Columns: mean IoU before the object leaves; frames without the object, and those of them that
-show it; frames with at least a third of the object after its return, those in which it was found (IoU above 0.5), and
-their mean IoU.
+Each sequence gives three splices. *cut*: a dozen frames of the next sequence are inserted. *wall*: a picture of the
+next sequence slides over the clip, stays and slides on. *paste*: the object moves over the next sequence, leaves on
+the left and returns on the right. Columns: mean IoU before the object leaves; frames without the object, and those of
+them that show it; frames with at least a third of the object after its return, those in which it was found (IoU above
+0.5), and their mean IoU.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     PYTHONPATH=. python benchmarks/soak.py --seconds 1800 --rate 4
 
 The benchmark serves the shipped clip forwards and backwards in a loop over RTSP on loopback, follows the rabbit and a
-stone, and kills the server three times. The masks are compared with those of the clip as a file. Exits with 1 if memory grew by more than 5 MB after the first minute, or an object was lost.
-Needs GStreamer's RTSP server (see tests/live_servers.py).
+stone, and kills the server three times. The masks are compared with those of the clip as a file. Exits with 1 if
+memory grew by more than 5 MB after the first minute, or an object was lost. Needs GStreamer's RTSP server (see
+tests/live_servers.py).
 """
 
 from __future__ import annotations

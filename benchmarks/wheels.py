@@ -2,8 +2,8 @@
 
     python benchmarks/wheels.py [--extra cpu]
 
-The check asks the package index for the wheels of JetPack 6 (Python 3.10) and JetPack 7 (Python 3.12), with the versions
-of constraints.txt. It installs nothing. It exits with 1 if a package has no wheel.
+The check asks the package index for the wheels of JetPack 6 (Python 3.10) and JetPack 7 (Python 3.12), with the
+versions of constraints.txt. It installs nothing. It exits with 1 if a package has no wheel.
 """
 
 from __future__ import annotations
