@@ -1,4 +1,4 @@
-"""Devices of onnxruntime: what is asked for by name is what runs, or an error."""
+"""Devices of onnxruntime: a named device runs or is an error; outputs are finite."""
 
 from __future__ import annotations
 

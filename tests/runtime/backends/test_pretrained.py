@@ -1,4 +1,4 @@
-"""Which shipped model runs where."""
+"""The choice of the shipped model for a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine for real: built, loaded and run where there is a GPU with TensorRT, and compared with onnxruntime."""
+"""Engines on a real GPU: built, loaded, run, and compared with onnxruntime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help comes at once: it loads none of the large libraries."""
+"""Help loads none of the large libraries."""
 
 from __future__ import annotations
 

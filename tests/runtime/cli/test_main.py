@@ -1,4 +1,4 @@
-"""How the command ends."""
+"""Exit codes, messages and global options of the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the training commands take: the options are the fields of the recipe, one to one."""
+"""Options of the training commands equal the fields of the recipe."""
 
 from __future__ import annotations
 

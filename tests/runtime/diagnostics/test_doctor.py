@@ -1,4 +1,4 @@
-"""The doctor's lines, on this machine and on machines that lack things."""
+"""Findings of the doctor, on this machine and on recorded machines with problems."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from shls.runtime.cli import main as cli
 from shls.runtime.diagnostics import doctor
-from shls.runtime.diagnostics import gpu_checks as gpus
-from shls.runtime.diagnostics import package_checks as installed
 from shls.runtime.diagnostics.doctor import check_cameras, check_device, check_memory, examine
 from shls.runtime.diagnostics.finding import Finding, Status
 from shls.runtime.errors import MissingDependency
@@ -48,69 +45,6 @@ def test_a_system_that_tells_nothing(tmp_path: Path) -> None:
     names = [finding.name for finding in examine(tmp_path)]
     assert "disk" in names
     assert "cameras" in names
-
-
-def test_two_onnxruntimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [SimpleNamespace(metadata={"Name": name}) for name in ("onnxruntime", "onnxruntime-gpu", "numpy")]
-    monkeypatch.setattr(installed, "distributions", lambda: two)
-    first = next(installed.check_onnxruntime())
-    assert first.status == "problem"
-    assert "onnxruntime and onnxruntime-gpu" in first.text
-    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in first.fix
-
-
-def test_two_opencvs(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [SimpleNamespace(metadata={"Name": name}) for name in ("opencv-python-headless", "opencv-python")]
-    monkeypatch.setattr(installed, "distributions", lambda: two)
-    first = next(installed.check_opencv())
-    assert (first.name, first.status) == ("OpenCV", "problem")
-    assert "opencv-python and opencv-python-headless are installed over each other" in first.text
-    assert "pip uninstall -y opencv-python opencv-python-headless" in first.fix
-
-
-@pytest.mark.parametrize(("wanted", "status"), [(True, "warning"), (False, "OK")])
-def test_no_tensorrt_module(wanted: bool, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    (finding,) = gpus.check_tensorrt(wanted)
-    assert finding.status == status
-    assert bool(finding.fix) is wanted
-
-
-def test_the_tensorrt_module_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("tensorrt")
-    module.__version__ = "10.3.0"
-    module.Logger = object
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
-    assert [finding.text for finding in gpus.check_tensorrt(True)] == ["10.3.0"]
-
-    def broken() -> None:
-        raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
-
-    module.Logger = broken
-    (finding,) = gpus.check_tensorrt(False)
-    assert finding.status == "warning"
-    assert "libnvinfer.so.10" in finding.text
-
-
-def test_a_gpu_without_readings() -> None:
-    (finding,) = gpus.check_gpu(None, present=True)
-    assert (finding.status, "nvidia-ml-py" in finding.fix) == ("warning", True)
-
-
-def test_a_provider_that_is_listed_and_does_not_start() -> None:
-    def session(model: bytes, options: object, providers: list[str]) -> SimpleNamespace:  # noqa: ARG001
-        return SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
-
-    library = SimpleNamespace(SessionOptions=SimpleNamespace, InferenceSession=session)
-    assert installed._try_provider(library, "CUDAExecutionProvider").status == "warning"
-    assert installed._try_provider(library, "CPUExecutionProvider").status == "OK"
-
-
-def test_the_smallest_model_is_what_onnx_writes() -> None:
-    onnx = pytest.importorskip("onnx", reason="only the exporter's packages can write models")
-    model = onnx.load_from_string(installed.IDENTITY)
-    onnx.checker.check_model(model)
-    assert [node.op_type for node in model.graph.node] == ["Identity"]
 
 
 def test_a_jetson_in_a_slow_mode_hot_and_throttled(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report: one page that is well-formed, complete, and needs nothing from elsewhere."""
+"""The report is one well-formed and complete page without external parts."""
 
 from __future__ import annotations
 

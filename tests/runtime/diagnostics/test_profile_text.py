@@ -1,4 +1,4 @@
-"""Profiles as text: the table, and two side by side where that means something."""
+"""Profiles as text: one table, and two comparable profiles side by side."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_table() -> None:
     assert next(line for line in lines if line.startswith("network")).split() == ["network"] + ["10.00"] * 7 + ["0.10"]
     assert "100.00 frames per second, peak memory 200 MB" in lines
     assert (
-        "the parts sum up to 98.5% of a frame because they overlap; measuring takes 0.120% of it (8 stages, 1.2 us each)"
-        in lines
+        "the parts sum up to 98.5% of a frame because they overlap; "
+        "measuring takes 0.120% of it (8 stages, 1.2 us each)" in lines
     )
     assert "no readings of clocks, temperatures or power on this system" in lines
     assert lines[-1].split() == ["3.000", "ms", "75.0", "%", "Conv", "conv1"]

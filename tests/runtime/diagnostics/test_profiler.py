@@ -1,4 +1,4 @@
-"""Profiles: what is counted, what is warned of, and what is said where the system tells nothing."""
+"""Profiles of a run: which frames and stages are counted, and readings of the device."""
 
 from __future__ import annotations
 
@@ -14,14 +14,7 @@ import pytest
 
 from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.backends.base import Session
-from shls.runtime.diagnostics.profile_figures import (
-    FEW,
-    drift,
-    peak_memory,
-    statistics,
-    stopwatch_cost,
-    warnings_of,
-)
+from shls.runtime.diagnostics.profile_figures import peak_memory
 from shls.runtime.diagnostics.profiler import _network_includes, profile
 from shls.runtime.errors import BadInput
 from shls.runtime.hardware.sensors import Sample
@@ -56,14 +49,6 @@ def measure(frames: int = 5, readers: list[Callable[[], Sample]] | None = None, 
     with SyntheticSource(frames, (24, 32)) as source:
         follower = cast(VideoSegmenter, Plays())
         return profile(source, follower, threads=1, readers=readers or [], overlap=overlap)
-
-
-def test_by_hand_statistics() -> None:
-    found = statistics([1.0, 2.0, 3.0, 4.0])
-    assert found["count"] == 4
-    assert (found["min"], found["mean"], found["p50"], found["max"]) == (1.0, 2.5, 2.5, 4.0)
-    assert found["p90"] == pytest.approx(3.7)
-    assert found["std"] == pytest.approx(1.118)
 
 
 def test_the_marked_frame_and_the_warm_up_are_not_counted() -> None:
@@ -143,20 +128,6 @@ def test_parts_sum_to_the_whole_of_the_real_segmenter(
     }
 
 
-def test_what_the_stopwatch_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-
-    def tick() -> float:
-        clock.goes_on(0.001)
-        return clock()
-
-    monkeypatch.setattr(time, "perf_counter", tick)
-    cost = stopwatch_cost({"network": [9.0, 11.0], "frame": [10.0, 10.0], "write": [0.1, 0.1]})
-    assert cost["stages_a_frame"] == 3
-    assert cost["us_a_stage"] == pytest.approx(2, abs=0.01), "it looks at the clock twice"
-    assert cost["of_frame"] == pytest.approx(3 * 2e-6 / 0.01, rel=0.01)
-
-
 def test_a_latency_of_a_gpu_says_what_is_in_it() -> None:
     for backend, words in (("TensorRT 10.3 on Orin", "one CUDA graph"), ("onnxruntime", "copies to and from the GPU,")):
         played = SimpleNamespace(backend=backend, on_gpu=True)
@@ -201,28 +172,6 @@ def test_a_system_that_tells_nothing() -> None:
     assert device == {"samples": [], "watts": None, "joules_per_frame": None, "throttled_seconds": None}
 
 
-def test_drift_needs_two_minutes() -> None:
-    assert drift([1000.0] * 119) is None
-    assert drift([1000.0] * 60 + [2000.0] * 60) == {
-        "first_minute": 1000.0,
-        "last_minute": 2000.0,
-        "ratio": 2.0,
-    }
-
-
 def test_one_frame() -> None:
     with pytest.raises(BadInput, match="got 1 frame, expected 2 or more"):
         measure(1)
-
-
-def test_warnings() -> None:
-    quiet = {"frames": FEW, "variation": 0.01, "drift": None, "device": {"throttled_seconds": None}}
-    assert warnings_of(quiet) == []
-    loud = {
-        "frames": 3,
-        "variation": 0.5,
-        "drift": {"ratio": 1.5},
-        "device": {"throttled_seconds": 4},
-    }
-    for words in ("only 3 frames were measured", "vary by 50%", "1.50 times as long", "in 4 samples"):
-        assert sum(words in warning for warning in warnings_of(loud)) == 1

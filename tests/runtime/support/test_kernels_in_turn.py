@@ -1,4 +1,4 @@
-"""Parallel kernels from several threads: without taking turns, numba ends the process under its own layer."""
+"""Parallel kernels from several Python threads, which numba's own threading layer does not survive."""
 
 from __future__ import annotations
 

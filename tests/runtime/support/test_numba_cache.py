@@ -1,4 +1,4 @@
-"""The folder of compiled kernels: its place, its key, and that an edited callee is compiled anew."""
+"""The folder of compiled kernels: place and key, and compilation of edited callees."""
 
 from __future__ import annotations
 

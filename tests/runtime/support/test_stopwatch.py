@@ -1,4 +1,4 @@
-"""The stopwatch: what it counts, and that it does not grow for ever."""
+"""The stopwatch counts finished stages and keeps a limited number of durations."""
 
 from __future__ import annotations
 

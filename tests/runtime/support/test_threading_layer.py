@@ -28,7 +28,7 @@ def kernels(source: str) -> list[tuple[ast.FunctionDef, dict[str, bool]]]:
 
 
 def faults(source: str) -> list[str]:
-    """What is wrong with the kernels of a file."""
+    """List the violations in the kernels of a file."""
     wrong = []
     for kernel, options in kernels(source):
         wrong += [f"{kernel.name}: {name}=True is missing" for name in ("cache", "nogil") if not options.get(name)]
