@@ -7,37 +7,31 @@ pixel filter and refiner, mask, memory writing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from threading import RLock
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ._arguments import checked_image, checked_mask, checked_path, checked_threads
+from ._guard import guarded
 from ._support.stopwatch import Stopwatch
-from ._support.threading_layer import in_turn
 from .backends.base import Refiner, Session, open_refiner, open_session
 from .backends.pretrained import shipped_model, shipped_refiner
-from .errors import BadInput, ContractMismatch, ShapeMismatch
+from .errors import BadInput, ShapeMismatch
 from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
 from .memory.bank import MemoryBank
 from .memory.manager import MemoryManager
 from .memory.update import stored_probabilities
 from .memory.visibility import ObjectVisibility
-from .models.contract import Contract, RefinerContract
 from .models.settings import Settings
 from .refinement.crops import Scene, average
 from .refinement.pixel_filter import decide, spread
-from .refinement.reference_frames import ReferenceFrames, channels
-from .refinement.refiner import refine_objects
+from .refinement.reference_frames import ReferenceFrames
+from .refinement.refiner import check_pair, refine_objects
 from .types import MAX_OBJECTS, Mask, Readout
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def open_segmenter(
@@ -91,26 +85,6 @@ def open_segmenter(
     return VideoSegmenter(session, opened, overlap, settings)
 
 
-def _guarded(
-    method: Callable[Concatenate[VideoSegmenter, P], R],
-) -> Callable[Concatenate[VideoSegmenter, P], R]:
-    """Let one thread at a time into a segmenter, and none after a fork or `close`."""
-
-    @wraps(method)
-    def run(self: VideoSegmenter, *args: P.args, **kwargs: P.kwargs) -> R:
-        if os.getpid() != self._process:
-            raise BadInput(
-                "segmenter: was opened in another process, and its threads did not survive the fork. "
-                "Open it in the worker process, or use the start method 'spawn'"
-            )
-        with self._lock:
-            if self._closed:
-                raise BadInput("segmenter: was closed. Open another one with `open_segmenter`")
-            return in_turn(method)(self, *args, **kwargs)
-
-    return cast("Callable[Concatenate[VideoSegmenter, P], R]", run)
-
-
 class VideoSegmenter:
     """Objects in, masks out: `start` with the first mask, then `step` for each further frame.
 
@@ -160,7 +134,7 @@ class VideoSegmenter:
         settings: Settings | None = None,
     ) -> None:
         if refiner is not None:
-            _check_pair(session.contract, refiner.contract)
+            check_pair(session.contract, refiner.contract)
         self.session, self.refiner = session, refiner
         self.settings = settings or session.contract.settings
         self.stopwatch = Stopwatch()
@@ -189,7 +163,7 @@ class VideoSegmenter:
                 if close is not None:
                     close()
 
-    @_guarded
+    @guarded
     def start(self, image: np.ndarray, mask: np.ndarray) -> None:
         """Mark the objects to follow and forget earlier ones.
 
@@ -218,7 +192,7 @@ class VideoSegmenter:
         self._set_references(self._frame, mask, ids)
         self._last = Mask(mask, dict.fromkeys(ids.tolist(), 1.0))
 
-    @_guarded
+    @guarded
     def add(self, mask: np.ndarray) -> Mask:
         """Mark further objects in the last frame, or correct the masks of followed ones.
 
@@ -255,7 +229,7 @@ class VideoSegmenter:
         self._last = Mask(labels, self._last.scores | dict.fromkeys(ids.tolist(), 1.0))
         return _copied(self._last)
 
-    @_guarded
+    @guarded
     def remove(self, object_id: int) -> Mask:
         """Stop following an object.
 
@@ -281,7 +255,7 @@ class VideoSegmenter:
         self._last = Mask(labels, {one: score for one, score in self._last.scores.items() if one != object_id})
         return _copied(self._last)
 
-    @_guarded
+    @guarded
     def step(self, image: np.ndarray) -> Mask:
         """Find the objects in the next frame.
 
@@ -370,21 +344,6 @@ class VideoSegmenter:
     def _set_references(self, frame: EncodedFrame, mask: np.ndarray, ids: np.ndarray) -> None:
         """Keep the appearance of the objects that were marked in a frame."""
         self._visibility.mark(frame.features, frame.superpixels, _shares(frame, mask, ids), ids)
-
-
-def _check_pair(embedding: Contract, refiner: RefinerContract) -> None:
-    """Raise ContractMismatch if a refiner was trained with another embedding; in training, neither has a digest."""
-    if refiner.channels != channels(refiner.past):
-        raise ContractMismatch(
-            f"refiner: wrong number of crop channels (got {refiner.channels}, expected {channels(refiner.past)}). "
-            "Export it again with the version of shls that is installed"
-        )
-    theirs, ours = refiner.embedding_sha256, embedding.checkpoint_sha256
-    if refiner.dim != embedding.channels or (theirs and ours and theirs != ours):
-        raise ContractMismatch(
-            f"refiner: was trained with another embedding (got {theirs[:12]} of {refiner.dim} channels, expected "
-            f"{ours[:12]} of {embedding.channels}). Use the two that belong together, or no refiner"
-        )
 
 
 def _copied(mask: Mask) -> Mask:

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.types": set(),
     f"{R}.geometry": set(),
     f"{R}._arguments": set(),
+    f"{R}._guard": set(),
     f"{R}.models": set(),
     f"{R}.hardware": set(),
     f"{R}.io": set(),
@@ -39,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.refinement": {f"{R}.models", f"{R}.features", f"{R}.backends"},
     f"{R}.segmenter": {
         f"{R}._arguments",
+        f"{R}._guard",
         f"{R}.models",
         f"{R}.hardware",
         f"{R}.superpixels",
