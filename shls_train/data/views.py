@@ -103,6 +103,7 @@ def make_pair(still: np.ndarray, other: np.ndarray, rng: Rng, size: int, points:
 
 
 def _layer(still: np.ndarray, mask: np.ndarray, rng: Rng, size: int) -> _Layer:
+    """Draw both views of one still and its mask."""
     height, width = still.shape[:2]
     side = min(height, width) * rng.uniform(0.45, 1.0)
     centre = np.array([rng.uniform(0.3, 0.7) * width, rng.uniform(0.3, 0.7) * height])
@@ -204,6 +205,7 @@ def _paste(front: np.ndarray, mask: np.ndarray, back: np.ndarray) -> np.ndarray:
 
 
 def _draw_points(seen: np.ndarray, points: int, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+    """Draw rows and columns of pixels with a valid correspondence."""
     candidates = np.flatnonzero(seen)
     if candidates.size == 0:
         candidates = np.arange(seen.size)

@@ -38,7 +38,15 @@ WEIGHT_DECAY = 1e-2
 
 
 class TrainingFailed(ShlsError):
-    """Training cannot continue: the loss or a weight is not finite, or all features are equal."""
+    """Training cannot continue: the loss or a weight is not finite, or all features are equal.
+
+    Examples
+    --------
+    >>> raise TrainingFailed("step 6: loss is not finite (got nan).")
+    Traceback (most recent call last):
+        ...
+    shls_train.engine.loop.TrainingFailed: step 6: loss is not finite (got nan).
+    """
 
 
 class Losses(NamedTuple):
@@ -73,6 +81,19 @@ class Task(Protocol):
         Network to train, on `training_device()`. Its class is in `shls_train.engine.checkpoint.NETWORKS`.
     inputs : dict
         Properties of the training data. A run is resumed only with equal inputs.
+
+    Examples
+    --------
+    >>> class Slope:  # learns to answer 3 for an input of 1
+    ...     network = nn.Linear(1, 1)
+    ...     inputs: dict[str, Any] = {}
+    ...     def batch(self, step: int) -> Tensor:
+    ...         return torch.ones(1, 1)
+    ...     def loss(self, batch: Tensor) -> Losses:
+    ...         return Losses((self.network(batch) - 3).square().mean(), {}, images=1)
+    >>> task: Task = Slope()
+    >>> task.loss(task.batch(0)).images
+    1
     """
 
     @property
@@ -90,7 +111,16 @@ class Task(Protocol):
 
 @runtime_checkable
 class Validated(Protocol):
-    """Protocol of a task that validates its network on held-out data."""
+    """Protocol of a task that validates its network on held-out data.
+
+    Examples
+    --------
+    >>> class Constant:
+    ...     def validate(self) -> dict[str, float]:
+    ...         return {"J": 0.8}
+    >>> isinstance(Constant(), Validated)
+    True
+    """
 
     def validate(self) -> dict[str, float]:
         """Measure the network, in evaluation mode; return scores by name."""
@@ -98,7 +128,16 @@ class Validated(Protocol):
 
 @runtime_checkable
 class Illustrated(Protocol):
-    """Protocol of a task that draws pictures of its network's results."""
+    """Protocol of a task that draws pictures of its network's results.
+
+    Examples
+    --------
+    >>> class Empty:
+    ...     def pictures(self, folder: Path, step: int) -> None:
+    ...         (folder / f"step-{step:06d}.png").write_bytes(b"")
+    >>> isinstance(Empty(), Illustrated)
+    True
+    """
 
     def pictures(self, folder: Path, step: int) -> None:
         """Write PNG files whose names contain the step. The network is in evaluation mode."""
@@ -205,6 +244,7 @@ def learning_rate(step: int, recipe: Schedule) -> float:
 def _optimise(
     task: Task, optimizer: torch.optim.Optimizer, batch: Any, step: int, recipe: Schedule, out: Path
 ) -> Progress:
+    """Do one optimiser step; raise TrainingFailed if the loss is not finite."""
     lr = learning_rate(step, recipe)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -239,6 +279,7 @@ def _validate_and_plot(task: Task, out: Path, step: int) -> dict[str, float]:
 
 
 def _advice(out: Path) -> str:
+    """Tell the user which checkpoint is left and what to do."""
     last = newest_checkpoint(out)
     return f"The last good checkpoint is {last or 'none'}. Start a new run with a smaller --lr."
 
@@ -263,6 +304,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest checkpoint and return its step; 0 without a checkpoint."""
     if newest_checkpoint(out) is None:
         return 0
     checkpoint = load_checkpoint(out)
@@ -279,6 +321,7 @@ def _resume(out: Path, recipe: Schedule, task: Task, optimizer: torch.optim.Opti
 
 
 def _meta(step: int, recipe: Schedule, task: Task) -> dict[str, Any]:
+    """Metadata of a checkpoint."""
     return {"step": step, "config": asdict(recipe), "inputs": task.inputs, "torch": torch.__version__}
 
 

@@ -83,6 +83,7 @@ def _mahalanobis(lab: np.ndarray, sample: np.ndarray) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _barrier(image: np.ndarray, sweeps: int) -> np.ndarray:
+    """Minimum barrier distance of one channel by raster sweeps, (H, W) float32."""
     height, width = image.shape
     distance = np.full((height, width), np.float32(1e9), np.float32)
     distance[0] = distance[-1] = np.float32(0)
