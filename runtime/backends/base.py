@@ -72,7 +72,7 @@ class Refiner(Protocol):
         """
 
 
-def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session:
+def open_session(model: str | Path, threads: int = 0, device: str = "auto") -> Session:
     """Load an embedding network after a check of its contract.
 
     Parameters
@@ -100,6 +100,7 @@ def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session
     >>> session.contract.network, session.on_gpu
     ('shls-edge', False)
     """
+    model = Path(model)
     if _is_engine(model, "model"):
         _check_engine_device(model, device)
         from .trt import TrtSession
@@ -110,7 +111,7 @@ def open_session(model: Path, threads: int = 0, device: str = "auto") -> Session
     return OrtSession(model, threads, device)
 
 
-def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner:
+def open_refiner(model: str | Path, threads: int = 0, device: str = "auto") -> Refiner:
     """Load a refiner network after a check of its contract.
 
     Parameters and errors are those of `open_session`.
@@ -121,6 +122,7 @@ def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner
     >>> open_refiner(ASSETS / EXACT_REFINER, threads=1, device="cpu").contract.network
     'shls-edge-refiner'
     """
+    model = Path(model)
     if _is_engine(model, "refiner"):
         _check_engine_device(model, device)
         from .trt import TrtRefiner
@@ -131,7 +133,7 @@ def open_refiner(model: Path, threads: int = 0, device: str = "auto") -> Refiner
     return OrtRefiner(model, threads, device)
 
 
-def describe(model: Path) -> dict[str, object]:
+def describe(model: str | Path) -> dict[str, object]:
     """Return a model's contract, and for an engine also its source and its machine, as a dictionary.
 
     Neither a GPU nor an inference engine is needed. Errors are those of `open_session`.
@@ -146,12 +148,13 @@ def describe(model: Path) -> dict[str, object]:
     >>> sorted(describe(SHIPPED_MODEL))
     ['contract', 'onnx_sha256']
     """
+    model = Path(model)
     if _is_engine(model, "model"):
         return asdict(read_sidecar(model))
     return {"contract": asdict(read_any_contract(model)), "onnx_sha256": sha256_of(model)}
 
 
-def contract_of(model: Path) -> AnyContract:
+def contract_of(model: str | Path) -> AnyContract:
     """Return the contract of an embedding or a refiner; errors are those of `open_session`.
 
     Parameters
@@ -164,6 +167,7 @@ def contract_of(model: Path) -> AnyContract:
     >>> contract_of(ASSETS / EXACT_REFINER).role
     'refiner'
     """
+    model = Path(model)
     return read_sidecar(model).contract if _is_engine(model, "model") else read_any_contract(model)
 
 

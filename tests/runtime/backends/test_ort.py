@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from shls.runtime._support.files import sha256_of
 from shls.runtime.backends import ort_session
-from shls.runtime.backends.base import open_session
+from shls.runtime.backends.base import contract_of, describe, open_refiner, open_session
 from shls.runtime.backends.ort import OrtRefiner, OrtSession
 from shls.runtime.errors import BadInput, DeviceUnavailable
 from shls.runtime.hardware.cpu import usable_cores
@@ -160,6 +160,12 @@ def test_exact_sums_where_the_cpu_saturates(
     else:
         with pytest.raises(RuntimeError, match=name):
             seen[0][0].get_session_config_entry(name)
+
+
+def test_a_path_may_be_text(small_model: Path, small_refiner: Path) -> None:
+    assert open_session(str(small_model), threads=1).contract == contract_of(str(small_model))
+    assert open_refiner(str(small_refiner), threads=1).contract == contract_of(small_refiner)
+    assert describe(str(small_model)) == describe(small_model)
 
 
 def test_an_unknown_device_is_named(small_model: Path) -> None:
