@@ -68,7 +68,7 @@ def kernel_digest(package: Path) -> str:
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     before = kernel_digest(Path(folder))
-    ...     _ = Path(folder, "kernel.py").write_text("import numba")
+    ...     _ = Path(folder, "kernel.py").write_text("from numba import njit")
     ...     len(before), before == kernel_digest(Path(folder))
     (16, False)
     """
