@@ -130,6 +130,15 @@ def test_late_results_of_a_live_source_are_not_written() -> None:
     assert (done.frames, done.late, [index for index, _ in sink.results]) == (6, 3, [0, 1, 2])
 
 
+def test_damaged_frames_are_in_the_summary() -> None:
+    class Scratched(Camera):
+        live, damaged = False, 3
+
+    assert run(Scratched(0), Keeps()).damaged == 3
+    assert run(Camera(0), Keeps()).damaged == 0
+    assert run(frames(3), Keeps()).damaged == 0
+
+
 def test_warm_up_leaves_no_times() -> None:
     segmenter = Counts()
     segmenter.stopwatch.add("network", 9.0)
