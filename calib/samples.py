@@ -12,8 +12,9 @@ import numpy as np
 
 from shls.runtime.errors import BadInput
 from shls.runtime.features.preprocess import to_input
-from shls.runtime.io.image_collection import Stills
-from shls.runtime.io.image_files import IMAGE_SUFFIXES, read_image, source_files
+from shls.runtime.io.image_collection import LeftOut, Stills, no_images
+from shls.runtime.io.image_files import IMAGE_SUFFIXES, source_files
+from shls.runtime.io.shards import is_shard
 from shls.runtime.io.sources import open_source
 from shls.runtime.io.uris import redact
 from shls.runtime.models.contract import AnyContract, RefinerContract
@@ -110,7 +111,7 @@ def sample_frames(uri: str, count: int, seed: int) -> Samples:
     Raises
     ------
     BadInput
-        If there are no images, or if a candidate cannot be read.
+        If no image can be read. Single unreadable images and shards are left out, with a message in the log.
 
     Examples
     --------
@@ -120,26 +121,31 @@ def sample_frames(uri: str, count: int, seed: int) -> Samples:
     (3, 'uint8')
     """
     rng = np.random.default_rng(seed)
-    images = _images(uri, rng)
+    images, left_out = _images(uri, rng)
     thumbnails = np.array([_describe(image) for image in images()])
+    if not len(thumbnails):
+        raise no_images(Path(uri), left_out)
+    left_out.log_total()
     chosen = set(_spread(thumbnails, count, rng))
     kept = [image for index, image in enumerate(images()) if index in chosen]
     return Samples(kept, len(thumbnails), _digest(kept))
 
 
-def _images(uri: str, rng: np.random.Generator) -> Callable[[], Iterator[np.ndarray]]:
-    """Return a function that reads all candidates; it is called twice, so that they need not stay in memory."""
+def _images(uri: str, rng: np.random.Generator) -> tuple[Callable[[], Iterator[np.ndarray]], LeftOut]:
+    """Return a function that reads all readable candidates, so that they need not stay in memory, and its messages."""
     path = Path(uri)
-    if path.is_dir() or path.suffix == ".tar":
-        stills = Stills(path)
-        read, total = stills.__getitem__, len(stills)
+    left_out = LeftOut()
+    if path.is_dir() or is_shard(path):
+        stills = Stills(path, left_out=left_out)
+        read, total = stills.read, len(stills)
     else:
         files = source_files(uri)
         if not files or (len(files) == 1 and files[0].suffix.lower() not in IMAGE_SUFFIXES):  # a URL has no files
-            return lambda: _video(uri)
-        read, total = lambda index: read_image(files[index]), len(files)
+            return lambda: _video(uri), left_out
+        images = Stills(files[0].parent, files, left_out)
+        read, total = images.read, len(images)
     candidates = np.sort(rng.choice(total, min(CANDIDATES, total), replace=False)).tolist()
-    return lambda: map(read, candidates)
+    return lambda: (image for image in map(read, candidates) if image is not None), left_out
 
 
 def _video(uri: str) -> Iterator[np.ndarray]:

@@ -96,7 +96,9 @@ def _stills_clips(stills: str, contract: Contract, seed: int) -> Iterator[Marked
     from shls_train.data.clips import ClipSize, Cutout, make_clip
     from shls_train.data.views import blob
 
-    if not Path(stills).is_dir() and Path(stills).suffix != ".tar":
+    from ..io.shards import is_shard
+
+    if not Path(stills).is_dir() and not is_shard(Path(stills)):
         raise BadInput(
             f"{stills}: no folder of stills; a refiner is calibrated on stills, or on a clip with a mask. "
             "Give a folder, or --mask for the first frame of the clip"

@@ -12,8 +12,6 @@ import typer
 
 from .options import StillsFolder, require
 
-SHOWN = 5
-"""Number of messages about unreadable stills that are printed."""
 FUSED, NETWORK = "fused", "network"
 """Folders below the folder of the refined masks."""
 EMBEDDING = "embedding"
@@ -65,6 +63,7 @@ def pseudo(
             network = self_train(stills, PseudoMasks(out / FUSED), out / NETWORK, config, tell)
         learned = partial(predict, network)
         _write(stills, out, "refined masks", partial(find_object, learned=learned, describe=describe))
+    stills.left_out.log_total()
 
 
 def _check_folders(data: Path, out: Path, refine: bool, embedding: str) -> None:
@@ -105,10 +104,6 @@ def _write(stills: Any, folder: Path, label: str, find: Callable[[Any], Any]) ->
         def tell(at: Tally) -> None:
             bar.update(at.done - bar.pos)
 
-        tally = write_masks(stills, folder, find, tell)
+        write_masks(stills, folder, find, tell)
     masks = PseudoMasks(folder)
     typer.echo(f"{folder}: {len(masks)} stills, {len(masks.confident(0.5))} masks with a confidence of at least 0.5")
-    if tally.unreadable:
-        typer.echo(f"{len(tally.unreadable)} stills cannot be read and were left out:", err=True)
-        for message in tally.unreadable[:SHOWN]:
-            typer.echo(f"  {message}", err=True)

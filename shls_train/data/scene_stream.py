@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shls.runtime.errors import BadInput
+from shls.runtime.io.image_collection import LeftOut
 
 from ..pseudo_labels.masks import PseudoMasks
 from .clips import Clip, ClipSize
@@ -36,11 +37,13 @@ class SceneStream:
     ----------
     inputs : dict
         Properties that identify the collection: numbers of shards, files, bytes and masks.
+    left_out : LeftOut
+        Messages about unreadable stills and shards found so far.
 
     Raises
     ------
     BadInput
-        If no shard has enough stills, a shard cannot be read, or a still has no pseudo-mask entry.
+        If no shard has enough readable stills, or a still has no pseudo-mask entry.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class SceneStream:
     def __init__(self, root: Path, masks: PseudoMasks | None, size: ClipSize) -> None:
         self._root, self._masks, self._size = root, masks, size
         self._shards = shards_in(root)
+        self.left_out = LeftOut()
         self._opened = lru_cache(OPEN)(self._open)
         self.inputs: dict[str, Any] = describe_shards(self._shards) | {"masks": 0 if masks is None else len(masks)}
         self._from(0)
@@ -69,7 +73,7 @@ class SceneStream:
 
     def _open(self, shard: int) -> Scenes | None:
         """Open a shard; None if it has too few stills."""
-        stills = ReadableStills(self._root, self._shards[shard])
+        stills = ReadableStills(self._root, self._shards[shard], self.left_out)
         if len(stills) < HELD_OUT:
             return None
         return Scenes(stills, None if self._masks is None else self._masks.of(stills.names), self._size)

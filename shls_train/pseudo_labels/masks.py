@@ -32,7 +32,7 @@ class Tally(NamedTuple):
     done : int
         Stills that are finished.
     unreadable : list of str
-        Error messages of the stills that cannot be read.
+        Messages about unreadable stills and shards.
 
     Examples
     --------
@@ -169,27 +169,22 @@ def write_masks(
     >>> tally = write_masks(Stills(Path("stills")), Path("masks"), find_object, print)  # doctest: +SKIP
     """
     confidences = _read_index(folder)
-    unreadable: list[str] = []
     saved = time.monotonic()
     for i, name in enumerate(stills.names):
         if name not in confidences or not _png(folder, name).exists():
-            confidences[name] = _write_one(stills, i, folder, find, unreadable)
+            confidences[name] = _write_one(stills, i, folder, find)
         if time.monotonic() - saved > INDEX_EVERY:
             _write_index(folder, confidences)
             saved = time.monotonic()
-        report(Tally(i + 1, unreadable))
+        report(Tally(i + 1, stills.left_out.messages))
     _write_index(folder, {name: confidences[name] for name in stills.names})
-    return Tally(len(stills), unreadable)
+    return Tally(len(stills), stills.left_out.messages)
 
 
-def _write_one(
-    stills: Stills, i: int, folder: Path, find: Callable[[np.ndarray], Saliency], unreadable: list[str]
-) -> float:
-    """Write one mask and return its confidence; append to `unreadable` if the still cannot be read."""
-    try:
-        image = stills[i]
-    except BadInput as error:
-        unreadable.append(str(error))
+def _write_one(stills: Stills, i: int, folder: Path, find: Callable[[np.ndarray], Saliency]) -> float:
+    """Write one mask and return its confidence; 0 if the still cannot be read."""
+    image = stills.read(i)
+    if image is None:
         return 0.0
     saliency = find(image)
     _, png = cv2.imencode(".png", saliency.mask, FAST_PNG)

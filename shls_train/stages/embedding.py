@@ -69,7 +69,7 @@ def train(
     Parameters
     ----------
     data : Path
-        Folder of stills or shards.
+        Folder of stills or shards. Unreadable stills and shards are left out, with a message in the log.
     out : Path
         Training folder. A run in it is resumed.
     config : TrainConfig
@@ -97,8 +97,11 @@ def train(
     PosixPath('runs/edge/step-004500.safetensors')
     """
     with process_group():
-        task = EmbeddingTask(StillStream(data, config.seed), config, PseudoMasks(masks) if masks else None)
-        return fit(task, out, config, report)
+        stills = StillStream(data, config.seed)
+        task = EmbeddingTask(stills, config, PseudoMasks(masks) if masks else None)
+        last = fit(task, out, config, report)
+        stills.left_out.log_total()
+        return last
 
 
 class EmbeddingTask:

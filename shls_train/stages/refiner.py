@@ -98,7 +98,7 @@ def train_refiner(
     Parameters
     ----------
     data : Path
-        Folder of stills or shards. Unreadable stills are skipped.
+        Folder of stills or shards. Unreadable stills and shards are left out, with a message in the log.
     embedding : Embedding
         Embedding network of stage 1, in evaluation mode. It remains unchanged.
     out : Path
@@ -130,7 +130,9 @@ def train_refiner(
     """
     with process_group():
         scenes = SceneStream(data, masks, ClipSize(config.frames, config.height, config.width))
-        return fit(RefinerTask(scenes, embedding, config), out, config, report)
+        last = fit(RefinerTask(scenes, embedding, config), out, config, report)
+        scenes.left_out.log_total()
+        return last
 
 
 class RefinerTask:

@@ -80,6 +80,19 @@ def test_a_recording_by_url_and_a_live_stream() -> None:
         sample_frames(f"http://127.0.0.1:{port}/video", 2, 0)
 
 
+@pytest.mark.parametrize("pattern", ["", "*.png"])
+def test_unreadable_images_are_left_out(groups: Path, caplog: pytest.LogCaptureFixture, pattern: str) -> None:
+    whole = sample_frames(str(groups / pattern), 99, 0).candidates
+    (groups / "zzz.png").write_bytes(b"no image")
+    assert sample_frames(str(groups / pattern), 99, 0).candidates == whole
+    assert "zzz.png: not a readable image" in caplog.text
+    assert "1 stills or parts of shards were unreadable and left out" in caplog.text
+    for path in groups.glob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(BadInput, match="not a readable image"):
+        sample_frames(str(groups / pattern), 99, 0)
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no images found"):
         sample_frames(str(tmp_path), 3, 0)

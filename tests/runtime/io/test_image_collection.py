@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.errors import BadInput
-from shls.runtime.io.image_collection import Stills
+from shls.runtime.io.image_collection import SHOWN, LeftOut, Stills
 
 
 def draw(path: Path, red: int) -> None:
@@ -59,11 +60,62 @@ def test_corrupt_image(tmp_path: Path) -> None:
         Stills(tmp_path)[0]
 
 
-def test_shard_cut_short(folder: Path) -> None:
-    path = shard(folder)
-    path.write_bytes(path.read_bytes()[: 512 + 512 + 512 + 20])
-    with pytest.raises(BadInput, match=r"shard\.tar.*copy it again"):
-        Stills(folder)
+def test_unreadable_stills_and_shards_are_left_out_and_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "bad.jpg").write_bytes(b"no jpeg")
+    (folder / "bad.tar").write_bytes(b"no tar" * 1000)
+    (folder / "more.tar.gz").touch()
+    stills = Stills(folder)
+    assert stills.names == ["0", "1", "2", "bad"]
+    assert [stills.read(i) is None for i in range(4)] == [False, False, False, True]
+    assert stills.read(3) is None
+    stills.left_out.log_total()
+    expected = ["bad.tar: not a readable shard", "more.tar.gz: a compressed shard", "bad.jpg: not a readable image"]
+    assert [text in message for text, message in zip(expected, stills.left_out.messages, strict=True)] == [True] * 3
+    assert len(caplog.records) == 4
+    assert caplog.messages[-1] == "3 stills or parts of shards were unreadable and left out"
+
+
+def test_only_the_first_messages_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    left_out = LeftOut()
+    left_out.log_total()
+    assert not caplog.records
+    for number in range(SHOWN + 3):
+        left_out.add(f"{number}.png: not a readable image")
+    left_out.log_total()
+    assert len(caplog.records) == SHOWN + 1
+    assert caplog.messages[-1].startswith(f"{SHOWN + 3} stills")
+
+
+def test_hidden_files_are_no_stills(folder: Path) -> None:
+    (folder / "._0.png").write_bytes(b"no png")
+    (folder / "._a.tar").write_bytes(b"no tar")
+    (folder / ".cache").mkdir()
+    draw(folder / ".cache" / "9.png", 0)
+    assert Stills(folder).names == ["0", "1", "2"]
+    with tarfile.open(folder / "shard.tar", "w") as tar:
+        tar.add(folder / "0.png", "0.png")
+        tar.add(folder / "._0.png", "few/._0.png")
+    stills = Stills(folder / "shard.tar")
+    assert stills.names == ["shard/0"]
+    assert not stills.left_out.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.tar", b"", "an empty shard"),
+        ("a.tar", bytes(10240), "a shard without images"),
+        ("a.tar", b"no tar" * 1000, "not a readable shard"),
+        ("a.tar", gzip.compress(bytes(10240)), "not a readable shard"),
+        ("a.tar.gz", gzip.compress(bytes(10240)), "a compressed shard"),
+        ("a.tgz", b"", "a compressed shard"),
+    ],
+)
+def test_a_shard_alone_that_has_no_still(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    for place in (tmp_path, tmp_path / name):
+        with pytest.raises(BadInput, match=rf"{name}: {words}"):
+            Stills(place)
 
 
 def test_names_are_paths_without_suffixes(folder: Path) -> None:
@@ -88,5 +140,5 @@ def test_a_name_never_leads_out_of_the_folder(tmp_path: Path) -> None:
 
 def test_two_stills_of_one_name(folder: Path) -> None:
     draw(folder / "1.jpg", 0)
-    with pytest.raises(BadInput, match="2 stills are called 1"):
+    with pytest.raises(BadInput, match="got 2 of the name 1"):
         _ = Stills(folder).names

@@ -77,15 +77,15 @@ def test_companions_come_from_the_same_shard(root: Path) -> None:
 
 def test_only_a_few_indices_are_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: list[Path] = []
-    places = stills_module._places_in_shard
+    read = stills_module.read_shard
 
-    def counted(path: Path) -> list[stills_module._Place]:
+    def counted(path: Path) -> tuple[list[tarfile.TarInfo], str]:
         alive.append(path)
-        return places(path)
+        return read(path)
 
     for number in range(20):
         shard(tmp_path / f"{number:02}.tar", number, 4)
-    monkeypatch.setattr(stills_module, "_places_in_shard", counted)
+    monkeypatch.setattr(stills_module, "read_shard", counted)
     stream = StillStream(tmp_path, 0)
     assert not alive, "nothing is read before it is asked for"
     stream.draw(0)
@@ -104,7 +104,7 @@ def test_names_are_those_of_the_whole(root: Path) -> None:
 
 def test_too_few_stills(root: Path) -> None:
     StillStream(root, 0).require(19)
-    with pytest.raises(BadInput, match="19 stills, at least 20 needed"):
+    with pytest.raises(BadInput, match="got 19, expected at least 20"):
         StillStream(root, 0).require(20)
 
 
@@ -114,12 +114,33 @@ def test_a_still_that_cannot_be_read_is_left_out(root: Path) -> None:
     drawn = reds(stream, range(3 * 4 * 4))
     assert 31 not in drawn
     assert drawn == reds(StillStream(root, 0), range(3 * 4 * 4))
-    (message,) = stream.unreadable
+    (message,) = stream.left_out.messages
     assert "31.png" in message
-    for number in (30, 32):
+
+
+def test_a_shard_without_a_readable_still_is_left_out(root: Path) -> None:
+    for number in range(30, 33):
         (root / f"{number}.png").write_bytes(b"")
-    with pytest.raises(BadInput, match="not one readable image"):
+    (root / "c.tar").write_bytes(b"no tar" * 1000)
+    stream = StillStream(root, 0)
+    assert set(reds(stream, range(3 * 4 * 20))) == {*range(7), *range(10, 15)}
+    assert len(stream.left_out.messages) == 4
+    stream.require(7 + 5 + 3)
+    with pytest.raises(BadInput, match="got 15, expected at least 16"):
+        stream.require(16)
+    for path in (root / "a.tar", root / "deep" / "b.tar"):
+        path.write_bytes(b"")
+    with pytest.raises(BadInput, match="an empty shard"):
         reds(StillStream(root, 0), range(3 * 4))
+
+
+def test_an_unreadable_still_is_not_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), np.full((4, 6, 3), (0, 0, number), np.uint8))
+    monkeypatch.setattr(stream_module, "LEAST", 20)
+    held_out = [still.name for still in StillStream(tmp_path, 0).held_out()]
+    (tmp_path / f"{held_out[0]}.png").write_bytes(b"no image")
+    assert [still.name for still in StillStream(tmp_path, 0).held_out()] == held_out[1:]
 
 
 def test_at_random_access_the_next_one_takes_its_place(root: Path) -> None:
@@ -131,15 +152,21 @@ def test_at_random_access_the_next_one_takes_its_place(root: Path) -> None:
     np.testing.assert_array_equal(stills[index + 1], whole[index + 1])
     (root / "only").mkdir()
     (root / "only" / "1.png").write_bytes(b"no image")
-    with pytest.raises(BadInput, match="not one readable image"):
+    assert [message.split(":")[0] for message in stills.left_out.messages] == [str(root / "31.png")]
+    with pytest.raises(BadInput, match="not a readable image"):
         ReadableStills(root / "only")[0]
 
 
-def test_a_shard_cut_short_is_refused_before_the_work(root: Path) -> None:
+def test_of_a_damaged_shard_the_rest_is_streamed(root: Path) -> None:
     path = root / "c.tar"
-    path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(BadInput, match=r"c\.tar: cut short.*copy it again"):
-        StillStream(root, 0)
+    content = bytearray(path.read_bytes())
+    content[1024:1536] = b"?" * 512  # the header of the second image
+    path.write_bytes(content)
+    stream = StillStream(root, 0)
+    drawn = set(reds(stream, range(3 * 4 * 4)))
+    assert drawn & set(range(20, 24)) == {20, 22, 23}
+    (message,) = stream.left_out.messages
+    assert "c.tar: a damaged shard (got 3 images; 1024 of" in message
 
 
 def test_places_without_stills(tmp_path: Path) -> None:
