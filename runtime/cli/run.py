@@ -264,7 +264,7 @@ def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: O
     if unused := later.unused():
         typer.echo(unused, err=True)
     if done.damaged:
-        say(f"{done.damaged} damaged frames in the video; their masks may be wrong")
+        say(f"damaged frames in the video: {done.damaged}; their masks may be wrong")
     for name in outputs.names:
         say(f"  {name}")
     if frames.live:

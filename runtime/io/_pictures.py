@@ -19,8 +19,8 @@ HD_HEIGHT = 720
 """Height from which a video without tags is BT.709, as browsers assume; below, the video is BT.601."""
 LIMITED, FULL = 1, 2
 """Colour ranges as FFmpeg numbers them."""
-RECORDED, LIVE = "bwdif", "estdif"
-"""Deinterlacers of FFmpeg: the first needs the next picture as well, the second none but the current one."""
+DEINTERLACER = "bwdif"
+"""Filter of FFmpeg, which needs the next picture: interlaced video is given one picture late."""
 
 
 class Colors(NamedTuple):
@@ -39,13 +39,11 @@ class PictureReader:
     ----------
     stream : av.video.stream.VideoStream
         Stream that was opened for decoding.
-    deinterlacer : str
-        `RECORDED` or `LIVE`.
     """
 
-    def __init__(self, stream: Any, deinterlacer: str = RECORDED) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._deinterlacer = _Deinterlacer(deinterlacer)
+        self._deinterlacer = _Deinterlacer()
         self._tone_mapper: ToneMapper | None = None
         self._turns = 0
 
@@ -55,7 +53,7 @@ class PictureReader:
         return Colors(BT709, BT709, BT709, LIMITED) if is_hdr(self._transfer) else _resolve(self._stream)
 
     def progressive(self, picture: Any) -> list[Any]:
-        """Return the pictures that are ready: interlaced pictures are deinterlaced, possibly one picture later.
+        """Return the pictures that are ready: an interlaced picture is ready one picture later.
 
         None as the picture ends the stream and returns the rest.
         """
@@ -129,8 +127,7 @@ def _matrix(stream: Any) -> int:
 class _Deinterlacer:
     """FFmpeg's filter, opened at the first interlaced picture; progressive pictures stay as they are."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self) -> None:
         self._graph: Any = None
         self._format: tuple[int, int, str] | None = None
 
@@ -157,12 +154,11 @@ class _Deinterlacer:
                 return
 
     def _open(self, picture: Any) -> None:
-        mode = "send_frame" if self._name == RECORDED else "frame"
         self._graph = av.filter.Graph()
         begin = self._graph.add_buffer(
             width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
         )
-        middle = self._graph.add(self._name, f"mode={mode}:deint=interlaced")
+        middle = self._graph.add(DEINTERLACER, "mode=send_frame:deint=interlaced")
         end = self._graph.add("buffersink")
         begin.link_to(middle)
         middle.link_to(end)

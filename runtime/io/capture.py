@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import BadInput, MissingDependency
 from ._containers import best_video
-from ._pictures import LIVE, PictureReader
+from ._pictures import PictureReader
 from .uris import CameraUri, StreamUri, redact, scheme_of
 
 OPEN_TIMEOUT = 10.0
@@ -117,7 +117,7 @@ def open_stream(uri: StreamUri, container: Any = None) -> Feed:
     stream.thread_type = "SLICE"  # threads by frame would hold frames back
     fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
     fps = fps if 1 <= fps <= 240 else USUAL_FPS
-    return Feed(min(fps, uri.fps or fps), _images(_decode(container, stream), PictureReader(stream, LIVE), uri))
+    return Feed(min(fps, uri.fps or fps), _images(_decode(container, stream), PictureReader(stream), uri))
 
 
 def _images(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from shls.runtime.errors import BadInput
 from shls.runtime.io._containers import address_of
 from shls.runtime.io._tone_mapping import HLG, PQ, SIDE, to_sdr
+from shls.runtime.io.capture import open_stream
 from shls.runtime.io.playback import Playback
 from shls.runtime.io.sources import open_source
+from shls.runtime.io.uris import StreamUri
 
 PATCHES = np.array([[31, 181, 45], [199, 31, 32], [40, 60, 200], [230, 230, 230], [12, 12, 12], [200, 180, 40]])
 """RGB of the patches of `patches`, one column of 32 pixels each."""
@@ -168,7 +171,18 @@ def test_sample_aspect(tmp_path: Path) -> None:
         assert source.info.sample_aspect == 1
 
 
-def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
+def test_sample_aspect_of_a_turned_video(tmp_path: Path) -> None:
+    path = encode(tmp_path / "phone.mp4", [grey(9)], tags={"sample_aspect_ratio": Fraction(2)})
+    data = bytearray(path.read_bytes())
+    at = data.find(struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), data.find(b"tkhd"))
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)  # a quarter, clockwise
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert (source.size, source.info.size, source.info.sample_aspect) == ((64, 48), (64, 48), Fraction(1, 2))
+
+
+def tape(path: Path) -> tuple[Path, list[float]]:
+    """Write an interlaced video; return how much its pictures are combed."""
     pictures = []
     for at in range(8):  # a white bar that moves 6 pixels from field to field
         image = np.zeros((96, 128, 3), np.uint8)
@@ -176,19 +190,35 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
             left = 6 * (2 * at + field)
             image[field::2, left : left + 24] = 255
         pictures.append(av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p"))
-    path = encode(tmp_path / "tape.mkv", pictures, {"x264-params": "tff=1", "qp": "4"})
+    encode(path, pictures, {"x264-params": "tff=1", "qp": "4"})
+    with av.open(str(path)) as container:
+        combs = [comb(picture.to_ndarray(format="gray")) for picture in container.decode(video=0)]
+    assert min(combs) > 20, "the file is combed"
+    return path, combs
+
+
+def comb(image: np.ndarray) -> float:
+    """Mean difference between neighbouring lines."""
+    return float(np.abs(np.diff(image[8:-8].astype(int), axis=0)).mean())
+
+
+def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
+    path, before = tape(tmp_path / "tape.mkv")
     frames = list(open_source(path))
     assert len(frames) == 8
     assert [frame.time for frame in frames] == pytest.approx([at / 25 for at in range(8)], abs=2e-3)
-    with av.open(str(path)) as container:
-        combed = [picture.to_ndarray(format="gray") for picture in container.decode(video=0)]
-    middle = [np.abs(np.diff(image[8:-8, :, 1].astype(int), axis=0)).mean() for image in (f.image for f in frames)]
-    before = [np.abs(np.diff(image[8:-8].astype(int), axis=0)).mean() for image in combed]
-    assert min(before) > 20, "the file is combed"
-    assert max(middle) < min(before) / 4
+    assert max(comb(frame.image[..., 1]) for frame in frames) < min(before) / 4
     start = list(open_source(path, start=7))
     assert [frame.index for frame in start] == [7]
     assert np.array_equal(start[0].image, frames[7].image)
+
+
+def test_interlaced_live_streams_are_deinterlaced(tmp_path: Path) -> None:
+    path, before = tape(tmp_path / "camera.ts")
+    images = list(open_stream(StreamUri(address_of(path))).images)
+    combs = [comb(image[..., 1]) for image in images if image is not None]
+    assert len(combs) >= 6
+    assert max(combs) < min(before) / 4
 
 
 @pytest.mark.parametrize(("transfer", "white"), [(HLG, 0.75), (PQ, 0.5807)])
