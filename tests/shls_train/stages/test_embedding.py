@@ -115,9 +115,9 @@ def test_another_recipe_in_the_same_folder_is_refused(stills: Path, tmp_path: Pa
 
 
 def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="6 stills, at least 24 needed"):
+    with pytest.raises(BadInput, match=r"got 6, expected at least 24 for a step"):
         train(stills, tmp_path, TrainConfig(steps=1), lambda _: None)
-    with pytest.raises(BadInput, match="6 stills, at least 20 needed"):
+    with pytest.raises(BadInput, match=r"got 6, expected at least 20 for a step"):
         train(stills, tmp_path, TrainConfig(steps=1, loss="nt-xent"), lambda _: None)
 
 
