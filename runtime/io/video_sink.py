@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.filter
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
 from ..errors import BadInput
 from ..types import Frame, Mask
@@ -19,7 +19,7 @@ from .base import Sink, StreamInfo
 from .masks import overlay
 
 _MILLISECOND = Fraction(1, 1000)  # the clock of Matroska and WebM
-# A part of half a second is complete in itself; the file plays up to its last complete part.
+# The file consists of parts of half a second; it plays up to its last complete part.
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}  # microseconds
 _CLUSTERS = {"cluster_time_limit": "500"}  # milliseconds
 _X264 = {"preset": "veryfast", "tune": "zerolatency", "crf": "20"}
@@ -32,7 +32,7 @@ ENCODINGS = {
     ".webm": Encoding("webm", "libvpx-vp9", "yuv420p", _VP9, _CLUSTERS, _MILLISECOND, keeps_aspect=False),
     ".gif": Encoding("gif", "gif", "pal8", {}, {}, Fraction(1, 100), spacing=2, color_range=2, keeps_aspect=False),
 }
-"""Kinds of overlay videos, by the suffix of the file name. Browsers slow down GIFs with frames shorter than 0.02 s."""
+"""Kinds of overlay videos, by the suffix of the file name. Browsers play frames of a GIF under 0.02 s too slowly."""
 _LOSSLESS = Encoding(
     "matroska",
     "ffv1",
@@ -47,22 +47,22 @@ _LOSSLESS = Encoding(
 class VideoSink(Sink):
     """Write the frames with their objects coloured as a video.
 
-    Each frame has its own time, the colour tags are those of the source, and so is the shape of a pixel. The file is
-    written in place and plays at every moment. If the process is killed or the disk fills, up to a second is lost.
+    Frame times, colour tags and the shape of a pixel are those of the source. The file is written in place and plays
+    at every moment. If the process is killed or the disk fills, up to a second is lost.
 
     Parameters
     ----------
     path : Path
-        File to write; its suffix chooses the kind: .mp4 and .mov (H.264), .mkv (H.264), .webm (VP9) or .gif.
+        File to write; its suffix chooses the kind: .mp4, .mov or .mkv (H.264), .webm (VP9), or .gif.
     info : StreamInfo
         Properties of the source.
     sound : bool
-        Copy the source's sound.
+        Copy the sound of the source.
 
     Raises
     ------
     BadInput
-        If the suffix is not one of these, the file cannot be written, or the sound cannot be copied.
+        If the suffix is unknown, the file cannot be written, or the sound cannot be copied.
 
     Examples
     --------
@@ -160,33 +160,15 @@ class _YuvColours:
 class _GifColours:
     """Reduce each picture to its own 256 colours."""
 
-    def __init__(self) -> None:
-        self._graph: Any = None  # built with the first picture
-
     def convert(self, image: np.ndarray, size: tuple[int, int]) -> av.VideoFrame:
-        picture = av.VideoFrame.from_ndarray(_resized(image, size), format="rgb24")
-        if self._graph is None:
-            self._graph = self._build(picture)
-            self._count = 0
-        picture.pts, self._count = self._count, self._count + 1
-        self._source.push(picture)
-        reduced: av.VideoFrame = self._result.pull()
-        return reduced
-
-    def _build(self, picture: av.VideoFrame) -> Any:
-        graph: Any = av.filter.Graph()
-        self._source = graph.add_buffer(
-            width=picture.width, height=picture.height, format="rgb24", time_base=Fraction(1, 100)
+        reduced = Image.fromarray(_resized(image, size)).quantize(
+            method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
         )
-        split, palette = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-        use, self._result = graph.add("paletteuse", "new=1:dither=bayer"), graph.add("buffersink")
-        self._source.link_to(split)
-        split.link_to(use, 0, 0)
-        split.link_to(palette, 1, 0)
-        palette.link_to(use, 0, 1)
-        use.link_to(self._result)
-        graph.configure()
-        return graph
+        palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
+        colours = np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)
+        palette[: len(colours), 1:] = colours
+        pixels: Any = (np.asarray(reduced), palette)
+        return av.VideoFrame.from_ndarray(pixels, format="pal8")
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
