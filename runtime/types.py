@@ -80,7 +80,7 @@ class Mask(NamedTuple):
     Examples
     --------
     >>> mask = Mask(np.array([[0, 1]], np.uint8), {1: 0.9})
-    >>> (mask.labels == 1).sum()
+    >>> int((mask.labels == 1).sum())
     1
     """
 
@@ -102,8 +102,8 @@ class Readout(NamedTuple):
 
     Examples
     --------
-    >>> Readout(np.array([[0.2, 0.8]], np.float32), np.zeros((1, 1, 4), np.float32)).probabilities.argmax()
-    1
+    >>> Readout(np.array([[0.25, 0.75]], np.float32), np.zeros((1, 1, 4), np.float32)).probabilities.tolist()
+    [[0.25, 0.75]]
     """
 
     probabilities: np.ndarray

@@ -92,8 +92,8 @@ class ObjectVisibility:
     >>> visibility.mark(features, superpixels, owners, np.array([7]))
     >>> readout = Readout(np.float32([[0.1, 0.9], [0.9, 0.1]]), np.zeros((2, 1, 4), np.float32))
     >>> previous = (labels == 0).astype(np.uint8)
-    >>> visibility.judge(readout, features, superpixels, previous, np.array([0, 7])).warped.any()
-    True
+    >>> int(visibility.judge(readout, features, superpixels, previous, np.array([0, 7])).warped.sum())
+    32
     """
 
     def __init__(self, settings: VisibilitySettings = VisibilitySettings()) -> None:

@@ -158,7 +158,7 @@ def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
 
 
 def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray) -> np.ndarray:
-    """Average the grid's probabilities over each superpixel, (N, K + 1) float32.
+    """Average the grid's probabilities over each superpixel, (N, K + 1).
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray)
     Examples
     --------
     >>> whole = Superpixels(np.zeros((2, 4), np.int32), np.zeros((1, 2), np.float32), np.array([8], np.int32))
-    >>> average(np.float32([[[1, 0], [0, 1]]]), whole, np.zeros((1, 2), np.float32))
-    array([[0.5, 0.5]], dtype=float32)
+    >>> average(np.float32([[[1, 0], [0, 1]]]), whole, np.zeros((1, 2), np.float32)).tolist()
+    [[0.5, 0.5]]
     """
     sums, cells = _sums(planes, superpixels.labels, len(superpixels.areas))
     return np.where(cells[:, None] > 0, sums / np.maximum(cells, 1)[:, None], otherwise)
