@@ -95,6 +95,8 @@ class SoundCopy:
                     continue
                 packet.pts -= ticks
                 packet.dts -= ticks
-                yield from self._filter.filter(packet) if self._filter else [packet]
+                for part in self._filter.filter(packet) if self._filter else [packet]:
+                    part.time_base = self._stream.time_base
+                    yield part
         except av.FFmpegError as error:
             log.warning("--sound: the sound is damaged and ends early (%s).", error)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from ..errors import MissingDependency
+from ..errors import BadInput, MissingDependency
 from ._output_files import check_file, unwritten
 from ._sound import SoundCopy
 from .base import StreamInfo
@@ -113,15 +113,16 @@ class VideoWriter:
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
         """Write a picture of the encoding's pixel format; `seconds` is its `Frame.time`."""
+        if self._stream is not None and self._container is None:
+            raise BadInput(f"{self._path}: is finished, so no frame can be added. Open another file.")
         try:
             if self._container is None:
                 self._begin = seconds
                 self._open(picture)
             picture.time_base = self._unit
             picture.pts = max(self._next, round((seconds - self._begin) / self._unit))
-            picture.duration = max(1, round(1 / self._rate / self._unit))
             self._copy_sound(seconds - self._begin)
-            self._container.mux(self._stream.encode(picture))
+            self._encode(picture)
             self._next = picture.pts + self._encoding.spacing
             self._whole = self._path.stat().st_size
         except (av.FFmpegError, OSError) as error:
@@ -134,7 +135,7 @@ class VideoWriter:
         try:
             if self._container is not None:
                 self._copy_sound(float(self._next * self._unit + 1 / self._rate))
-                self._container.mux(self._stream.encode(None))
+                self._encode(None)
                 self._container.close()
                 self._container = None
         except (av.FFmpegError, OSError) as error:
@@ -166,6 +167,11 @@ class VideoWriter:
         context.color_range = encoding.color_range
         if self._sound is not None and with_sound:
             self._sound.attach(self._container, self._begin)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        for packet in self._stream.encode(picture):
+            packet.duration = max(1, round(1 / self._rate / self._unit))  # that of the last frame counts
+            self._container.mux(packet)
 
     def _copy_sound(self, seconds: float) -> None:
         if self._sound is not None and self._sound.found:

@@ -310,6 +310,8 @@ def test_full_disk_leaves_a_playable_video(suffix: str, tmp_path: Path) -> None:
         pytest.raises(BadInput, match=rf"o\{suffix}: cannot be written \(File too large\)"),
     ):
         write_many(sink)
+    with pytest.raises(BadInput, match="is finished, so no frame can be added"):
+        sink.write(*result(0))
     sink.close()
     assert 12 < len(decoded(path)) < 1000  # complete, without an error at its end
     assert path.stat().st_size <= 300_000
