@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 import shls
+from shls.runtime.models.settings import Settings, SuperpixelSettings
 from shls.runtime.segmenter import VideoSegmenter
+from shls.runtime.superpixels.isec import isec
 from tests.conftest import scene
 
 
@@ -134,6 +136,15 @@ def test_settings_replace_those_of_the_model(small_model: pathlib.Path) -> None:
         segmenter.start(scene(0), first_mask())
         segmenter.step(scene(0))
         assert len(segmenter._frame.superpixels.areas) <= 20
+
+
+def test_the_published_superpixels_are_a_setting(small_model: pathlib.Path) -> None:
+    settings = replace(Settings(), superpixels=SuperpixelSettings(count=60, algorithm="isec"))
+    with shls.open_segmenter(small_model, device="cpu", refined=False, settings=settings) as segmenter:
+        segmenter.start(scene(0), first_mask())
+        expected = isec(segmenter._frame.image, settings.superpixels)
+        np.testing.assert_array_equal(segmenter._encoder.encode(scene(0)).superpixels.labels, expected.labels)
+        assert segmenter.step(scene(0)).labels.shape == (80, 120)
 
 
 def test_several_threads_take_turns(segmenter: VideoSegmenter) -> None:
