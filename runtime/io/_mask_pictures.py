@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import BadInput
 from ..types import MAX_OBJECTS
@@ -37,7 +37,8 @@ def read_picture(path: Path, size: tuple[int, int]) -> NamedMask:
             lossy = file.format in LOSSY
             picture = ImageOps.exif_transpose(file)
     except READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error).replace(str(path), "the file")
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = getattr(error, "strerror", None) or ("not a picture of a known kind" if unknown else str(error))
         raise BadInput(
             f"{path}: cannot be read as a mask ({reason}; expected a picture such as PNG or JPEG, or JSON). "
             "Export the mask again"
@@ -97,13 +98,18 @@ def _values(picture: Image.Image) -> np.ndarray:
 def _from_palette(path: Path, picture: Image.Image) -> NamedMask:
     """Take palette indices as ids, unless index 0 is evidently not the background or the indices are a photograph's."""
     indices = np.asarray(picture)
-    shown = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    black = ~np.asarray(shown)[..., :3].any(2)
-    if is_flat(indices) and not (black.any() and (indices[black] > 0).all()):
-        found = from_ids(path, indices, void=np.unique(indices[indices > 0]).size > 1)
-        names, file_ids = _texts(picture)
-        return NamedMask(found.labels, names, found.file_ids or file_ids)
-    return _from_colors(path, shown, lossy=False)
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    table = np.zeros((256, 3), np.uint8)
+    given = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    table[: len(given)] = given
+    if not (table[used] == PALETTE[used]).all():
+        black = used[~table[used].any(1)]
+        if (black.size and black[0] > 0) or not is_flat(indices):
+            shown = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+            return _from_colors(path, shown, lossy=False)
+    found = from_ids(path, indices, void=np.count_nonzero(used) > 1)
+    names, file_ids = _texts(picture)
+    return NamedMask(found.labels, names, found.file_ids or file_ids)
 
 
 def _texts(picture: Image.Image) -> tuple[dict[int, str], dict[int, int]]:
@@ -125,8 +131,10 @@ def _from_greys(path: Path, values: np.ndarray, lossy: bool) -> NamedMask:
     if found.size and found[-1] <= top:
         greys = np.repeat((values // (top // 255)).astype(np.uint8)[..., None], 3, axis=2)
         flat = flat_labels(greys, lossy)
-        if flat is not None and 1 < flat.labels.max() <= MAX_OBJECTS and flat.solidity > 0.8:
+        if flat is not None and 1 < flat.labels.max() <= MAX_OBJECTS and flat.solidity > 0.6:
             return NamedMask(flat.labels.astype(np.uint8), flat.names)
+    if ((values > top * 0.2) & (values < top * 0.8)).mean() > 0.5:
+        raise _photograph(path)
     labels = (values >= half).astype(np.uint8)
     if not labels.any():
         raise BadInput(
@@ -155,16 +163,20 @@ def _from_colors(path: Path, picture: Image.Image, lossy: bool) -> NamedMask:
         return from_ids(path, ids, void=True)
     flat = flat_labels(colors, lossy)
     if flat is None or flat.closeness < 0.8:
-        raise BadInput(
-            f"{path}: the picture is no mask (got a photograph, expected one flat colour per object). "
-            "Give a mask, or use --box"
-        )
+        raise _photograph(path)
     if flat.labels.max() > MAX_OBJECTS:
         raise too_many(path, int(flat.labels.max()))
     ids = _nearest_palette_ids(flat.colors)
     if ids is not None:
         return from_ids(path, np.concatenate([[0], ids])[flat.labels], void=True)
     return from_ids(path, flat.labels, void=False)._replace(names=flat.names)
+
+
+def _photograph(path: Path) -> BadInput:
+    return BadInput(
+        f"{path}: the picture is no mask (got a photograph, expected one flat colour per object). "
+        "Give a mask, or use --box"
+    )
 
 
 def _palette_ids(colors: np.ndarray) -> np.ndarray | None:

@@ -35,7 +35,8 @@ def read_objects(path: str | Path, size: tuple[int, int], frame: int | None = No
         - palette picture: the indices are object ids, 255 is void;
         - grey picture of 8 or 16 bits: the values are object ids, or the picture is black and white;
         - grey picture with soft edges, or a grey JPEG: one object, cut at half brightness;
-        - colours on black: each flat colour is an object, and colours of `PALETTE` have their ids;
+        - colours on black: each flat colour is an object, numbered from left to right; colours of `PALETTE` have
+          their ids;
         - picture with transparency: one object, the opaque pixels;
         - folder: one picture per object in natural order, later pictures on top;
         - COCO JSON: polygons and RLE, with the names of categories or tracks;

@@ -186,6 +186,31 @@ def test_flat_colors_with_noise(tmp_path: Path, quality: int) -> None:
     assert (found == labels).mean() > 0.98
 
 
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_small_color_with_noise_is_found(tmp_path: Path, subsampling: int) -> None:
+    image, labels = colored(RED, BLUE)
+    cv2.circle(labels, (90, 7), 6, 3, -1)
+    image[labels == 3] = (250, 240, 30)
+    Image.fromarray(image).save(tmp_path / "m.jpg", quality=75, subsampling=subsampling)
+    found = read_objects(tmp_path / "m.jpg", labels.shape).labels
+    assert np.unique(found).tolist() == [0, 1, 2, 3]
+    assert (found == found[7, 90])[labels == 3].mean() > 0.8
+
+
+def test_soft_edges_between_several_greys(tmp_path: Path) -> None:
+    image, labels = colored(*[(value,) * 3 for value in (60, 120, 180, 240)])
+    Image.fromarray(cv2.GaussianBlur(image[..., 0], (0, 0), 1.0)).save(tmp_path / "m.png")
+    found = read_mask(tmp_path / "m.png", labels.shape)
+    assert np.unique(found).tolist() == [0, 1, 2, 3, 4]
+    assert (found == labels).mean() > 0.99
+
+
+def test_a_wide_soft_edge_of_a_color_is_no_object(tmp_path: Path) -> None:
+    image, labels = (cv2.copyMakeBorder(one, 60, 60, 60, 60, cv2.BORDER_CONSTANT) for one in colored(RED))
+    Image.fromarray(cv2.GaussianBlur(image, (0, 0), 4.0)).save(tmp_path / "m.jpg", quality=90)
+    assert read_mask(tmp_path / "m.jpg", labels.shape).max() == 1
+
+
 def test_similar_colors_without_noise_stay_apart(tmp_path: Path) -> None:
     image, labels = colored((200, 10, 10), (205, 10, 10), (200, 15, 10))
     Image.fromarray(image).save(tmp_path / "m.png")
@@ -209,8 +234,9 @@ def test_palette_colors_with_noise_keep_their_ids(tmp_path: Path) -> None:
 def test_a_photograph_is_no_mask(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (15, 20, 3), np.uint8)
     photograph = cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
-    for name in ("m.png", "m.jpg"):
-        Image.fromarray(photograph).save(tmp_path / name)
+    kinds = {"m.png": photograph, "m.jpg": photograph, "grey.png": photograph[..., 1]}
+    for name, image in kinds.items():
+        Image.fromarray(image).save(tmp_path / name)
         with pytest.raises(BadInput, match=r"no mask \(got a photograph, expected one flat colour per object\)"):
             read_mask(tmp_path / name, (240, 320))
 
