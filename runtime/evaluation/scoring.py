@@ -105,7 +105,7 @@ class SequenceScorer:
 
     @property
     def scorable(self) -> bool:
-        """Whether there are scores: at least 3 annotations, and not each for new objects only, as in test sets."""
+        """True if the sequence has scores: at least 3 annotations, of which not each is for new objects only."""
         return self._count >= 3 and self._repeats
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_too_few_stills(stills: Path, tmp_path: Path) -> None:
         train(stills, tmp_path, TrainConfig(steps=1), lambda _: None)
     with pytest.raises(BadInput, match=r"got 6, expected at least 20 for a step"):
         train(stills, tmp_path, TrainConfig(steps=1, loss="nt-xent"), lambda _: None)
+
+
+def test_unreadable_stills_are_left_out_and_said(
+    stills: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "stills"
+    shutil.copytree(stills, folder)
+    (folder / "bad.png").write_bytes(b"no image")
+    train(folder, tmp_path / "run", SMALL, lambda _: None)
+    assert "left out: " in caplog.text
+    assert "bad.png: not a readable image" in caplog.text
+    assert caplog.messages[-1] == "1 stills or parts of shards were unreadable and left out"
 
 
 def test_disk_full_keeps_the_old_checkpoint(stills: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

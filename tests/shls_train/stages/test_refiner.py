@@ -154,11 +154,15 @@ def test_a_refiner_that_knows_the_truth() -> None:
     assert after > 0.9
 
 
-def test_a_corrupt_still_does_not_end_the_run(stills: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_corrupt_still_does_not_end_the_run(
+    stills: Path, small_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for still in stills.glob("*.png"):
         (tmp_path / still.name).write_bytes(still.read_bytes() if int(still.stem) % 3 else b"no image")
     last = train_refiner(tmp_path, embedding_of(small_checkpoint), tmp_path / "run", CONFIG, lambda _: None, None)
     assert last.name == "step-000002.safetensors"
+    assert "not a readable image" in caplog.text
+    assert "were unreadable and left out" in caplog.text
 
 
 def test_an_embedding_of_another_kind(run: Path) -> None:
