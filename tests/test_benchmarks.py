@@ -50,6 +50,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
     ("name", "words", "told"),
     [
         ("ablation", ["none", "--out", "out", *DAVIS], "none: no such folder or file"),
+        ("animation", ["demo.png"], "demo.png: not an animated picture"),
         ("clips", ["here.csv/clips.jpg"], "here.csv/clips.jpg: cannot be written"),
         ("core", ["--source", "none.mp4"], "none.mp4: no such file or folder"),
         ("core", ["--json", "here.csv/core.json"], "here.csv/core.json: cannot be written"),
@@ -59,6 +60,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
         ("curve", ["here.csv", "curve.gif"], "curve.gif: not the name of a picture"),
         ("endurance", ["--frames", "99"], "expected a whole number from 100 on"),
         ("failures", ["masks", "sheet.jpg", *DAVIS], "none.txt: cannot be read as a list of sequences"),
+        ("journey", ["journey.jpg", "--frame", "200"], "ends before frame 200"),
         ("lost", DAVIS, "none.txt: cannot be read as a list of sequences"),
         ("overlap", ["--gpu-ms", "nan"], "'nan' came; expected a number above 0"),
         ("overlap", ["--mask", "none.png"], "none.png: cannot be read as a mask"),
