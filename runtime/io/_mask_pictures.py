@@ -107,7 +107,7 @@ def _from_palette(path: Path, picture: Image.Image) -> NamedMask:
         if (black.size and black[0] > 0) or not is_flat(indices):
             shown = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
             return _from_colors(path, shown, lossy=False)
-    found = from_ids(path, indices, void=np.count_nonzero(used) > 1)
+    found = from_ids(path, indices, void=bool((used > 0).sum() > 1))
     names, file_ids = _texts(picture)
     return NamedMask(found.labels, names, found.file_ids or file_ids)
 
