@@ -14,7 +14,7 @@ demo: .venv-demo/ready
 	.venv-demo/bin/shls demo
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest -q
+	.venv-test/bin/python -m pytest -q --cov --cov-report=term
 
 # The shipped networks anew, from a folder of stills: hours of 2 cores; what is interrupted goes on where it was.
 weights: $(foreach of,cpu tensorrt,weights/shls-edge.int8-$(of).onnx weights/shls-edge-refiner.int8-$(of).onnx)
