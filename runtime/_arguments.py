@@ -75,19 +75,6 @@ def checked_path(path: str | Path | None, name: str) -> Path | None:
     raise BadInput(f"{name}: not a path (got {path!r}, expected str or pathlib.Path). Pass the file's path")
 
 
-def checked_threads(threads: int) -> int:
-    """Return a number of threads, 0 for all cores.
-
-    Raises
-    ------
-    BadInput
-        If it is negative or not a whole number.
-    """
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
-        raise BadInput(f"threads: not a number of threads (got {threads!r}, expected 0 or more). 0 uses all cores")
-    return threads
-
-
 def _check_array(value: object, name: str, expected: str) -> None:
     if not isinstance(value, np.ndarray):
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ._arguments import checked_image, checked_mask, checked_path, checked_threads
+from ._arguments import checked_image, checked_mask, checked_path
 from ._guard import guarded
 from ._support.stopwatch import Stopwatch
 from .backends.base import Refiner, Session, open_refiner, open_session
@@ -78,7 +78,7 @@ def open_segmenter(
     ...     segmenter.session.contract.dim
     64
     """
-    path, second, threads = checked_path(model, "model"), checked_path(refiner, "refiner"), checked_threads(threads)
+    path, second = checked_path(model, "model"), checked_path(refiner, "refiner")
     session = open_session(path or shipped_model(device), threads, device)
     found = (second or shipped_refiner(session.contract, device)) if refined else None
     opened = None if found is None else open_refiner(found, threads, device)

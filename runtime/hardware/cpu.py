@@ -66,17 +66,15 @@ def clamp_threads(threads: int) -> int:
     Raises
     ------
     BadInput
-        If the number is negative.
+        If it is negative or not a whole number.
 
     Examples
     --------
     >>> clamp_threads(1), clamp_threads(9999) == usable_cores()
     (1, True)
     """
-    if threads < 0:
-        raise BadInput(
-            f"threads: too few (got {threads}, expected 1 or more, or 0 for all cores). Give another number."
-        )
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
+        raise BadInput(f"threads: not a number of threads (got {threads!r}, expected 0 or more). 0 uses all cores")
     cores = usable_cores()
     if threads > cores:
         log.info("threads: %d were asked for and this process may use %d cores, so %d run", threads, cores, cores)

@@ -17,5 +17,5 @@ def test_threads_are_limited_to_the_usable_cores(monkeypatch: pytest.MonkeyPatch
 
 
 def test_negative_threads_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"threads: too few \(got -1, expected 1 or more"):
+    with pytest.raises(BadInput, match=r"threads: not a number of threads \(got -1"):
         clamp_threads(-1)
