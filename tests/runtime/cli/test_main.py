@@ -86,3 +86,20 @@ def test_log_messages_go_to_standard_error(
     log.warning("grave")
     said = capsys.readouterr()
     assert (said.out, said.err.splitlines()) == ("", lines)
+
+
+def test_ctrl_c_while_the_commands_load_is_one_line() -> None:
+    program = (
+        "import builtins, sys\n"
+        "from shls.runtime.cli.entry import run\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return load(name, *rest, **more)\n"
+        "builtins.__import__ = interrupted\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1), done.stderr
+    assert done.stderr.startswith("shls: interrupted.")
