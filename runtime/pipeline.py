@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -12,11 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._support.numba_cache import is_compiled
 from ._support.stopwatch import Stopwatch
 from .errors import BadInput
 from .io.base import Sink, Source
 from .segmenter import VideoSegmenter
 from .types import Frame, Mask
+
+log = logging.getLogger("shls")
 
 DEPTH = 4
 """Maximum number of recorded frames that wait between two stages."""
@@ -169,6 +173,8 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
     >>> warm_up(open_segmenter(), noise((120, 160))) > 0
     True
     """
+    if not is_compiled():
+        log.warning("warm-up: compiling the kernels for this processor, about a minute on two cores, once per version")
     begun = time.perf_counter()
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[: (image.shape[0] + 1) // 2] = 1

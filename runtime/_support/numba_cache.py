@@ -92,6 +92,17 @@ def cache_folder() -> Path:
     return Path(os.environ[VARIABLE])
 
 
+def is_compiled() -> bool:
+    """Return whether the folder holds compiled kernels of an earlier run.
+
+    Examples
+    --------
+    >>> is_compiled() in (True, False)
+    True
+    """
+    return next(cache_folder().rglob("*.nbi"), None) is not None
+
+
 def _parent() -> Path:
     """Choose the folder that holds the folders of all versions."""
     if chosen := os.environ.get(VARIABLE):
