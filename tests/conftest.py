@@ -16,6 +16,8 @@ for name in ("runtime", "export", "calib") if (ROOT / "PKG-INFO").exists() else 
         shutil.rmtree(ROOT / name, ignore_errors=True)  # a second copy of the licence notice
         (ROOT / name).symlink_to(Path("shls", name))
 
+collect_ignore = ["rtsp_server.py"]  # a program for the system's Python, which has GStreamer's bindings
+
 SIZE = (96, 64)  # width, height of the small model's input
 
 
