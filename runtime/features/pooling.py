@@ -66,7 +66,14 @@ def pool(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
 
 
 def pool_means(features: np.ndarray, superpixels: Superpixels) -> np.ndarray:
-    """Average a feature map over each superpixel without normalisation, (N, D) float32; see `pool`."""
+    """Average a feature map over each superpixel without normalisation, (N, D) float32; see `pool`.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((8, 8), np.int32), np.zeros((1, 2), np.float32), np.array([64], np.int32))
+    >>> pool_means(np.full((2, 2, 2), 3, np.float32), whole)
+    array([[3., 3.]], dtype=float32)
+    """
     return _sums(features, superpixels).sum(0) / superpixels.areas[:, None].astype(np.float32)
 
 

@@ -42,6 +42,12 @@ class Head:
         C is the number of channels of the map.
     fusion : (C, D)
     shift : (D,)
+
+    Examples
+    --------
+    >>> head = Head(info=((0.0,), (0.0,), (0.0,)), bias=(0.0,), fusion=((1.0,),), shift=(0.0,))
+    >>> Contract("example", 32, 32, 1, "", head=head).channels
+    1
     """
 
     info: tuple[Numbers, ...]
@@ -212,6 +218,11 @@ def contract_text(metadata: Mapping[str, str], path: Path) -> str:
     ------
     ContractMismatch
         If there is none.
+
+    Examples
+    --------
+    >>> contract_text({"shls.contract": "{}"}, Path("edge.onnx"))
+    '{}'
     """
     if METADATA_KEY not in metadata:
         raise ContractMismatch(f"{path}: has no shls contract (it was not written by `shls export`). Export the model")

@@ -23,7 +23,13 @@ ALGORITHMS = ("slic", "isec")
 
 
 def setting(default: Any, meaning: str, low: float = 0.0, high: float = inf) -> Any:
-    """Declare a field with its default, its meaning (unit included) and the range of its values, ends included."""
+    """Declare a field with its default, its meaning (unit included) and the range of its values, ends included.
+
+    Examples
+    --------
+    >>> setting(7, "recent frames", 1, 1000).metadata["meaning"]
+    'recent frames'
+    """
     return field(default=default, metadata={"meaning": meaning, "low": low, "high": high})
 
 
@@ -234,6 +240,11 @@ class Described(NamedTuple):
     value : as it is used
     default : of this version of the software
     meaning : with unit
+
+    Examples
+    --------
+    >>> next(Settings().describe()).name
+    'superpixels.count'
     """
 
     name: str

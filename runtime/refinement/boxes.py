@@ -60,7 +60,15 @@ def box_of(
     least: Sequence[float] | np.ndarray = (0, 0),
     settings: CropSettings = CropSettings(),
 ) -> tuple[int, ...]:
-    """Compute the box of an object from its mass per row, (h,), and per column, (w,); see `find_boxes`."""
+    """Compute the box of an object from its mass per row, (h,), and per column, (w,); see `find_boxes`.
+
+    Examples
+    --------
+    >>> mass = np.zeros(80)
+    >>> mass[30:50] = 1
+    >>> box_of(mass, mass)
+    (27, 27, 53, 53)
+    """
     w, h = len(across), len(down)
     left, right = _side(across, w, settings)
     top, bottom = _side(down, h, settings)

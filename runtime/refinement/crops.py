@@ -76,6 +76,23 @@ class Scene(NamedTuple):
         Probabilities on the grid, to be refined.
     last : (h, w) uint8
         Warped previous mask, as columns of `planes`.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((96, 96), np.int32), np.float32([[48, 48]]), np.int32([9216]))
+    >>> planes = np.zeros((48, 48, 2), np.float32)
+    >>> planes[8:40, 8:40, 1] = 1
+    >>> scene = Scene(
+    ...     image=np.zeros((96, 96, 3), np.uint8),
+    ...     superpixels=whole,
+    ...     features=np.zeros((4, 24, 24), np.float32),
+    ...     probabilities=np.float32([[0.5, 0.5]]),
+    ...     attention=np.zeros((1, 1, 4), np.float32),
+    ...     planes=planes,
+    ...     last=np.zeros((48, 48), np.uint8),
+    ... )
+    >>> cut_out(scene, size=32).images.shape
+    (1, 11, 32, 32)
     """
 
     image: np.ndarray
@@ -110,6 +127,10 @@ def cut_out(
     Returns
     -------
     Crops
+
+    Examples
+    --------
+    See `Scene`.
     """
     objects, boxes = find_boxes(scene.planes, scene.last, least, settings)
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
@@ -125,7 +146,15 @@ def cut_out(
 
 
 def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side: int) -> np.ndarray:
-    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w), (V, D, side, side)."""
+    """Cut a map of the whole frame, (D, h', w') float32, along boxes of the grid (h, w), (V, D, side, side).
+
+    Examples
+    --------
+    >>> features = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
+    >>> cut_map(features, np.array([[0, 0, 4, 4]]), (4, 4), 2)[0, 0]
+    array([[0., 1.],
+           [2., 3.]], dtype=float32)
+    """
     crops = np.empty((len(boxes), len(features), side, side), np.float32)
     _fill_features(crops, boxes, features, *grid)
     return crops

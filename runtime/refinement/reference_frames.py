@@ -46,6 +46,15 @@ class ReferenceFrames:
     contract : RefinerContract
         Of a refiner with a past.
     settings : CropSettings
+
+    Examples
+    --------
+    >>> contract = RefinerContract("shls-r18-refiner", 32, 12, 4, "", "", past=True)
+    >>> references = ReferenceFrames(contract)
+    >>> labels = np.zeros((96, 96), np.uint8)
+    >>> labels[20:60, 20:60] = 7
+    >>> references.mark(np.zeros((4, 24, 24), np.float32), labels, np.array([7]), (48, 48))
+    >>> references.forget(7)
     """
 
     def __init__(self, contract: RefinerContract, settings: CropSettings = CropSettings()) -> None:
@@ -113,5 +122,11 @@ class ReferenceFrames:
 
 
 def channels(past: bool) -> int:
-    """Return C, the number of crop channels of this runtime, with or without the past."""
+    """Return C, the number of crop channels of this runtime, with or without the past.
+
+    Examples
+    --------
+    >>> channels(past=False), channels(past=True)
+    (11, 12)
+    """
     return CHANNELS + past

@@ -19,6 +19,15 @@ def check_pair(embedding: Contract, refiner: RefinerContract) -> None:
     ------
     ContractMismatch
         If the refiner was trained with another embedding, or reads other crops than this runtime cuts.
+
+    Examples
+    --------
+    >>> embedding = Contract("shls-edge", 480, 864, 64, "aaa")
+    >>> check_pair(embedding, RefinerContract("shls-edge-refiner", 224, 11, 64, "", "aaa"))
+    >>> check_pair(embedding, RefinerContract("shls-edge-refiner", 224, 11, 64, "", "bbb"))
+    Traceback (most recent call last):
+        ...
+    shls.runtime.errors.ContractMismatch: refiner: was trained with another embedding ...
     """
     if refiner.channels != channels(refiner.past):
         raise ContractMismatch(
