@@ -1,9 +1,10 @@
 """Reference frames: what a refiner with a past reads besides the crop; the published segmenter reads three frames.
 
 If a contract says `past`, an object's crop has one more channel, the mask that the object was marked with. Its features
-are three maps one after the other: those of this frame, those of the previous frame in the same box, and those of the
-frame in which the object was marked, in its box there. Mask and features of the marking are cut out once, so an object
-costs a few megabytes for any frame size and video length.
+are three maps in a row. The first is that of this frame. The second is that of the previous frame, cut along the same
+box. The third is that of the frame in which the object was marked, cut along its box there.
+
+Mask and features of the marking are cut out once, so an object costs a few megabytes for any frame size and length.
 """
 
 from __future__ import annotations
