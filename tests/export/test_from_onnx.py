@@ -50,5 +50,5 @@ def test_weights_without_names(small_model: Path, tmp_path: Path) -> None:
 
 
 def test_a_refiner(small_refiner: Path) -> None:
-    with pytest.raises(ContractMismatch, match="role is 'refiner'"):
+    with pytest.raises(ContractMismatch, match=r"wrong role \(got 'refiner'"):
         read_embedding(small_refiner)

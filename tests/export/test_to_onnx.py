@@ -147,7 +147,7 @@ def test_models_that_are_not_ours(model: Path, tmp_path: Path) -> None:
     values = json.loads(ours)
     cases = [
         (None, "no shls contract"),
-        ("{", "not JSON"),
+        ("{", "not a JSON object"),
         (json.dumps(values | {"version": 99}), "unknown version .got 99 of shls .*expected 1 or 2"),
         (json.dumps({k: v for k, v in values.items() if k != "height"}), "incomplete"),
         (json.dumps(values | {"height": 96}), r"inputs differ from its contract .* expected .*\(3, 96, 64\)"),

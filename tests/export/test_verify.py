@@ -200,7 +200,7 @@ def test_refiners_on_crops_and_masks(
     for arguments, message in (
         ([small_refiner, small_refiner, "--on", frames_folder, "--embedding", small_model], "Give --mask"),
         ([small_model, small_model, "--embedding", small_model], "--embedding: is for a refiner"),
-        ([small_refiner, small_model, *given], "role is 'embedding', expected 'refiner'"),
+        ([small_refiner, small_model, *given], "got 'embedding', expected 'refiner'"),
     ):
         error = shls("verify", *arguments).exception
         assert isinstance(error, ShlsError)

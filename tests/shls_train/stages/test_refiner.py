@@ -212,9 +212,9 @@ def test_a_refiner_follows_with_its_embedding_only(run: Path, small_model: Path,
 
 def test_the_roles_are_told_apart(run: Path, small_model: Path, tmp_path: Path) -> None:
     export_refiner(run, tmp_path / "refiner.onnx", True)
-    with pytest.raises(ContractMismatch, match="role is 'refiner', expected 'embedding'"):
+    with pytest.raises(ContractMismatch, match="got 'refiner', expected 'embedding'"):
         open_session(tmp_path / "refiner.onnx")
-    with pytest.raises(ContractMismatch, match="role is 'embedding', expected 'refiner'"):
+    with pytest.raises(ContractMismatch, match="got 'embedding', expected 'refiner'"):
         OrtRefiner(small_model)
-    with pytest.raises(ContractMismatch, match="not JSON"):
+    with pytest.raises(ContractMismatch, match="not a JSON object"):
         RefinerContract.from_json("{")
