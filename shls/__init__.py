@@ -55,7 +55,14 @@ if not TYPE_CHECKING:  # type checkers use the imports above, and report names t
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"{__name__}.runtime.{_HOMES[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.runtime.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            from .runtime._support.extras import missing
+
+            if (known := missing(error)) is not None:
+                raise known from error
+            raise
 
 
 def __dir__() -> list[str]:

@@ -55,7 +55,7 @@ def best_video(container: Any, shown: str, wanted: int = -1) -> Any:
     if best in videos:
         return best
     if not videos:
-        raise BadInput(f"{shown}: has no video (expected a complete video file, or a folder of images)")
+        raise BadInput(f"{shown}: has no video stream (got sound or data only). Give a source with pictures")
     return videos[0]
 
 

@@ -100,5 +100,5 @@ def test_mean_colours_match_their_twin() -> None:
 def test_wrong_arrays_are_refused() -> None:
     with pytest.raises(ShapeMismatch, match=r"expected \(height, width, 3\) RGB"):
         isec(np.zeros((9, 9), np.uint8), SuperpixelSettings())
-    with pytest.raises(BadInput, match="need uint8"):
+    with pytest.raises(BadInput, match="expected uint8"):
         isec(np.zeros((9, 9, 3)), SuperpixelSettings())

@@ -280,7 +280,7 @@ def test_cut_along_keeps_each_part_within_one_object() -> None:
         assert len(np.unique(whole.labels[parts.labels == k])) == 1
     with pytest.raises(ShapeMismatch, match="Resize the mask"):
         cut_along(whole, mask[1:])
-    with pytest.raises(BadInput, match="object ids are uint8"):
+    with pytest.raises(BadInput, match="expected uint8 object ids"):
         cut_along(whole, mask.astype(np.int64))
 
 

@@ -72,7 +72,7 @@ def test_superfeatures_are_the_published_arithmetic(checkpoint: Path) -> None:
     """Means of features with area, row and column appended, Linear, scalar normalisation, ReLU, fusion."""
     network = load_network(checkpoint, R18Net)
     image = torch.randn(1, 3, 64, 96)
-    labels = torch.from_numpy(slic(picture(1), Contract("", 1, 1, 1, "").superpixels).labels.astype(np.int64))
+    labels = torch.from_numpy(slic(picture(1), Contract("", 1, 1, 1, "").settings.superpixels).labels.astype(np.int64))
     number = int(labels.max()) + 1
     members = F.one_hot(labels.flatten(), number).float()  # (HW, N)
     areas = members.sum(0)
