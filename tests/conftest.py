@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,9 @@ for name in ("runtime", "export", "calib") if (ROOT / "PKG-INFO").exists() else 
     if not (ROOT / name / "__init__.py").exists():
         shutil.rmtree(ROOT / name, ignore_errors=True)  # a second copy of the licence notice
         (ROOT / name).symlink_to(Path("shls", name))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts background jobs so; tests of Ctrl-C need it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["rtsp_server.py"]  # a program for the system's Python, which has GStreamer's bindings
 
