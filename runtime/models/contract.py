@@ -190,7 +190,9 @@ class Contract:
                 }
             )
         except (TypeError, KeyError, BadInput) as error:
-            raise ContractMismatch(f"contract of an embedding: incomplete or out of range ({error}). Export the model again") from error
+            raise ContractMismatch(
+                f"contract of an embedding: incomplete or out of range ({error}). Export the model again"
+            ) from error
 
 
 AnyContract = Contract | RefinerContract
