@@ -20,8 +20,16 @@ FOLDERS = {
     "calib": "shls/calib",
     "shls_train": "shls_train",
 }
-BESIDE_FILES = ["pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "Makefile", ".dockerignore", "mkdocs.yml"]
-BESIDE_FILES += ["constraints.txt", "constraints-oldest.txt"]
+BESIDE_FILES = [
+    "pyproject.toml",
+    "constraints.txt",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "Makefile",
+    ".dockerignore",
+    "mkdocs.yml",
+]
 BESIDE_FOLDERS = ["tests", "benchmarks", "docker", "docs", "examples", ".ci"]
 """What the tests read besides the packages."""
 
