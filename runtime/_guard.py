@@ -44,6 +44,8 @@ def guarded(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
         When the method is called after a fork or after `close`.
     """
 
+    one_at_a_time = in_turn(method)
+
     @wraps(method)
     def run(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         if os.getpid() != self._process:
@@ -54,6 +56,6 @@ def guarded(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
         with self._lock:
             if self._closed:
                 raise BadInput("segmenter: was closed. Open another one with `open_segmenter`")
-            return in_turn(method)(self, *args, **kwargs)
+            return one_at_a_time(self, *args, **kwargs)
 
     return cast("Callable[Concatenate[S, P], R]", run)

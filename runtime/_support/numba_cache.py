@@ -97,8 +97,13 @@ def is_compiled() -> bool:
 
     Examples
     --------
-    >>> is_compiled() in (True, False)
-    True
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {VARIABLE: folder}):
+    ...     before = is_compiled()
+    ...     Path(folder, "kernel.nbi").touch()
+    ...     before, is_compiled()
+    (False, True)
     """
     return next(cache_folder().rglob("*.nbi"), None) is not None
 
