@@ -50,8 +50,10 @@ def safe() -> bool:
 
     Examples
     --------
-    >>> safe() in (True, False)
-    True
+    >>> from unittest.mock import patch
+    >>> with patch(f"{__name__}.threading_layers", return_value=["workqueue"]):
+    ...     safe()
+    False
     """
     if getattr(numba.config, "THREADING_LAYER", "default") == "workqueue":
         return False

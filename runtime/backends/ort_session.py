@@ -32,8 +32,10 @@ def offers_cuda() -> bool:
 
     Examples
     --------
-    >>> offers_cuda() in (True, False)
-    True
+    >>> from unittest.mock import patch
+    >>> with patch.object(onnxruntime, "get_available_providers", return_value=["CPUExecutionProvider"]):
+    ...     offers_cuda()
+    False
     """
     return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
