@@ -1,0 +1,1 @@
+"""Formats of other tools: results of a run in, annotation files out."""
