@@ -16,6 +16,8 @@ EXTRAS = {
     "trt": ("tensorrt>=10.3,<12", NVML),
     "train": ("torch>=2.6", "safetensors>=0.4", "tensorboard>=2.18", ONNXRUNTIME, OPENCV),
     "report": ("jinja2>=3.1",),
+    "ray": ("ray>=2.40",),
+    "remote": ("fsspec>=2023.1",),
     "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.6.2", ONNXRUNTIME, OPENCV),
 }
 """Packages of each extra that commands ask for, as in pyproject.toml."""
