@@ -16,12 +16,22 @@ EXTRAS = {
     "trt": ("tensorrt>=10.3,<12", NVML),
     "train": ("torch>=2.6", "safetensors>=0.4", "tensorboard>=2.18", ONNXRUNTIME, OPENCV),
     "report": ("jinja2>=3.1",),
+    "serve": ("starlette>=0.40", "uvicorn>=0.35", "websockets>=13"),
     "ray": ("ray>=2.40",),
     "remote": ("fsspec>=2023.1",),
     "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.6.2", ONNXRUNTIME, OPENCV),
 }
 """Packages of each extra that commands ask for, as in pyproject.toml."""
-IMPORTED = {"cv2": "cpu", "onnxruntime": "cpu", "onnx": "export", "onnxscript": "export", "torch": "train"}
+IMPORTED = {
+    "cv2": "cpu",
+    "onnxruntime": "cpu",
+    "onnx": "export",
+    "onnxscript": "export",
+    "torch": "train",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
+}
 """Name of a module -> the extra that brings the module."""
 
 

@@ -10,7 +10,7 @@ import typer
 
 from .._support.extras import missing
 from ..errors import ShlsError
-from . import batch, calibrate, evaluate, export, mark, measure, model, pseudo, run, train
+from . import batch, calibrate, convert, evaluate, export, mark, measure, model, pseudo, run, serve, train
 
 INTERRUPTED = (130, 143)
 """Exit codes of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number."""
@@ -22,10 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run.run)
-app.command()(run.serve)
+app.command()(serve.serve)
 app.command()(run.demo)
 app.command()(mark.mark)
 app.command()(batch.batch)
+app.command()(convert.convert)
 app.command("eval")(evaluate.evaluate)
 app.command()(pseudo.pseudo)
 app.command()(train.train)

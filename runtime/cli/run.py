@@ -1,9 +1,10 @@
-"""`shls run`, `shls serve` and `shls demo`: follow objects through a source."""
+"""`shls run` and `shls demo`: follow objects through a source."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from .run_options import (
     Boxes,
     Duration,
     Every,
+    Exports,
     FirstMask,
     Json,
     Loop,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..io.base import Source
-    from ..io.http_sink import WebSink
     from ..io.playback import Playback
     from ..io.sinks import Outputs
     from ..pipeline import Summary
@@ -83,6 +84,7 @@ def run(
         ),
     ] = None,
     json: Json = None,
+    export: Exports = None,
     prompts: Prompts = None,
     every: Every = 1,
     loop: Loop = False,
@@ -95,60 +97,20 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Follow marked objects through a video or a live source. Ctrl-C ends the run and completes all files."""
+    from ..formats.sink import parse_exports
     from ..io.sinks import Outputs
     from ..segmenter import open_segmenter
 
     marks = parse_marks(mask, box, point, objects)
     check_refiner(refiner, refined)
+    exports = parse_exports(export or ())
     outputs = Outputs(out, masks, json, cutout, mask_video, sound)
     if sound and loop:
         raise BadInput("--sound together with --loop: the sound has one round only. Leave one of them out.")
-    if not outputs.names:
+    if not outputs.names and not exports:
         log.warning("no output is given, so nothing will be written. Give --out, --masks, --cutout or --json.")
     segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
-    _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts)
-
-
-def serve(
-    source: SourceName,
-    mask: FirstMask = None,
-    box: Boxes = None,
-    point: Points = None,
-    objects: Objects = None,
-    port: Annotated[int, typer.Option(help="TCP port of the page; 0 takes any free port.", min=0, max=65535)] = 8000,
-    host: Annotated[
-        str,
-        typer.Option(
-            help="Address of this machine to listen at. There is no authentication: any address but localhost "
-            "shows the video to the network."
-        ),
-    ] = "127.0.0.1",
-    start: Start = 0,
-    json: Json = None,
-    prompts: Prompts = None,
-    every: Every = 1,
-    loop: Loop = False,
-    duration: Duration = None,
-    max_age: MaxAge = None,
-    model: Model = None,
-    refiner: Refiner = None,
-    refined: Refined = True,
-    threads: Threads = 0,
-    device: Device = "auto",
-) -> None:
-    """Follow marked objects and show them in a browser: / is the page, /video is MJPEG, /objects is JSON."""
-    from ..io.http_sink import WebSink
-    from ..io.sinks import Outputs
-    from ..segmenter import open_segmenter
-
-    marks = parse_marks(mask, box, point, objects)
-    check_refiner(refiner, refined)
-    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
-    play = Play(start, every, loop, duration, max_age)
-    page = WebSink(port, host)
-    with page:
-        typer.echo(f"page: {page.address}", err=True)
-        _follow(segmenter, source, play, marks, Outputs(json=json), prompts, page)
+    _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts, exports=exports)
 
 
 def demo(
@@ -175,9 +137,12 @@ def _follow(
     marks: Marks,
     outputs: Outputs,
     prompts: Path | None = None,
-    page: WebSink | None = None,
+    exports: Sequence[tuple[str, Path]] = (),
 ) -> None:
     """Follow the objects with a progress bar, and report at the end."""
+    from contextlib import ExitStack
+
+    from ..formats.sink import ExportSink
     from ..io.objects import ObjectTable
     from ..io.playback import stopping
     from ..io.sinks import SinkGroup, open_sinks
@@ -187,8 +152,6 @@ def _follow(
     from ..prompts.timeline import Prompter, read_prompts
 
     marked, table = False, ObjectTable()
-    if page:
-        page.objects = table
 
     def mark(image: np.ndarray) -> np.ndarray:
         nonlocal marked
@@ -201,7 +164,8 @@ def _follow(
         entries = read_prompts(prompts, play.start, frames.size) if prompts else []
         later = Prompter(entries, segmenter, table)
         protect = [*marks.files, *([prompts] if prompts else []), *later.files]
-        with open_sinks(outputs, source, frames.info, protect, table) as sink:
+        with ExitStack() as opened, open_sinks(outputs, source, frames.info, protect, table) as sink:
+            converted = [opened.enter_context(ExportSink(to, at, frames.name, table)) for to, at in exports]
             # Nothing is written yet: here Ctrl-C ends the command at once.
             typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
             with (
@@ -213,7 +177,7 @@ def _follow(
                         frames,
                         segmenter,
                         mark,
-                        SinkGroup([sink, page]) if page else sink,
+                        SinkGroup([sink, *converted]),
                         lambda count: bar.update(count - bar.pos),
                         max_age=play.max_age,
                         revise=later,
@@ -223,6 +187,8 @@ def _follow(
                         raise typer.Exit(128 + signals[0]) from None
                     raise
     _report(done, frames, segmenter, outputs, later)
+    for _, folder in exports:
+        typer.echo(f"  {folder}", err=outputs.to_stdout)
     if signals and not frames.live:  # a live run has no other end
         raise typer.Exit(128 + signals[0])
 

@@ -1,0 +1,1 @@
+"""Server of `shls serve`: a session that follows objects, a REST API, a WebSocket, and the page."""
