@@ -153,6 +153,16 @@ Json = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+Exports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--export",
+        metavar="FORMAT=FOLDER",
+        help="Write another tool's format into a new folder: coco, youtube-vis, yolo, davis, youtube-vos, mots, "
+        "labelme, cvat or label-studio. Repeat the option per format.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 Prompts = Annotated[
     Path | None,
     typer.Option(

@@ -52,7 +52,7 @@ class FrameResult(NamedTuple):
     (2, 3)
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     name: str
     labels: np.ndarray
     scores: dict[int, float]

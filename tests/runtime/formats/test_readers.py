@@ -225,7 +225,7 @@ def test_labelme_by_labelme(results: Results, tmp_path: Path, video: Path, truth
     labelme = pytest.importorskip("labelme._label_file", reason="the package labelme is not installed")
     out = written(results, "labelme", tmp_path, video)
     for index, labels in enumerate(truth):
-        content = labelme.load_label_file(str(out / f"clip/{index:05d}.json"))
+        content = labelme.read_label_file(str(out / f"clip/{index:05d}.json"))
         found = np.zeros(SIZE, np.uint8)
         for shape in content.shapes:
             (left, top), (right, bottom) = shape["points"]
