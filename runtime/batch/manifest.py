@@ -222,8 +222,8 @@ def _refuse_collisions(rows: list[Row]) -> None:
             )
     for row in rows:
         for parent in Path(row.output.casefold()).parents:
-            if (other := known.get(parent.as_posix())) is not None:
+            if (outer := known.get(parent.as_posix())) is not None:
                 raise BadInput(
-                    f"{row.where}: output {row.output} is inside that of another row (got {other.output}, from "
-                    f"{other.where}). Give each row its own output"
+                    f"{row.where}: output {row.output} is inside that of another row (got {outer.output}, from "
+                    f"{outer.where}). Give each row its own output"
                 )

@@ -32,7 +32,7 @@ class Thumbnail(NamedTuple):
     7
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     jpeg: bytes
 
 

@@ -77,7 +77,7 @@ def open_worker(opened: Callable[[], VideoSegmenter], threads: int) -> VideoSegm
     import numba
 
     cv2.setNumThreads(threads)
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
     return opened()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .convert import FormatName
 from .options import Device, Model, Refined, Refiner, check_refiner
 from .run_options import OUTPUT_PANEL, Boxes, Every, FirstMask, Objects, Points, parse_marks
 
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     from ..segmenter import VideoSegmenter
 
 WORK_PANEL = "Work"
+
+
+class EngineName(str, Enum):  # Python 3.10 has no StrEnum
+    """Names of the engines."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 Inputs = Annotated[
     list[str],
@@ -56,6 +66,14 @@ def batch(
     mask_video: Annotated[
         bool, typer.Option("--mask-video", help="Write a lossless video of the masks.", rich_help_panel=OUTPUT_PANEL)
     ] = False,
+    export: Annotated[
+        list[FormatName] | None,
+        typer.Option(
+            help="Write another tool's format, too, into a folder of its name beside the other outputs. Repeat the "
+            "option per format.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
     every: Every = 1,
     jobs: Annotated[
         int,
@@ -66,6 +84,28 @@ def batch(
     threads: Annotated[
         int, typer.Option(help="CPU threads of each worker; 0 divides the cores.", min=0, rich_help_panel=WORK_PANEL)
     ] = 0,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="Engine that runs the workers: local, the processes of this machine; ray, a Ray cluster (extra ray).",
+            rich_help_panel=WORK_PANEL,
+        ),
+    ] = EngineName.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the Ray cluster. By default that of RAY_ADDRESS or of this machine, else a new one.",
+            rich_help_panel=WORK_PANEL,
+        ),
+    ] = None,
+    cpus: Annotated[
+        float,
+        typer.Option(help="Cores that Ray reserves per worker.", min=0.1, rich_help_panel=WORK_PANEL),
+    ] = 1.0,
+    gpus: Annotated[
+        float,
+        typer.Option(help="GPUs that Ray reserves per worker; may be a fraction.", min=0.0, rich_help_panel=WORK_PANEL),
+    ] = 0.0,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Compute videos anew that failed before.", rich_help_panel=WORK_PANEL)
     ] = False,
@@ -96,8 +136,12 @@ def batch(
 
     check_refiner(refiner, refined)
     rows = read_rows(inputs, stdin, _default_row(mask, box, point, objects))
-    wanted = Wanted(masks, overlay, cutout, mask_video, (), every)
+    wanted = Wanted(masks, overlay, cutout, mask_video, tuple(one.value for one in export or ()), every)
     opened, common = _networks(model, refiner, refined, device, wanted)
+    if engine is EngineName.RAY:
+        start = partial(_ray, opened, jobs, threads, ray_address, (cpus, gpus))
+    else:
+        start = partial(_local, opened, jobs, threads)
     folder = OutputFolder(out)
     with folder.locked(), Display() as display:
         folder.check_settings(common, replace)
@@ -106,7 +150,7 @@ def batch(
             folder,
             common,
             wanted,
-            partial(_local, opened, jobs, threads),
+            start,
             retry_failed=retry_failed,
             progress=display,
         )
@@ -157,3 +201,19 @@ def _local(opened: Callable[..., VideoSegmenter], jobs: int, threads: int, tasks
     jobs = min(jobs, tasks) if jobs else automatic_jobs(tasks, usable_cores())
     threads = clamp_threads(threads) if threads else max(1, usable_cores() // jobs)
     return LocalEngine(partial(opened, threads=threads), threads), jobs
+
+
+def _ray(
+    opened: Callable[..., VideoSegmenter],
+    jobs: int,
+    threads: int,
+    address: str | None,
+    resources: tuple[float, float],
+    tasks: int,
+) -> tuple[Engine, int]:
+    """Connect to a Ray cluster; a worker has as many threads as Ray reserves cores for it."""
+    from ..batch.ray_engine import RayEngine
+
+    threads = threads or max(1, int(resources[0]))
+    engine = RayEngine(partial(opened, threads=threads), threads, address, *resources)
+    return engine, min(jobs or engine.room(), tasks)
