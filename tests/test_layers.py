@@ -51,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     f"{R}.pipeline": {f"{R}.segmenter", f"{R}.io"},
     f"{R}.prompts": {f"{R}.segmenter", f"{R}.io"},
-    f"{R}.server": {f"{R}.segmenter", f"{R}.io", f"{R}.pipeline", f"{R}.prompts"},
+    f"{R}.server": {f"{R}.segmenter", f"{R}.io", f"{R}.pipeline", f"{R}.prompts", f"{R}.formats"},
     f"{R}.evaluation": {f"{R}.io", f"{R}.pipeline"},
     f"{R}.formats": {f"{R}.io"},
     f"{R}.batch": {

@@ -133,7 +133,15 @@ def _open_session(
         table = ObjectTable()
         sink = open_sinks(Outputs(json=json), source, reader.info, protect, table) if json else None
         return Session(
-            reader, segmenter, mask=found, prompts=marks.prompts, entries=entries, loop=loop, sink=sink, table=table
+            reader,
+            segmenter,
+            mask=found,
+            prompts=marks.prompts,
+            entries=entries,
+            loop=loop,
+            sink=sink,
+            table=table,
+            name=Path(redact(source)).name,
         )
     except BaseException:
         reader.close()

@@ -16,7 +16,8 @@ from ..io.rle import encode_rle
 from .drafts import MarkRequest, checked_fields, flag, text, whole_number
 from .painting import fitted
 from .runs import encode_runs
-from .session import Draft, Session
+from .session import Session
+from .values import Draft
 
 Result = dict[str, Any]
 Action = Callable[[Session, dict[str, Any]], Awaitable[Result]]
@@ -142,7 +143,7 @@ async def _record(session: Session, fields: dict[str, Any]) -> Result:
     if on is None:
         raise BadInput("record: on is missing (expected true to start a recording, false to stop it)")
     await asyncio.wrap_future(session.record(on))
-    return {"recordings": [one.as_json() for one in session.recorder.all()]}
+    return {"recordings": [one.as_json() for one in session.player.recorder.all()]}
 
 
 def _plain(command: str) -> Action:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -22,17 +23,19 @@ from ..errors import BadInput, ShlsError
 from ..io.palette import PALETTE
 from .access import Access, Rules
 from .actions import perform
+from .downloads import write_download
 from .history import timeline
 from .painting import paint, to_jpeg
-from .session import Session, Shown
+from .session import Session
 from .status import describe_objects
+from .values import Shown
 from .viewers import Viewers, parse_json
 
 STATIC = Path(__file__).with_name("static")
 LARGEST_BODY = 1 << 20
 """Largest body of a request, bytes."""
-LEASE = 10.0
-"""Seconds for which a client of the API that took the control keeps it after each request."""
+MOST_DOWNLOADS = 2
+"""Largest number of downloads that are made at a time."""
 COLUMNS = 400
 """Default number of parts of the time line."""
 
@@ -84,7 +87,7 @@ class Api:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.viewers = Viewers(session)
-        self._leased = 0.0
+        self._downloads = 0
 
     def routes(self) -> list[Route]:
         """Return the routes below /api."""
@@ -99,6 +102,9 @@ class Api:
             Route("/api/frame", self.frame),
             Route("/api/mask", self.mask),
             Route("/api/timeline", self.timeline),
+            Route("/api/recordings", self.recordings),
+            Route("/api/recordings/{number:int}", self.recording),
+            Route("/api/downloads/{name}", self.download),
             Route("/api/openapi.json", _openapi),
         ]
 
@@ -156,10 +162,34 @@ class Api:
             raise BadInput("columns: wrong value (expected a whole number, 1 to 4000)")
         return JSONResponse(await asyncio.to_thread(_timeline, self.session, columns))
 
+    async def recordings(self, _: Request) -> Response:
+        return JSONResponse({"recordings": [one.as_json() for one in self.session.player.recorder.all()]})
+
+    async def recording(self, request: Request) -> Response:
+        found = self.session.player.recorder.get(request.path_params["number"])
+        if found.running:
+            raise BadInput(f"recording {found.number}: is running. Stop the recording first")
+        return FileResponse(found.path, media_type="video/mp4", filename=f"recording-{found.number}.mp4")
+
+    async def download(self, request: Request) -> Response:
+        if self._downloads >= MOST_DOWNLOADS:
+            raise Busy("download: too many at once. Wait until one is finished")
+        self._downloads += 1
+        folder = tempfile.TemporaryDirectory(prefix="shls-download-")
+        try:
+            material = await asyncio.wrap_future(self.session.material())
+            path = await asyncio.to_thread(write_download, request.path_params["name"], material, Path(folder.name))
+        except BaseException:
+            folder.cleanup()
+            raise
+        finally:
+            self._downloads -= 1
+        return FileResponse(path, filename=path.name, background=BackgroundTask(folder.cleanup))
+
     def _shown(self) -> Shown:
-        if self.session.shown is None:
+        if self.session.player.shown is None:
             raise BadInput("session: no frame yet. Wait until the source gives one")
-        return self.session.shown
+        return self.session.player.shown
 
     async def _fields(self, request: Request) -> dict[str, Any]:
         """Read the JSON object of a request that changes something."""
@@ -179,10 +209,8 @@ class Api:
 
     def _take(self, request: Request) -> None:
         """Take the control for a request that changes something; Busy if a page controls."""
-        now = time.monotonic()
         if request.headers.get("x-shls-control") == "take":
             self.viewers.controller = None
-            self._leased = now + LEASE
             self.viewers.wake()
         elif self.viewers.controller is not None:
             raise Busy("control: a page controls the session. Send the header `X-Shls-Control: take` to take it")
@@ -205,8 +233,8 @@ async def _openapi(_: Request) -> Response:
 
 
 async def _bad_input(_: Request, error: Exception) -> Response:
-    codes = {Busy: 409, TooLarge: 413}
-    return JSONResponse({"error": str(error)}, codes.get(type(error), 400))
+    code = 409 if isinstance(error, Busy) else 413 if isinstance(error, TooLarge) else 400
+    return JSONResponse({"error": str(error)}, code)
 
 
 def _jpeg(shown: Shown, objects: Any) -> bytes:
@@ -226,10 +254,10 @@ def _headers(shown: Shown) -> dict[str, str]:
 
 
 def _timeline(session: Session, columns: int) -> dict[str, Any]:
-    results = session.history.all()
-    first, last = session.reader.first, session.reader.count
+    results = session.player.history.all()
+    first, last = session.player.reader.first, session.player.reader.count
     if last is None:
         first = results[0].index if results else 0
         last = results[-1].index + 1 if results else 1
     objects = {one.object_id: one for one in session.objects.all()}
-    return {"version": session.history.version} | timeline(results, objects, (first, last), columns)
+    return {"version": session.player.history.version} | timeline(results, objects, (first, last), columns)

@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Condition, Event, Thread
@@ -70,6 +70,10 @@ class Reader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the source."""
+
+    @abstractmethod
+    def again(self) -> Iterator[Frame]:
+        """Yield all frames of a recording anew, beside the session; BadInput if the source is live."""
 
     def newest(self, seconds: float) -> Frame | None:  # noqa: ARG002
         """Wait for the next frame of a live source; None if no frame comes in time."""
@@ -153,6 +157,10 @@ class RecordedReader(Reader):
             if frame.index >= index:
                 return frame
 
+    def again(self) -> Iterator[Frame]:
+        with self._opener(self.first) as source:
+            yield from source
+
     def close(self) -> None:
         self._source.stop()
         self._thread.shutdown(wait=True)
@@ -214,6 +222,9 @@ class LiveReader(Reader):
             if index in self._recent:
                 return self._recent[index][0]
         raise BadInput(f"frame {index}: is gone (the source is live). Use the frame that is shown now")
+
+    def again(self) -> Iterator[Frame]:
+        raise BadInput("overlay: the source is live, so its frames are gone. Start a recording instead")
 
     def newest(self, seconds: float) -> Frame | None:
         with self._changed:

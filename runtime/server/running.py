@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 from types import FrameType
 
 import uvicorn
@@ -19,6 +20,8 @@ from .viewers import LARGEST_MESSAGE
 
 MOST_CONNECTIONS = 200
 """Largest number of open connections; further clients get the status 503."""
+POLL = 0.1
+"""Seconds between two checks whether the server is to end."""
 PING = 20.0
 """Seconds between two pings of a page, and for which its answer is awaited."""
 
@@ -62,6 +65,7 @@ def run_server(
     *,
     seconds: float | None = None,
     started: Callable[[], None] | None = None,
+    stop: Event | None = None,
 ) -> None:
     """Serve a session until Ctrl-C, SIGTERM, the end of the time, or a failure of the session.
 
@@ -77,6 +81,8 @@ def run_server(
         Stop after this time.
     started : callable, optional
         Called once the server answers.
+    stop : Event, optional
+        Ends the server when it is set by another thread.
     """
     config = uvicorn.Config(
         make_app(session, rules),
@@ -101,7 +107,7 @@ def run_server(
     session.listeners.append(check)
     check()
     try:
-        asyncio.run(server.run_for(opened, seconds, started))
+        asyncio.run(server.run_for(opened, seconds, started, stop))
     finally:
         session.listeners.remove(check)
         opened.close()
@@ -110,15 +116,24 @@ def run_server(
 class _Server(uvicorn.Server):
     """Server that ends at a signal without raising the signal again."""
 
-    async def run_for(self, opened: socket.socket, seconds: float | None, started: Callable[[], None] | None) -> None:
+    async def run_for(
+        self,
+        opened: socket.socket,
+        seconds: float | None,
+        started: Callable[[], None] | None,
+        stop: Event | None,
+    ) -> None:
         serving = asyncio.create_task(self.serve(sockets=[opened]))
         while not self.started and not serving.done():
             await asyncio.sleep(0.01)
         if started is not None and self.started:
             started()
-        done, _ = await asyncio.wait([serving], timeout=seconds)
-        if not done:
-            self.should_exit = True
+        end = None if seconds is None else asyncio.get_running_loop().time() + seconds
+        while not serving.done():
+            late = end is not None and asyncio.get_running_loop().time() >= end
+            if late or (stop is not None and stop.is_set()):
+                self.should_exit = True
+            await asyncio.wait([serving], timeout=POLL)
         await serving
 
     @contextmanager

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .session import Session, Shown
+from .session import Session
+from .values import Shown
 
 
 def describe_status(session: Session) -> dict[str, Any]:
@@ -20,29 +21,30 @@ def describe_status(session: Session) -> dict[str, Any]:
         lost), `dropped`, `breaks`, `recording`, `recordings`, `backend`, `network`, `timeline` (version of the
         time line), `loop` and `objects`.
     """
-    reader, shown = session.reader, session.shown
-    network = session.follower.segmenter.session
-    lost, running = reader.lost(), session.recorder.running
+    player = session.player
+    reader, shown = player.reader, player.shown
+    network = session.segmenter.session
+    lost, running = reader.lost(), player.recorder.running
     return {
-        "state": session.state,
-        "problem": session.problem,
+        "state": player.state,
+        "problem": player.problem,
         "live": reader.live,
-        "loop": session.loop,
+        "loop": player.loop,
         "frame": None if shown is None else shown.frame.index,
         "first": reader.first,
         "count": reader.count,
         "size": [reader.size[1], reader.size[0]],
-        "fps": round(session.fps, 1),
+        "fps": round(player.fps, 1),
         "source_fps": round(reader.fps, 3),
-        "age": None if session.age is None else round(session.age, 3),
+        "age": None if player.age is None else round(player.age, 3),
         "lost": None if lost is None else round(lost, 1),
         "dropped": reader.dropped,
         "breaks": reader.breaks,
         "recording": None if running is None else running.number,
-        "recordings": [one.as_json() for one in session.recorder.all()],
+        "recordings": [one.as_json() for one in player.recorder.all()],
         "backend": network.backend,
         "network": f"{network.contract.network}, {network.contract.precision}",
-        "timeline": session.history.version,
+        "timeline": player.history.version,
         "objects": [one.as_json() for one in session.objects.all()],
     }
 

@@ -17,8 +17,9 @@ from ..errors import BadInput, ShlsError
 from .actions import perform, shrunk
 from .painting import fitted, to_jpeg
 from .runs import encode_runs
-from .session import Session, Shown
+from .session import Session
 from .status import describe_objects, describe_status
+from .values import Shown
 
 MOST_VIEWERS = 32
 """Largest number of connected pages."""
@@ -142,7 +143,7 @@ class Viewers:
             if status != last and (now - sent >= STATUS_EVERY or _is_urgent(status, last)):
                 await viewer.send(json.dumps({"type": "status"} | status))
                 last, sent = status, now
-            shown = self.session.shown
+            shown = self.session.player.shown
             if shown is not None and shown.number > viewer.seen and viewer.in_flight < IN_FLIGHT:
                 number, message = await self.picture()
                 viewer.seen, viewer.in_flight = number, viewer.in_flight + 1
@@ -198,7 +199,7 @@ class Viewers:
     async def picture(self) -> tuple[int, bytes]:
         """Return the number of the newest picture, and its message; the message is made once for all pages."""
         async with self._encoding:
-            shown = self.session.shown
+            shown = self.session.player.shown
             assert shown is not None
             if self._picture[0] != shown.number:
                 message = await asyncio.to_thread(self._encode, shown)
