@@ -99,10 +99,9 @@ def _open(url: str) -> tuple[Any, str]:
         core = importlib.import_module("fsspec.core")
         system, path = core.url_to_fs(url)
     except ImportError as error:
-        hint = install_hint("remote")
-        raise MissingDependency(
-            f"{url}: cannot be opened ({error}). {hint}, and the file system's own package"
-        ) from error
+        absent = (error.name or "").partition(".")[0] == "fsspec"  # else fsspec names the package that is missing
+        hint = install_hint("remote") if absent else "Install the package of this file system"
+        raise MissingDependency(f"{url}: cannot be opened ({error}). {hint}") from error
     except Exception as error:
         raise _unreadable(url, error) from error
     return system, str(path)
