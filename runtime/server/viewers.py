@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import BadInput, ShlsError
@@ -33,6 +34,8 @@ SEND_TIMEOUT = 20.0
 """Seconds after which a page that takes nothing is disconnected."""
 TOO_MANY, POLICY = 1013, 1008
 """Codes that close a WebSocket."""
+GONE = (WebSocketDisconnect, TimeoutError, RuntimeError, OSError)
+"""What is raised when a page has gone away."""
 
 
 @dataclass
@@ -55,8 +58,11 @@ class Viewer:
     async def send(self, message: str | bytes) -> None:
         """Send one message; TimeoutError if the page takes nothing."""
         async with self.lock:
-            sending = self.socket.send_bytes(message) if isinstance(message, bytes) else self.socket.send_text(message)
-            await asyncio.wait_for(sending, SEND_TIMEOUT)
+            with anyio.fail_after(SEND_TIMEOUT):
+                if isinstance(message, bytes):
+                    await self.socket.send_bytes(message)
+                else:
+                    await self.socket.send_text(message)
 
 
 class Viewers:
@@ -117,20 +123,27 @@ class Viewers:
         if self.controller is None:
             self.controller = viewer.number
         self.wake()
-        tasks = [asyncio.create_task(self._send(viewer)), asyncio.create_task(self._receive(viewer))]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                with suppress(WebSocketDisconnect, TimeoutError, asyncio.TimeoutError, RuntimeError, OSError):
-                    task.result()
+            await self._run(viewer)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             del self._viewers[viewer.number]
             if self.controller == viewer.number:
                 self.controller = None
             self.wake()
+
+    async def _run(self, viewer: Viewer) -> None:
+        """Send and receive until either ends."""
+        async with anyio.create_task_group() as group:
+
+            async def send() -> None:
+                with suppress(*GONE):
+                    await self._send(viewer)
+                group.cancel_scope.cancel()
+
+            group.start_soon(send)
+            with suppress(*GONE):
+                await self._receive(viewer)
+            group.cancel_scope.cancel()
 
     async def _send(self, viewer: Viewer) -> None:
         """Send news to a page: the status when it has changed, and the newest picture when the page has room."""
@@ -149,8 +162,8 @@ class Viewers:
                 viewer.seen, viewer.in_flight = number, viewer.in_flight + 1
                 await viewer.send(message)
                 continue
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(viewer.wake.wait(), STATUS_EVERY)
+            with anyio.move_on_after(STATUS_EVERY):
+                await viewer.wake.wait()
 
     async def _receive(self, viewer: Viewer) -> None:
         while True:
@@ -182,7 +195,7 @@ class Viewers:
                 self.wake()
                 reply["result"] = {}
             elif self.controller != viewer.number:
-                raise BadInput("control: another page controls the session. Take the control first")
+                raise BadInput("control: this page does not control the session. Take the control first")
             else:
                 reply["result"] = await perform(self.session, name, fields)
         except ShlsError as error:
