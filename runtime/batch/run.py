@@ -60,6 +60,7 @@ def make_plan(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as path:
     ...     plan = make_plan([Row("line 1", "none.mp4", "none")], OutputFolder(Path(path)), {}, Wanted())
     >>> plan.known[0].state

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import BadInput
 from ..io.image_files import natural_key
-from ..io.rle import decode_rle
+from ..io.rle import Rle, decode_rle
+from ..types import MAX_OBJECTS
 from ._palette_files import read_ids
 
 FPS = 24.0
@@ -135,49 +136,45 @@ class JsonResults(Results):
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(name, path)
-        last: tuple[int, float] | None = None
-        first: tuple[int, float] | None = None
-        for values in self._lines():
-            self.indices.append(int(values["frame"]))
-            self.names.append(str(values.get("name") or f"{int(values['frame']):05d}"))
-            if "time" in values:
-                last = int(values["frame"]), float(values["time"])
-                first = first or last
-            for entry in values["objects"]:
+        times: list[float] = []
+        for line in self._lines():
+            self.indices.append(line.frame)
+            self.names.append(line.name)
+            times += [] if line.time is None else [line.time]
+            for entry in line.entries:
                 self._enter(entry)
         if not self.objects:
             raise BadInput(f"{path}: no objects (got {len(self.indices)} frames, expected results of a run)")
-        if first and last and last[1] > first[1]:
-            self.fps = (len(self.indices) - 1) / (last[1] - first[1])
+        if len(times) == len(self.indices) > 1 and times[-1] > times[0]:
+            self.fps = (len(times) - 1) / (times[-1] - times[0])
 
     def __iter__(self) -> Iterator[FrameResult]:
-        for values, name in zip(self._lines(), self.names, strict=False):
+        for line in self._lines():
             labels, scores = np.zeros(self.size, np.uint8), {}
-            for entry in values["objects"]:
-                label = int(entry.get("mask_id", entry["id"]))
-                scores[label] = float(entry.get("confidence", 1.0))
-                if not entry.get("lost"):
-                    labels[decode_rle(entry["rle"]) > 0] = label
-            yield FrameResult(int(values["frame"]), name, labels, scores)
+            for entry in line.entries:
+                scores[entry.object.label] = entry.score
+                if not entry.lost:
+                    labels[decode_rle(entry.rle) > 0] = entry.object.label
+            yield FrameResult(line.frame, line.name, labels, scores)
 
-    def _enter(self, entry: dict[str, Any]) -> None:
+    def _enter(self, entry: _Entry) -> None:
         """Note an object, and the size of its mask."""
-        label = int(entry.get("mask_id", entry["id"]))
-        if not 1 <= label <= 254:
-            raise ValueError(f"object id {label}")
-        self.objects[label] = TrackedObject(int(entry["id"]), label, str(entry.get("name") or UNNAMED))
-        height, width = (int(one) for one in entry["rle"]["size"])
+        self.objects[entry.object.label] = entry.object
+        height, width = entry.rle["size"]
         if self.size not in ((0, 0), (height, width)):
-            raise ValueError(f"masks of {width}x{height} and of {self.size[1]}x{self.size[0]}")
+            raise BadInput(
+                f"{self.path}: masks of two sizes (got {width}x{height} and {self.size[1]}x{self.size[0]}, expected "
+                "one). Give the results of one video"
+            )
         self.size = height, width
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[_Line]:
         number = 0
         try:
             with self.path.open(encoding="utf-8-sig") as file:
-                for number, line in enumerate(file, 1):  # noqa: B007
-                    if line.strip():
-                        yield json.loads(line)
+                for number, text in enumerate(file, 1):  # noqa: B007
+                    if text.strip():
+                        yield _parse(json.loads(text))
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -185,6 +182,39 @@ class JsonResults(Results):
                 f"{self.path}, line {number}: no result of a run ({type(error).__name__}: {error}; expected the JSON "
                 "lines of `shls run --json`)"
             ) from error
+
+
+class _Entry(NamedTuple):
+    """Object in a line."""
+
+    object: TrackedObject
+    score: float
+    lost: bool
+    rle: Rle
+
+
+class _Line(NamedTuple):
+    """Line of a file of results."""
+
+    frame: int
+    name: str
+    time: float | None
+    entries: list[_Entry]
+
+
+def _parse(values: dict[str, Any]) -> _Line:
+    """Read a line; raises KeyError, TypeError or ValueError if something is missing or wrong."""
+    frame, entries = int(values["frame"]), []
+    for entry in values["objects"]:
+        label = int(entry.get("mask_id", entry["id"]))
+        if not 1 <= label <= MAX_OBJECTS:
+            raise ValueError(f"object id {label}")
+        one = TrackedObject(int(entry["id"]), label, str(entry.get("name") or UNNAMED))
+        height, width = entry["rle"]["size"]
+        rle = Rle(size=[int(height), int(width)], counts=str(entry["rle"]["counts"]))
+        entries.append(_Entry(one, float(entry.get("confidence", 1.0)), bool(entry.get("lost")), rle))
+    time = None if values.get("time") is None else float(values["time"])
+    return _Line(frame, str(values.get("name") or f"{frame:05d}"), time, entries)
 
 
 class FolderResults(Results):
