@@ -20,6 +20,8 @@ from .viewers import LARGEST_MESSAGE
 
 MOST_CONNECTIONS = 200
 """Largest number of open connections; further clients get the status 503."""
+BACKLOG = 128
+"""Connections that may wait to be accepted."""
 POLL = 0.1
 """Seconds between two checks whether the server is to end."""
 PING = 20.0
@@ -50,6 +52,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_STREAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
+        opened.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(
