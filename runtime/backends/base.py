@@ -10,7 +10,7 @@ import numpy as np
 
 from .._support.files import sha256_of
 from ..errors import BadInput
-from ..models.contract import AnyContract, Contract, RefinerContract
+from ..models.contract import AnyContract, Contract, PrompterContract, RefinerContract
 from ..models.engine_info import read_sidecar
 from ..models.onnx_reader import read_any_contract
 from ..types import Crops
@@ -67,6 +67,32 @@ class Refiner(Protocol):
 
     def run(self, crops: Crops) -> np.ndarray:
         """Compute a logit per pixel of V crops, V at least 1: (V, S, S) float32.
+
+        Raises BadInput if a logit is NaN or infinite.
+        """
+
+
+class PromptNetwork(Protocol):
+    """A loaded prompter network, which owns the device's buffers.
+
+    Attributes
+    ----------
+    contract : shapes and precision of the model
+    backend : description of what really runs the network
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_PROMPTER
+    >>> network: PromptNetwork = open_prompter(ASSETS / EXACT_PROMPTER, threads=1, device="cpu")
+    >>> network.contract.precision
+    'fp32'
+    """
+
+    contract: PrompterContract
+    backend: str
+
+    def run(self, crop: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Compute the logits of one prompt: (C, S, S) and (D + 3, s, s) float32 -> (S / 2, S / 2) float32.
 
         Raises BadInput if a logit is NaN or infinite.
         """
@@ -133,6 +159,28 @@ def open_refiner(model: str | Path, threads: int = 0, device: str = "auto") -> R
     return OrtRefiner(model, threads, device)
 
 
+def open_prompter(model: str | Path, threads: int = 0, device: str = "auto") -> PromptNetwork:
+    """Load a prompter network after a check of its contract.
+
+    Parameters and errors are those of `open_session`.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_PROMPTER
+    >>> open_prompter(ASSETS / EXACT_PROMPTER, threads=1, device="cpu").contract.network
+    'shls-edge-prompter'
+    """
+    model = Path(model)
+    if _is_engine(model, "prompter"):
+        _check_engine_device(model, device)
+        from .trt import TrtPrompter
+
+        return TrtPrompter(model)
+    from .ort import OrtPrompter
+
+    return OrtPrompter(model, threads, device)
+
+
 def describe(model: str | Path) -> dict[str, object]:
     """Return a model's contract, and for an engine also its source and its machine, as a dictionary.
 
@@ -155,7 +203,7 @@ def describe(model: str | Path) -> dict[str, object]:
 
 
 def contract_of(model: str | Path) -> AnyContract:
-    """Return the contract of an embedding or a refiner; errors are those of `open_session`.
+    """Return the contract of a network of any role; errors are those of `open_session`.
 
     Parameters
     ----------

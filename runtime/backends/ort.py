@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.onnx_reader import read_contract, read_refiner_contract
+from ..models.onnx_reader import read_contract, read_prompter_contract, read_refiner_contract
 from ..types import Crops
 from ._outputs import check_finite
 from .ort_session import CPU_PROVIDER, backend_of, create_session
@@ -109,3 +109,49 @@ class OrtRefiner:
         found = np.asarray(logits)[: len(images)]
         check_finite(found, self.contract, self._path)
         return found
+
+
+class OrtPrompter:
+    """A prompter on the CPU or a GPU; see `shls.runtime.backends.base.PromptNetwork`.
+
+    Parameters
+    ----------
+    model : path of an ONNX file
+    threads : CPU threads of the network, 0 for all cores
+    device : cpu, cuda, tensorrt or auto, see `shls.runtime.backends.base.open_session`
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_PROMPTER
+    >>> network = OrtPrompter(ASSETS / EXACT_PROMPTER, threads=1, device="cpu")
+    >>> crop, features = (np.zeros(shape, np.float32) for shape in network.contract.inputs.values())
+    >>> network.run(crop, features).ndim
+    2
+    """
+
+    def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
+        self.contract = read_prompter_contract(model)
+        self._path, self._session = model, create_session(model, threads, device)
+        self.backend = backend_of(self._session)
+
+    def run(self, crop: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Compute the logits of one prompt.
+
+        Parameters
+        ----------
+        crop : (C, S, S) float32
+        features : (D + 3, s, s) float32
+
+        Returns
+        -------
+        (S / 2, S / 2) float32.
+
+        Raises
+        ------
+        BadInput
+            If the logits hold NaN or infinity.
+        """
+        feeds = {self.contract.crops: crop[None], self.contract.features: features[None]}
+        (logits,) = self._session.run([self.contract.output], feeds)
+        check_finite(logits, self.contract, self._path)
+        return np.asarray(logits[0])

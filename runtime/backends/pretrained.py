@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ..hardware.cpu import has_vnni
 from ..models.contract import Contract
-from ..models.onnx_reader import read_refiner_contract
+from ..models.onnx_reader import read_prompter_contract, read_refiner_contract
 
 ASSETS = Path(__file__).parents[1] / "assets"
 EXACT, EXACT_REFINER = "shls-edge.onnx", "shls-edge-refiner.onnx"
+EXACT_PROMPTER, INT8_CPU_PROMPTER = "shls-edge-prompter.onnx", "shls-edge-prompter.int8-cpu.onnx"
 SHIPPED_MODEL = ASSETS / EXACT
 """Embedding in fp32, the same on every machine; `shipped_model` picks the fastest."""
 INT8_CPU, INT8_CPU_REFINER = "shls-edge.int8-cpu.onnx", "shls-edge-refiner.int8-cpu.onnx"
@@ -64,6 +65,28 @@ def shipped_refiner(embedding: Contract, device: str = "auto", folder: Path = AS
         )
         return None
     return _fastest(exact, folder / INT8_CPU_REFINER, device)
+
+
+def shipped_prompter(embedding: Contract, device: str = "auto", folder: Path = ASSETS) -> Path | None:
+    """Return the path of the fastest shipped prompter for a device.
+
+    Parameters are those of `shipped_refiner`.
+
+    Returns
+    -------
+    Path, or None without a shipped prompter that was trained with this embedding; GrabCut then finds prompted objects.
+
+    Examples
+    --------
+    >>> from shls.runtime.models.onnx_reader import read_contract
+    >>> shipped_prompter(read_contract(SHIPPED_MODEL), "cuda").name
+    'shls-edge-prompter.onnx'
+    """
+    exact = folder / EXACT_PROMPTER
+    if not exact.exists() or read_prompter_contract(exact).embedding_sha256 != embedding.checkpoint_sha256:
+        log.info("prompter: none was trained with this embedding, so GrabCut finds what boxes and points mark.")
+        return None
+    return _fastest(exact, folder / INT8_CPU_PROMPTER, device)
 
 
 def _fastest(exact: Path, quantized: Path, device: str) -> Path:

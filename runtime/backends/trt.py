@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ContractMismatch
-from ..models.contract import Contract, RefinerContract
+from ..models.contract import AnyContract, Contract, PrompterContract, RefinerContract
 from ..models.engine_info import read_sidecar
 from ..types import Crops
 from .cudart import Cuda
@@ -32,8 +32,8 @@ class TrtSession:
         contract = read_sidecar(engine).contract
         if not isinstance(contract, Contract):
             raise ContractMismatch(
-                f"{engine}: wrong network (got an engine of a refiner, expected one of an embedding). "
-                "Give it as --refiner."
+                f"{engine}: wrong network (got an engine of a {contract.role}, expected one of an embedding). "
+                f"Give it as --{contract.role}."
             )
         self.contract = contract
         self._engine = TrtEngine(engine, trt, cuda)
@@ -71,8 +71,8 @@ class TrtRefiner:
         contract = read_sidecar(engine).contract
         if not isinstance(contract, RefinerContract):
             raise ContractMismatch(
-                f"{engine}: wrong network (got an engine of an embedding, expected one of a refiner). "
-                "Give it as --model."
+                f"{engine}: wrong network (got an engine of {_named(contract)}, expected one of a refiner). "
+                f"Give it as {_option(contract)}."
             )
         self.contract = contract
         self._engine = TrtEngine(engine, trt, cuda)
@@ -93,3 +93,47 @@ class TrtRefiner:
 
     def _run(self, images: np.ndarray, features: np.ndarray) -> np.ndarray:
         return self._engine.run({self.contract.crops: images, self.contract.features: features})
+
+
+class TrtPrompter:
+    """A prompter on the GPU; see `shls.runtime.backends.base.PromptNetwork`.
+
+    Parameters and errors are those of `TrtEngine`; also ContractMismatch for an engine of another network.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> network = TrtPrompter(Path("shls-edge-prompter.engine"))  # doctest: +SKIP
+    >>> network.contract.network  # doctest: +SKIP
+    'shls-edge-prompter'
+    """
+
+    def __init__(self, engine: Path, trt: TensorRT | None = None, cuda: Cuda | None = None) -> None:
+        contract = read_sidecar(engine).contract
+        if not isinstance(contract, PrompterContract):
+            raise ContractMismatch(
+                f"{engine}: wrong network (got an engine of {_named(contract)}, expected one of a prompter). "
+                f"Give it as {_option(contract)}."
+            )
+        self.contract = contract
+        self._engine = TrtEngine(engine, trt, cuda)
+        self.backend = self._engine.backend
+
+    def run(self, crop: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Compute the logits of one prompt: (C, S, S) and (D + 3, s, s) float32 -> (S / 2, S / 2) float32."""
+        logits: np.ndarray = self._engine.run(
+            {self.contract.crops: crop[None], self.contract.features: features[None]}
+        )[0]
+        return logits
+
+    def close(self) -> None:
+        """Free the engine and its buffers; the prompter must not be used afterwards."""
+        self._engine.close()
+
+
+def _named(contract: AnyContract) -> str:
+    return "an embedding" if isinstance(contract, Contract) else f"a {contract.role}"
+
+
+def _option(contract: AnyContract) -> str:
+    return "--model" if isinstance(contract, Contract) else f"--{contract.role}"

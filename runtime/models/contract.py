@@ -16,8 +16,8 @@ READ = (1, VERSION)
 """Versions that are read. Version 1 carries settings of superpixels and memory only; the others take defaults."""
 
 METADATA_KEY = "shls.contract"
-EMBEDDING, REFINER = "embedding", "refiner"
-"""Roles of a network: an embedding describes frames, a refiner decides pixels."""
+EMBEDDING, REFINER, PROMPTER = "embedding", "refiner", "prompter"
+"""Roles of a network: an embedding describes frames, a refiner decides pixels, a prompter finds what a user marks."""
 
 ONNX_OPSET = 18
 """Operator set of every graph that is written and read."""
@@ -119,6 +119,67 @@ class RefinerContract:
 
 
 @dataclass(frozen=True)
+class PrompterContract:
+    """Contract of a prompter; `shls.runtime.prompts.crop` describes the tensors.
+
+    Examples
+    --------
+    >>> PrompterContract("shls-edge-prompter", 192, 7, 64, "", "").inputs["features"]
+    (67, 48, 48)
+    """
+
+    network: str  # shls-edge-prompter
+    size: int  # S, side of a crop, pixels
+    channels: int  # C, channels of a crop
+    dim: int  # D, channels of the embedding's map
+    checkpoint_sha256: str
+    embedding_sha256: str  # checkpoint_sha256 of the embedding that it was trained with
+    similarities: int = 3  # channels of the features after the D channels of the map
+    stride: int = 4  # crop pixels per cell of the features
+    crops: str = "crops"  # (V, C, S, S) float32
+    features: str = "features"  # (V, D + similarities, S / stride, S / stride) float32
+    output: str = "logits"  # (V, S / 2, S / 2) float32
+    precision: str = "fp32"
+    opset: int = ONNX_OPSET
+    tools: dict[str, str] = field(default_factory=dict)  # name -> version of the software that wrote the file
+    version: int = VERSION
+    role: str = PROMPTER
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, int, int]]:
+        """Shapes of one prompt's inputs by name."""
+        side = self.size // self.stride
+        return {
+            self.crops: (self.channels, self.size, self.size),
+            self.features: (self.dim + self.similarities, side, side),
+        }
+
+    def to_json(self) -> str:
+        """Return the contract as JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_metadata(metadata: Mapping[str, str], path: Path) -> PrompterContract:
+        """Read the contract in the metadata of an ONNX file; see `from_json` for errors."""
+        return PrompterContract.from_json(contract_text(metadata, path))
+
+    @staticmethod
+    def from_json(text: str) -> PrompterContract:
+        """Read a contract.
+
+        Raises
+        ------
+        ContractMismatch
+            If it has an unknown version, is incomplete, or is not the contract of a prompter.
+        """
+        values = _values(text, PrompterContract)
+        try:
+            return PrompterContract(**values)
+        except TypeError as error:
+            raise ContractMismatch(f"contract of a prompter: incomplete ({error}). Export the model again") from error
+
+
+@dataclass(frozen=True)
 class Contract:
     """Contract of an embedding.
 
@@ -195,11 +256,11 @@ class Contract:
             ) from error
 
 
-AnyContract = Contract | RefinerContract
+AnyContract = Contract | RefinerContract | PrompterContract
 
 
 def any_contract(text: str) -> AnyContract:
-    """Read the contract of a network of either role; raises ContractMismatch like `Contract.from_json`.
+    """Read the contract of a network of any role; raises ContractMismatch like `Contract.from_json`.
 
     Examples
     --------
@@ -210,6 +271,8 @@ def any_contract(text: str) -> AnyContract:
         role = json.loads(text).get("role")
     except (ValueError, AttributeError):
         role = EMBEDDING  # its reader reports what is wrong
+    if role == PROMPTER:
+        return PrompterContract.from_json(text)
     return RefinerContract.from_json(text) if role == REFINER else Contract.from_json(text)
 
 
@@ -238,7 +301,7 @@ def _head(values: dict[str, Any] | None) -> Head | None:
     return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})
 
 
-def _values(text: str, kind: type[Contract] | type[RefinerContract]) -> dict[str, Any]:
+def _values(text: str, kind: type[Contract] | type[RefinerContract] | type[PrompterContract]) -> dict[str, Any]:
     """Parse a contract and check role, version and field names."""
     try:
         values: dict[str, Any] = json.loads(text)

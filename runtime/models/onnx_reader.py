@@ -16,6 +16,7 @@ from .contract import (
     ONNX_OPSET,
     AnyContract,
     Contract,
+    PrompterContract,
     RefinerContract,
     any_contract,
     contract_text,
@@ -75,8 +76,25 @@ def read_refiner_contract(path: Path) -> RefinerContract:
     return _checked(RefinerContract.from_metadata(parts.metadata, path), parts, path)
 
 
+def read_prompter_contract(path: Path) -> PrompterContract:
+    """Read the contract of a prompter; errors are those of `read_contract`.
+
+    Parameters
+    ----------
+    path : ONNX file
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_PROMPTER
+    >>> read_prompter_contract(ASSETS / EXACT_PROMPTER).role
+    'prompter'
+    """
+    parts = _parts(path)
+    return _checked(PrompterContract.from_metadata(parts.metadata, path), parts, path)
+
+
 def read_any_contract(path: Path) -> AnyContract:
-    """Read the contract of an embedding or a refiner; errors are those of `read_contract`.
+    """Read the contract of a network of any role; errors are those of `read_contract`.
 
     Parameters
     ----------

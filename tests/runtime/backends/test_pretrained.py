@@ -11,14 +11,17 @@ from shls.runtime.backends import pretrained as shipped
 from shls.runtime.backends.pretrained import (
     ASSETS,
     EXACT,
+    EXACT_PROMPTER,
     EXACT_REFINER,
     INT8_CPU,
+    INT8_CPU_PROMPTER,
     INT8_CPU_REFINER,
     shipped_model,
+    shipped_prompter,
     shipped_refiner,
 )
 from shls.runtime.hardware.cpu import has_vnni, is_x86
-from shls.runtime.models.onnx_reader import read_contract, read_refiner_contract
+from shls.runtime.models.onnx_reader import read_any_contract, read_contract
 
 
 @pytest.mark.parametrize(
@@ -58,8 +61,7 @@ def test_what_the_cpu_can_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", sorted(ASSETS.glob("*.int8-*.onnx")), ids=lambda path: path.name)
 def test_shipped_int8_is_of_the_shipped_weights(model: Path) -> None:
-    read = read_refiner_contract if "refiner" in model.name else read_contract
-    quantized, exact = read(model), read(ASSETS / f"{model.name.split('.')[0]}.onnx")
+    quantized, exact = read_any_contract(model), read_any_contract(ASSETS / f"{model.name.split('.')[0]}.onnx")
     assert quantized.precision == model.name.split(".")[1]
     assert replace(quantized, precision="fp32", tools=exact.tools) == exact
 
@@ -74,3 +76,12 @@ def test_the_refiner_goes_with_its_embedding_alone(
     assert not caplog.records
     assert shipped_refiner(replace(embedding, checkpoint_sha256="of another"), "cpu") is None
     assert "trained with another embedding" in caplog.text
+
+
+def test_the_prompter_goes_with_its_embedding_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shipped, "has_vnni", lambda: True)
+    embedding = read_contract(ASSETS / EXACT)
+    assert shipped_prompter(embedding, "cpu") == ASSETS / INT8_CPU_PROMPTER
+    assert shipped_prompter(embedding, "cuda") == ASSETS / EXACT_PROMPTER
+    assert shipped_prompter(replace(embedding, checkpoint_sha256="of another"), "cpu") is None
+    assert shipped_prompter(embedding, "cpu", tmp_path) is None, "no prompter is installed"
