@@ -30,6 +30,15 @@ def checked_image(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
+def checked_size(image: np.ndarray, size: tuple[int, ...]) -> None:
+    """Raise ShapeMismatch if a frame, (H, W, 3), has another size than the first frame, (H, W)."""
+    if image.shape[:2] != tuple(size):
+        raise ShapeMismatch(
+            f"image: the size changed (got {image.shape[1]}x{image.shape[0]}, expected {size[1]}x{size[0]}, the first "
+            "frame's). Resize the frame, or call `start` again"
+        )
+
+
 def checked_mask(mask: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return a copy of a mask of a frame of `size` (H, W), and the object ids in it.
 

@@ -7,6 +7,8 @@ pixel filter and refiner, mask, memory writing.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -14,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ._arguments import checked_image, checked_mask, checked_path
+from ._arguments import checked_image, checked_mask, checked_path, checked_size
 from ._guard import guarded
 from ._support.stopwatch import Stopwatch
 from .backends.base import Refiner, Session, open_refiner, open_session
 from .backends.pretrained import shipped_model, shipped_refiner
-from .errors import BadInput, ShapeMismatch
+from .errors import BadInput
 from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
 from .memory.bank import MemoryBank
@@ -27,6 +29,9 @@ from .memory.manager import MemoryManager
 from .memory.update import stored_probabilities
 from .memory.visibility import ObjectVisibility
 from .models.settings import Settings
+from .prompts.grab_cut import mask_from_prompt
+from .prompts.network import open_solver
+from .prompts.prompt import Prompt, Solver
 from .refinement.crops import Scene, average
 from .refinement.pixel_filter import decide, spread
 from .refinement.reference_frames import ReferenceFrames
@@ -42,6 +47,7 @@ def open_segmenter(
     refiner: str | Path | None = None,
     refined: bool = True,
     settings: Settings | None = None,
+    prompter: str | Path | None = None,
 ) -> VideoSegmenter:
     """Load a model, by default the fastest shipped one, and make a segmenter of it.
 
@@ -62,6 +68,9 @@ def open_segmenter(
         Whether to use a refiner at all.
     settings : Settings, optional
         Replace the model's own settings; see `shls.runtime.models.settings`.
+    prompter : str or Path, optional
+        Model of the network that finds what boxes and points mark; by default the shipped one that was trained with
+        this embedding, or else GrabCut. It is opened when the first prompt comes.
 
     Returns
     -------
@@ -79,10 +88,12 @@ def open_segmenter(
     64
     """
     path, second = checked_path(model, "model"), checked_path(refiner, "refiner")
+    third = checked_path(prompter, "prompter")
     session = open_session(path or shipped_model(device), threads, device)
     found = (second or shipped_refiner(session.contract, device)) if refined else None
     opened = None if found is None else open_refiner(found, threads, device)
-    return VideoSegmenter(session, opened, overlap, settings)
+    solver = partial(open_solver, session, third, threads, device)
+    return VideoSegmenter(session, opened, overlap, settings, solver)
 
 
 class VideoSegmenter:
@@ -101,6 +112,8 @@ class VideoSegmenter:
         See `open_segmenter`.
     settings : Settings, optional
         Settings of all stages; by default those of the model's contract.
+    solver : callable, optional
+        Opens what finds the objects of prompts; see `shls.runtime.prompts.network.open_solver`. GrabCut by default.
 
     Attributes
     ----------
@@ -132,6 +145,7 @@ class VideoSegmenter:
         refiner: Refiner | None = None,
         overlap: bool | None = None,
         settings: Settings | None = None,
+        solver: Callable[[], Solver] | None = None,
     ) -> None:
         if refiner is not None:
             check_pair(session.contract, refiner.contract)
@@ -140,6 +154,8 @@ class VideoSegmenter:
         self.stopwatch = Stopwatch()
         beside = session.on_gpu if overlap is None else overlap
         self._encoder = FrameEncoder(session, self.settings, self.stopwatch, beside)
+        self._open_solver = solver or (lambda: mask_from_prompt)
+        self._solver: Solver | None = None
         self._memory: MemoryManager | None = None
         self._references: ReferenceFrames | None = None
         self._size = (0, 0)
@@ -158,7 +174,7 @@ class VideoSegmenter:
                 return
             self._closed = True
             self._encoder.close()
-            for network in (self.session, self.refiner):
+            for network in (self.session, self.refiner, getattr(self._solver, "network", None)):
                 close: Any = getattr(network, "close", None)
                 if close is not None:
                     close()
@@ -230,6 +246,85 @@ class VideoSegmenter:
         return _copied(self._last)
 
     @guarded
+    def solve(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Find the object of a prompt without following it: a preview.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB
+            Any frame.
+        prompt : Prompt
+            Boxes, points on the object, points that are not on it, or a mask to correct.
+
+        Returns
+        -------
+        (H, W) bool
+
+        Raises
+        ------
+        BadInput
+            If the prompt does not say where the object is, or is outside the frame.
+        """
+        image = checked_image(image)
+        if self._solver is None:
+            self._solver = self._open_solver()
+        return self._solver(image, prompt)
+
+    @guarded
+    def prompt(self, image: np.ndarray, prompt: Prompt, object_id: int | None = None) -> Mask:
+        """Mark an object by boxes and points, or correct a followed object by points.
+
+        Before `start`, the image becomes the first frame. A corrected mask is learned as by `add`.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB
+            The last frame, at full size.
+        prompt : Prompt
+            See `solve`. Points correct the mask of a followed object; a box marks it anew.
+        object_id : int, optional
+            Object to correct, or id of a new object; by default the lowest free id.
+
+        Returns
+        -------
+        Mask
+            The last frame's mask with the object.
+
+        Raises
+        ------
+        BadInput
+            As `solve`; also if nothing is found or the id is not 1 to 254.
+        ShapeMismatch
+            If the image has another size than the last frame.
+
+        Examples
+        --------
+        >>> image = np.full((120, 160, 3), 90, np.uint8)
+        >>> image[40:80, 60:100] = 230, 200, 40
+        >>> with open_segmenter(device="cpu") as segmenter:
+        ...     mask = segmenter.prompt(image, Prompt(boxes=((58, 38, 44, 44),)))
+        >>> sorted(mask.scores)
+        [1]
+        """
+        image = checked_image(image)
+        taken = set() if self._memory is None else {int(one) for one in self._memory.ids}
+        object_id = min(set(range(1, MAX_OBJECTS + 2)) - taken) if object_id is None else object_id
+        if not 1 <= object_id <= MAX_OBJECTS:
+            raise BadInput(f"object {object_id}: wrong id (expected 1 to {MAX_OBJECTS}). Choose another id")
+        if self._memory is None:
+            found = self.solve(image, prompt)
+        else:
+            checked_size(image, self._size)
+            found = self.solve(image, prompt.onto(self._last.labels == object_id))
+        if not found.any():
+            raise BadInput(f"{prompt.label}: nothing was found (got no pixel). Mark the object differently")
+        labels = found.astype(np.uint8) * np.uint8(object_id)
+        if self._memory is None:
+            self.start(image, labels)
+            return _copied(self._last)
+        return self.add(labels)
+
+    @guarded
     def remove(self, object_id: int) -> Mask:
         """Stop following an object.
 
@@ -277,11 +372,7 @@ class VideoSegmenter:
         """
         image = checked_image(image)
         memory = self._started()
-        if image.shape[:2] != self._size:
-            raise ShapeMismatch(
-                f"image: the size changed (got {image.shape[1]}x{image.shape[0]}, expected "
-                f"{self._size[1]}x{self._size[0]}, the first frame's). Resize the frame, or call `start` again"
-            )
+        checked_size(image, self._size)
         self._frame = frame = self._encoder.encode(image)
         with self.stopwatch.time("memory"):
             centres = frame.superpixels.centres

@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.backends": {f"{R}.models", f"{R}.hardware"},
     f"{R}.features": {f"{R}.models", f"{R}.superpixels", f"{R}.backends"},
     f"{R}.refinement": {f"{R}.models", f"{R}.features", f"{R}.backends"},
+    f"{R}.prompts": {f"{R}.models", f"{R}.backends", f"{R}.features", f"{R}.refinement", f"{R}.io"},
     f"{R}.segmenter": {
         f"{R}._arguments",
         f"{R}._guard",
@@ -48,9 +49,9 @@ ALLOWED: dict[str, set[str]] = {
         f"{R}.backends",
         f"{R}.features",
         f"{R}.refinement",
+        f"{R}.prompts",
     },
     f"{R}.pipeline": {f"{R}.segmenter", f"{R}.io"},
-    f"{R}.prompts": {f"{R}.segmenter", f"{R}.io"},
     f"{R}.server": {f"{R}.segmenter", f"{R}.io", f"{R}.pipeline", f"{R}.prompts", f"{R}.formats"},
     f"{R}.evaluation": {f"{R}.io", f"{R}.pipeline"},
     f"{R}.formats": {f"{R}.io"},
@@ -66,7 +67,14 @@ ALLOWED: dict[str, set[str]] = {
     R: {f"{R}.segmenter"},
     "shls.calib": {R},
     "shls_train": {R},
-    "shls.export": {R, "shls.calib.fp16", "shls.calib.onnx_files", "shls_train.models", "shls_train.engine.checkpoint"},
+    "shls.export": {
+        R,
+        "shls.calib.fp16",
+        "shls.calib.onnx_files",
+        "shls.calib.prompts",
+        "shls_train.models",
+        "shls_train.engine.checkpoint",
+    },
 }
 ONLY_FOR = {f"{R}.cli": f"{R}.cli", f"{R}.diagnostics": f"{R}.cli"}
 """Packages that nobody but the named one imports, though its table says all of the runtime."""

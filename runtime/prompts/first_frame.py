@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,12 @@ from ..io.objects import NamedMask
 from ..types import MAX_OBJECTS
 from .grab_cut import mask_from_prompt
 from .prompt import Prompt
+from .prompt import Solver as Solver  # for the callers of `first_mask`
 
 NEARLY_ALL = 0.9
 """Ratio of the frame above which a mask is probably inverted."""
 
 log = logging.getLogger("shls")
-
-Solver = Callable[[np.ndarray, Prompt], np.ndarray]
-"""Function of an image (H, W, 3) and a prompt to a mask (H, W) bool, as `mask_from_prompt`."""
 
 
 def first_mask(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,27 @@ class Prompt:
             return self.name or "object"
         return ("box " if self.boxes else "point ") + ",".join(f"{value:g}" for value in [*self.boxes, *self.points][0])
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Raise BadInput if the prompt has no positive part, or if a box or point is outside a frame of (H, W)."""
-        if not self.boxes and not self.points and self.mask is None:
+    def onto(self, mask: np.ndarray) -> Prompt:
+        """Return the prompt as a correction of an object's mask, (H, W) bool.
+
+        Points correct the mask. A prompt with a box or a mask of its own marks the object anew and is returned as it
+        is, like any prompt of an object that is not visible.
+
+        Examples
+        --------
+        >>> mask = np.ones((4, 6), bool)
+        >>> Prompt(negative_points=((2, 3),)).onto(mask).mask is mask
+        True
+        """
+        anew = self.boxes or self.mask is not None or not mask.any()
+        return self if anew else replace(self, mask=mask)
+
+    def check(self, size: tuple[int, int], corrects: bool = False) -> None:
+        """Raise BadInput if the prompt has no positive part, or if a box or point is outside a frame of (H, W).
+
+        With `corrects`, negative points alone are enough, because the object is followed already.
+        """
+        if not corrects and not self.boxes and not self.points and self.mask is None:
             count = len(self.negative_points)
             raise BadInput(
                 f"{self.label}: nothing says where the object is (got {count} negative points only, expected a box, "
@@ -92,6 +111,10 @@ class Prompt:
                 f"pixels inside, expected shape {size} with at least one). Give a mask of the frame"
             )
         return self.mask > 0
+
+
+Solver = Callable[[np.ndarray, Prompt], np.ndarray]
+"""Function of an image (H, W, 3) and a prompt to a mask (H, W) bool, as `mask_from_prompt`."""
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -5,7 +5,8 @@ The file is a list of entries. Each entry has `frame`, a number that counts as t
 - `remove`: id or name of an object; or
 - any of `box` [x, y, width, height], `point` [x, y], `not` [x, y] and `mask` (a file, relative to this one), for one
   object. `box`, `point` and `not` may be lists of several. `id` or `name` say which object; without them the
-  object is new and gets the lowest free id. An object that is followed already is marked anew; or
+  object is new and gets the lowest free id. Points correct the mask of an object that is followed already, and the
+  memory learns the corrected mask; a box or a mask marks such an object anew; or
 - `mask` alone: all objects of the file, with their ids and names.
 
     [{"frame": 40, "box": [120, 80, 60, 90], "name": "dog"},
@@ -18,18 +19,17 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
 from ..errors import BadInput
 from ..io.masks import read_objects, split_choice
 from ..io.objects import ObjectTable
-from ..segmenter import VideoSegmenter
 from ..types import MAX_OBJECTS, Frame, Mask
-from .first_frame import Solver, warn_if_nearly_all
+from .first_frame import warn_if_nearly_all
 from .grab_cut import mask_from_prompt
-from .prompt import Prompt
+from .prompt import Prompt, Solver
 
 NUMBERS = {"box": 4, "point": 2, "not": 2}
 """How many numbers one value of a key has."""
@@ -96,6 +96,22 @@ def read_prompts(path: Path, start: int = 0, size: tuple[int, int] | None = None
     return sorted(entries, key=lambda entry: entry.frame)
 
 
+class Following(Protocol):
+    """What follows the objects; see `shls.runtime.segmenter.VideoSegmenter`.
+
+    Examples
+    --------
+    >>> from ..segmenter import VideoSegmenter
+    >>> Followed: type[Following] = VideoSegmenter
+    """
+
+    def add(self, mask: np.ndarray) -> Mask:
+        """Mark objects in the last frame, or correct their masks."""
+
+    def remove(self, object_id: int) -> Mask:
+        """Stop following an object."""
+
+
 class Prompter:
     """Apply prompts when their frames come; an argument `revise` of `follow`.
 
@@ -123,7 +139,7 @@ class Prompter:
     def __init__(
         self,
         entries: list[Entry],
-        segmenter: VideoSegmenter,
+        segmenter: Following,
         table: ObjectTable | None = None,
         solve: Solver = mask_from_prompt,
     ) -> None:
@@ -169,7 +185,8 @@ class Prompter:
         else:
             entry.prompt.warn_if_outside((frame.image.shape[0], frame.image.shape[1]))
             object_id = self._id_to_add(entry.key, taken)
-            labels = self._solve(frame.image, entry.prompt).astype(np.uint8) * np.uint8(object_id)
+            prompt = entry.prompt.onto(mask.labels == object_id)
+            labels = self._solve(frame.image, prompt).astype(np.uint8) * np.uint8(object_id)
             if entry.prompt.name:
                 self._table.rename(object_id, entry.prompt.name)
         warn_if_nearly_all(labels, f"prompts, frame {entry.frame}")
@@ -197,7 +214,12 @@ def _parse(where: str, entry: Any, start: int, folder: Path) -> Entry:
     if not isinstance(entry, dict):
         raise BadInput(f"{where}: not an object (got {entry!r}, expected such as {{'frame': 40, 'point': [3, 4]}})")
     frame, given = entry.get("frame"), entry.keys() & {"remove", "mask", *NUMBERS}
-    if entry.keys() - {"frame", "id", "name", "remove", "mask", *NUMBERS} or given <= {"not"}:
+    known = entry.keys() & {"id", "name"}
+    if (
+        entry.keys() - {"frame", "id", "name", "remove", "mask", *NUMBERS}
+        or not given
+        or (given == {"not"} and not known)
+    ):
         raise BadInput(
             f"{where}: wrong keys (got {', '.join(entry) or 'none'}, expected frame with remove, or with some of box, "
             "point, not, mask, id, name). Correct the entry"
@@ -258,7 +280,7 @@ def _check(where: str, entry: Entry, size: tuple[int, int]) -> None:
     if entry.prompt is None:
         return
     try:
-        entry.prompt.check(size)
+        entry.prompt.check(size, corrects=entry.key is not None)
         if _is_whole_file(entry):
             read_objects(Path(str(entry.prompt.mask)), size, entry.frame)
         else:

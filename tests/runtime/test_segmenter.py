@@ -12,6 +12,7 @@ from shls.runtime.errors import BadInput, ShapeMismatch
 from shls.runtime.evaluation.metrics import jaccard
 from shls.runtime.memory.update import stored_probabilities
 from shls.runtime.models.settings import MemorySettings
+from shls.runtime.prompts.prompt import Prompt
 from shls.runtime.segmenter import VideoSegmenter, open_segmenter
 
 HEIGHT, WIDTH = 240, 432
@@ -215,3 +216,41 @@ def test_pixels_teach_what_is_background_not_which_object_it_is() -> None:
     np.testing.assert_allclose(learned.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(learned[0, 1] / learned[0, 2], 1.5, rtol=1e-5)
     assert learned[1, 2] < 1e-3
+
+
+def test_a_prompt_is_previewed_then_taken_then_corrected() -> None:
+    frames = list(clip(3))
+    with open_segmenter(device="cpu") as segmenter:
+        disk = Prompt("disk", boxes=((34, 34, 92, 92),))
+        preview = segmenter.solve(frames[0][0], disk)
+        assert jaccard(preview, frames[0][1] == 1) > 0.8
+        with pytest.raises(BadInput, match="no objects are marked yet"):
+            segmenter.step(frames[1][0])
+        first = segmenter.prompt(frames[0][0], disk)
+        assert (first.labels == preview).all(), "the mask is that of the preview"
+        both = segmenter.prompt(frames[0][0], Prompt(boxes=((290, 140, 80, 60),)))
+        assert both.scores.keys() == {1, 2}
+        before = segmenter.step(frames[1][0])
+        after = segmenter.prompt(frames[1][0], Prompt(negative_points=((83, 81),)), object_id=1)
+        assert before.labels[81, 83] == 1
+        assert after.labels[81, 83] == 0
+        assert (after.labels == 2).sum() == (before.labels == 2).sum(), "the other object is as it was"
+        with pytest.raises(ShapeMismatch, match="the size changed"):
+            segmenter.prompt(frames[1][0][:100], disk)
+        with pytest.raises(BadInput, match="object 300: wrong id"):
+            segmenter.prompt(frames[1][0], disk, 300)
+        with pytest.raises(BadInput, match="outside the frame"):
+            segmenter.prompt(frames[1][0], Prompt(points=((9999, 3),)))
+
+
+def test_a_corrected_mask_is_learned() -> None:
+    """A click on one of two boxes that were marked as one takes the other box away for good."""
+    frames = [image for image, _ in clip(4)]
+    _, truth = next(iter(clip(1)))
+    cut = np.where(truth == 1, np.uint8(1), np.uint8(0))
+    with open_segmenter(device="cpu") as segmenter:
+        segmenter._open_solver = lambda: lambda *_: cut > 0  # what the user sees and accepts
+        segmenter.start(frames[0], (truth > 0).astype(np.uint8))
+        assert (segmenter.step(frames[1]).labels[140:200, 300:350] == 1).mean() > 0.5
+        segmenter.prompt(frames[1], Prompt(negative_points=((330, 170),)), object_id=1)
+        assert (segmenter.step(frames[2]).labels[140:200, 300:350] == 1).mean() < 0.1

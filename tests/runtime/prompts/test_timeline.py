@@ -61,7 +61,7 @@ def test_all_kinds_sorted_by_frame(tmp_path: Path) -> None:
         ([{}], "entry 0: wrong keys .got none"),
         ([{"frame": 9, "box": [1, 2, 3, 4], "remove": 1}], "entry 0: remove stands alone"),
         ([{"frame": 9, "point": [1, 2], "colour": 1}], "wrong keys .got frame, point, colour"),
-        ([{"frame": 9, "not": [1, 2], "id": 1}], "wrong keys .got frame, not, id"),
+        ([{"frame": 9, "not": [1, 2]}], "wrong keys .got frame, not"),
         ([{"frame": 9, "name": "dog"}], "wrong keys"),
         ([{"frame": 5, "remove": 1}], "got 5, expected a whole number above 5"),
         ([{"remove": 1}], "wrong frame .got None"),
@@ -158,6 +158,35 @@ def test_prompts_are_applied_when_their_frame_comes_or_the_next(tmp_path: Path) 
     prompter(frame(30), told.mask)
     assert [kind for kind, _ in told.calls] == ["add", "add", "add", "remove"]
     assert prompter.unused() is None
+
+
+def test_points_correct_an_object_that_is_followed() -> None:
+    asked: list[Prompt] = []
+
+    def solve(image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        asked.append(prompt)
+        return np.ones(image.shape[:2], bool)
+
+    told = Told()
+    told.mask.labels[10:20, 10:20] = 1
+    entries = [
+        Entry(1, Prompt(negative_points=((12, 12),)), 1),
+        Entry(1, Prompt(points=((30, 30),)), 5),
+        Entry(1, Prompt(boxes=((5, 5, 9, 9),)), 1),
+    ]
+    Prompter(entries, told, solve=solve)(frame(1), told.mask)
+    assert isinstance(asked[0].mask, np.ndarray)
+    assert asked[0].mask.sum() == 100, "the mask that the click corrects"
+    assert asked[1].mask is None, "a new object"
+    assert asked[2].mask is None, "a box marks an object anew"
+    assert told.calls == [("add", [1]), ("add", [5]), ("add", [1])]
+
+
+def test_a_negative_point_corrects_only_what_is_visible(tmp_path: Path) -> None:
+    path = write(tmp_path, [{"frame": 3, "not": [5, 5], "id": 1}])
+    (entry,) = read_prompts(path, size=(48, 64))
+    with pytest.raises(BadInput, match="nothing says where the object is"):
+        apply([entry], Told(), 3)
 
 
 def test_objects_are_known_by_name_and_original_id() -> None:

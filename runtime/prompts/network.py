@@ -1,0 +1,143 @@
+"""Masks from prompts by the prompter network, and the choice between the network and GrabCut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import RLock
+
+import cv2
+import numpy as np
+
+from ..backends.base import PromptNetwork, Session, open_prompter
+from ..backends.pretrained import shipped_prompter
+from ..errors import ContractMismatch
+from ..features.preprocess import to_input
+from .crop import Marks, cut, probability, put_back, window_of
+from .grab_cut import mask_from_prompt
+from .prompt import Prompt, Solver, clip_box, pixel_of
+
+ZOOMS = 1
+"""Number of further runs on the surroundings of the found mask, if points alone mark the object."""
+
+
+def open_solver(session: Session, prompter: Path | None = None, threads: int = 0, device: str = "auto") -> Solver:
+    """Choose how the objects of prompts are found: by the prompter network, or by GrabCut without one.
+
+    Parameters
+    ----------
+    session : embedding network
+    prompter : model of the prompter; by default the shipped one, if it was trained with this embedding
+    threads, device : see `shls.runtime.backends.base.open_session`
+
+    Returns
+    -------
+    Function of an image, (H, W, 3) uint8 RGB, and a `Prompt` to a mask, (H, W) bool.
+
+    Raises
+    ------
+    ShlsError
+        If the model cannot be opened, or was trained with another embedding.
+
+    Examples
+    --------
+    >>> from shls.runtime.backends.base import open_session
+    >>> from shls.runtime.backends.pretrained import SHIPPED_MODEL
+    >>> solve = open_solver(open_session(SHIPPED_MODEL, threads=1, device="cpu"), device="cpu")
+    >>> image = np.full((60, 80, 3), 90, np.uint8)
+    >>> image[20:40, 30:60] = 220, 180, 30
+    >>> solve(image, Prompt(boxes=((28, 18, 34, 24),))).shape
+    (60, 80)
+    """
+    found = prompter or shipped_prompter(session.contract, device)
+    return mask_from_prompt if found is None else NetworkSolver(session, open_prompter(found, threads, device))
+
+
+class NetworkSolver:
+    """Finds the object of a prompt with the prompter network; a `Solver`.
+
+    The features of the last image are kept, so that further prompts for it cost one or two runs of the small network.
+    Calls from several threads are carried out one after the other.
+
+    Parameters
+    ----------
+    session : embedding network
+    network : prompter that was trained with it
+
+    Raises
+    ------
+    ContractMismatch
+        If the prompter was trained with another embedding.
+
+    Examples
+    --------
+    See `open_solver`.
+    """
+
+    def __init__(self, session: Session, network: PromptNetwork) -> None:
+        theirs, ours = network.contract.embedding_sha256, session.contract.checkpoint_sha256
+        if network.contract.dim != session.contract.channels or (theirs and ours and theirs != ours):
+            raise ContractMismatch(
+                f"prompter: was trained with another embedding (got {theirs[:12]} of {network.contract.dim} channels, "
+                f"expected {ours[:12]} of {session.contract.channels}). Use the two that belong together"
+            )
+        self.session, self.network = session, network
+        self._lock = RLock()
+        self._known: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Find the object that a prompt describes, (H, W) bool; see `mask_from_prompt` for meaning and errors."""
+        size = image.shape[0], image.shape[1]
+        prompt.check(size)
+        if not prompt.points and not prompt.negative_points and prompt.mask is not None:
+            return mask_from_prompt(image, prompt)
+        marks, drawn = _resolve(prompt, size)
+        parts = [marks] if marks.points or marks.negatives else [Marks([box], [], []) for box in marks.boxes]
+        with self._lock:
+            features = self._describe(image)
+            found = np.zeros(size, bool)
+            for part in parts:
+                found |= _finish(self._solve(image, features, part, drawn), part)
+        return found if found.any() else mask_from_prompt(image, prompt)
+
+    def _solve(self, image: np.ndarray, features: np.ndarray, marks: Marks, last: np.ndarray | None) -> np.ndarray:
+        """Return the probability of the object, (H, W) float32."""
+        size = image.shape[0], image.shape[1]
+        for _ in range(1 if marks.boxes or last is not None else 1 + ZOOMS):
+            window = window_of(size, marks, last)
+            logits = self.network.run(*cut(image, features, window, marks, last, self.network.contract))
+            last = probability(put_back(logits, window, size))
+        assert last is not None
+        return last
+
+    def _describe(self, image: np.ndarray) -> np.ndarray:
+        """Return the embedding's map of an image, which is computed once."""
+        if self._known is None or not np.array_equal(self._known[0], image):
+            self._known = image.copy(), self.session.run(to_input(image, self.session.contract))
+        return self._known[1]
+
+
+def _resolve(prompt: Prompt, size: tuple[int, int]) -> tuple[Marks, np.ndarray | None]:
+    """Round and clip a prompt to the pixels of the frame; return also the given mask, (H, W) float32 or None."""
+    boxes = [(x, y, x + width, y + height) for x, y, width, height in (clip_box(box, size) for box in prompt.boxes)]
+    points, negatives = (
+        [pixel_of(point, size) for point in given] for given in (prompt.points, prompt.negative_points)
+    )
+    drawn = prompt.drawn(size)
+    return Marks(boxes, points, negatives), None if drawn is None else drawn.astype(np.float32)
+
+
+def _finish(found: np.ndarray, marks: Marks) -> np.ndarray:
+    """Make a mask of probabilities, (H, W), that agrees with the prompt: (H, W) bool."""
+    mask = found > 0.5
+    if marks.boxes:
+        inside = np.zeros(mask.shape, bool)
+        for left, top, right, bottom in marks.boxes:
+            inside[top:bottom, left:right] = True
+        _, parts = cv2.connectedComponents((mask & ~inside).astype(np.uint8))
+        beyond = {parts[y, x] for x, y in marks.points} - {0}
+        mask &= inside | np.isin(parts, list(beyond))
+    for x, y in marks.points:
+        mask[y, x] = True
+    for x, y in marks.negatives:
+        mask[y, x] = False
+    return mask
