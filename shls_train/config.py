@@ -114,3 +114,30 @@ class RefinerConfig(Schedule):
     crop: int = 224
     superpixels: int = 1000
     lr: float = 2e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrompterConfig(Schedule):
+    """Recipe of the prompter stage.
+
+    Attributes
+    ----------
+    batch : int
+        Prompts per step.
+    height, width : int
+        Size of a pasted scene, in pixels. A still is scaled to the same number of pixels.
+    crop : int
+        S, side of a crop, in pixels.
+
+    Examples
+    --------
+    >>> PrompterConfig(steps=100).crop
+    160
+    """
+
+    steps: int = 12000
+    batch: int = 12
+    height: int = 288
+    width: int = 512
+    crop: int = 160
+    lr: float = 2e-3

@@ -118,3 +118,35 @@ def small_refiner(small_refiner_checkpoint: Path, tmp_path_factory: pytest.TempP
     path = tmp_path_factory.mktemp("refiner_model") / "refiner.onnx"
     export_refiner(small_refiner_checkpoint, path, dynamic_batch=True)
     return path
+
+
+@pytest.fixture(scope="session")
+def small_prompter_checkpoint(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training folder with one checkpoint of a prompter of random weights, for crops of 64 pixels."""
+    import torch
+
+    from shls.runtime.models.onnx_reader import read_contract
+    from shls_train.engine.checkpoint import save_checkpoint
+    from shls_train.models.prompter import PrompterNetwork
+
+    torch.manual_seed(2)
+    folder = tmp_path_factory.mktemp("prompter")
+    network = PrompterNetwork()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias") or name.startswith("head"):  # they start small
+                parameter.normal_(0, 0.1)
+    inputs = {"embedding": read_contract(small_model).checkpoint_sha256}
+    meta = {"step": 1, "config": {"crop": 64}, "inputs": inputs}
+    save_checkpoint(folder, network, torch.optim.AdamW(network.parameters()), meta)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_prompter(small_prompter_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That checkpoint as ONNX."""
+    from shls.export.refiner_to_onnx import export_refiner
+
+    path = tmp_path_factory.mktemp("prompter_model") / "prompter.onnx"
+    export_refiner(small_prompter_checkpoint, path, dynamic_batch=False)
+    return path

@@ -10,7 +10,7 @@ from shls.runtime.errors import BadInput
 from shls.runtime.io.image_collection import LeftOut
 
 from ..pseudo_labels.masks import PseudoMasks
-from .clips import Clip, ClipSize
+from .clips import Clip, ClipSize, Cutout
 from .image_stream import ReadableStills, describe_shards, shards_in
 from .scenes import HELD_OUT, Scenes
 from .views import Rng
@@ -32,6 +32,8 @@ class SceneStream:
         Pseudo-masks of the stills; see `Scenes`.
     size : ClipSize
         Frames per clip and their size.
+    blobs : bool
+        See `Scenes`.
 
     Attributes
     ----------
@@ -51,8 +53,8 @@ class SceneStream:
     >>> clip = stream.draw(np.random.default_rng(0))  # doctest: +SKIP
     """
 
-    def __init__(self, root: Path, masks: PseudoMasks | None, size: ClipSize) -> None:
-        self._root, self._masks, self._size = root, masks, size
+    def __init__(self, root: Path, masks: PseudoMasks | None, size: ClipSize, blobs: bool = True) -> None:
+        self._root, self._masks, self._size, self._blobs = root, masks, size, blobs
         self._shards = shards_in(root)
         self.left_out = LeftOut()
         self._opened = lru_cache(OPEN)(self._open)
@@ -62,6 +64,10 @@ class SceneStream:
     def draw(self, rng: Rng, held_out: bool = False) -> Clip:
         """Draw a clip from a random shard's held-out stills or from its training stills."""
         return self._from(int(rng.integers(len(self._shards)))).draw(rng, held_out)
+
+    def draw_object(self, rng: Rng, held_out: bool = False) -> Cutout | None:
+        """Draw a still with a confident pseudo-mask of its object from a random shard; None if the shard has none."""
+        return self._from(int(rng.integers(len(self._shards)))).draw_object(rng, held_out)
 
     def _from(self, first: int) -> Scenes:
         """Open a shard, or the next shard that has enough stills."""
@@ -76,4 +82,4 @@ class SceneStream:
         stills = ReadableStills(self._root, self._shards[shard], self.left_out)
         if len(stills) < HELD_OUT:
             return None
-        return Scenes(stills, None if self._masks is None else self._masks.of(stills.names), self._size)
+        return Scenes(stills, None if self._masks is None else self._masks.of(stills.names), self._size, self._blobs)

@@ -55,6 +55,8 @@ class Scenes:
         Pseudo-masks of the stills; without masks only random blobs are pasted.
     size : ClipSize
         Frames per clip and their size.
+    blobs : bool
+        Also paste random blobs, and parts of the background as camouflage.
 
     Examples
     --------
@@ -64,8 +66,8 @@ class Scenes:
     (2, 48, 64, 3)
     """
 
-    def __init__(self, stills: Stills, masks: PseudoMasks | None, size: ClipSize) -> None:
-        self._stills, self._masks, self._size = stills, masks, size
+    def __init__(self, stills: Stills, masks: PseudoMasks | None, size: ClipSize, blobs: bool = True) -> None:
+        self._stills, self._masks, self._size, self._blobs = stills, masks, size, blobs
         self._all = _split(range(len(stills)))
         self._confident = _split(masks.confident(CONFIDENT) if masks is not None else [])
 
@@ -82,14 +84,22 @@ class Scenes:
             if (clip.labels[0] > 0).mean() >= LEAST_AREA:
                 return clip
 
+    def draw_object(self, rng: Rng, held_out: bool = False) -> Cutout | None:
+        """Draw a still with a confident pseudo-mask of its object; None if there is none."""
+        confident = self._confident[held_out]
+        if self._masks is None or not confident:
+            return None
+        index = _pick(rng, confident)
+        return Cutout(self._stills[index], largest_part(self._masks[index][0]))
+
     def _piece(self, rng: Rng, held_out: bool, background: np.ndarray, others: list[Cutout]) -> Cutout:
         """Draw a cutout: a new object, a copy of the previous object, or a part of the background."""
         confident = self._confident[held_out]
         if others and rng.random() < TWIN:
             return others[-1]
-        if rng.random() < CAMOUFLAGED:
+        if self._blobs and rng.random() < CAMOUFLAGED:
             still, mask = background, blob(background.shape[:2], rng)
-        elif self._masks is None or not confident or rng.random() < BLOBS:
+        elif self._masks is None or not confident or (self._blobs and rng.random() < BLOBS):
             still = self._stills[_pick(rng, self._all[held_out])]
             mask = blob(still.shape[:2], rng)
         else:

@@ -20,6 +20,7 @@ from shls.runtime.errors import BadInput
 
 from ..models.edge import EdgeNet, Embedding
 from ..models.edge_refiner import EdgeRefiner, RefinerNetwork
+from ..models.prompter import PrompterNetwork
 from ..models.r18 import R18Net
 from ..models.r18_segmenter import R18Segmenter
 from ..models.saliency_net import SaliencyNet
@@ -27,7 +28,8 @@ from ..models.saliency_net import SaliencyNet
 FORMAT = 1
 EMBEDDINGS: dict[str, type[Embedding]] = {"shls-edge": EdgeNet, "shls-r18": R18Net}
 REFINERS: dict[str, type[RefinerNetwork]] = {"shls-edge-refiner": EdgeRefiner, "shls-r18-refiner": R18Segmenter}
-NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, **REFINERS, "saliency": SaliencyNet}
+PROMPTERS: dict[str, type[PrompterNetwork]] = {"shls-edge-prompter": PrompterNetwork}
+NETWORKS: dict[str, type[nn.Module]] = {**EMBEDDINGS, **REFINERS, **PROMPTERS, "saliency": SaliencyNet}
 """Network class by the network name that a checkpoint stores."""
 
 REFINER_OF = {name: f"{name}-refiner" for name in EMBEDDINGS}
