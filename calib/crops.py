@@ -10,7 +10,7 @@ import numpy as np
 
 from shls.runtime.backends.base import Refiner, Session
 from shls.runtime.errors import BadInput
-from shls.runtime.models.contract import AnyContract, RefinerContract
+from shls.runtime.models.contract import AnyContract, PrompterContract, RefinerContract
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.types import Crops
 
@@ -37,7 +37,7 @@ class Marked(NamedTuple):
 
 
 class CropSamples(NamedTuple):
-    """Crops of objects, the calibration inputs of a refiner; implements `shls.calib.samples.Inputs`.
+    """Crops of objects, the calibration inputs of a refiner or a prompter; implements `shls.calib.samples.Inputs`.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class CropSamples(NamedTuple):
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
         """Yield the input tensors of one crop after the other; raises BadInput for an embedding."""
-        if not isinstance(contract, RefinerContract):
+        if not isinstance(contract, RefinerContract | PrompterContract):
             raise BadInput(
                 f"{contract.network}: wrong calibration inputs (got crops of objects, expected whole frames). "
                 "Give frames"
@@ -115,6 +115,17 @@ def record_crops(clips: Iterable[Marked], embedding: Session, refiner: Refiner, 
             "Give longer clips, or another mask"
         )
     images, features = (np.concatenate(parts) for parts in zip(*recorder.seen, strict=True))
+    return choose(images, features, count)
+
+
+def choose(images: np.ndarray, features: np.ndarray, count: int) -> CropSamples:
+    """Keep `count` crops, spread evenly over all crops.
+
+    Examples
+    --------
+    >>> len(choose(np.zeros((9, 1, 2, 2), np.float32), np.zeros((9, 1, 1, 1), np.float32), 3).images)
+    3
+    """
     chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
     digest = hashlib.sha256(images[chosen].tobytes() + features[chosen].tobytes()).hexdigest()
     return CropSamples(images[chosen], features[chosen], len(images), digest)

@@ -17,7 +17,7 @@ from shls.runtime.io.image_files import IMAGE_SUFFIXES, source_files
 from shls.runtime.io.shards import is_shard
 from shls.runtime.io.sources import open_source
 from shls.runtime.io.uris import redact
-from shls.runtime.models.contract import AnyContract, RefinerContract
+from shls.runtime.models.contract import AnyContract, Contract
 
 CANDIDATES = 512
 """Largest number of images to choose from; of a video, all frames are candidates."""
@@ -87,7 +87,7 @@ class Samples(NamedTuple):
 
     def feeds(self, contract: AnyContract) -> Iterator[dict[str, np.ndarray]]:
         """Yield the input tensor of one frame after the other; raises BadInput for a refiner."""
-        if isinstance(contract, RefinerContract):
+        if not isinstance(contract, Contract):
             raise BadInput(
                 f"{contract.network}: wrong calibration inputs (got whole frames, expected crops of objects). "
                 "Give clips with masks"

@@ -1,4 +1,4 @@
-"""Export a refiner as ONNX with its contract inside, and compare the file with torch before it is kept."""
+"""Export a refiner or a prompter as ONNX with its contract, and compare the file with torch before it is kept."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch import nn
 
 import shls
 from shls.runtime.evaluation.similarity import cell_cosines
-from shls.runtime.models.contract import ONNX_OPSET, AnyContract, RefinerContract
-from shls_train.engine.checkpoint import REFINERS, load_checkpoint, restore_network
+from shls.runtime.models.contract import ONNX_OPSET, AnyContract, PrompterContract, RefinerContract
+from shls_train.engine.checkpoint import PROMPTERS, REFINERS, Checkpoint, load_checkpoint, restore_network
+from shls_train.models import prompter
 from shls_train.models.edge_refiner import RefinerNetwork, contract_of
 from shls_train.models.folding import fold_batch_norm, weights_digest
 
@@ -33,7 +34,7 @@ def export_refiner(
     precision: str = "fp32",
     quantize: Callable[[Path], AnyContract] | None = None,
 ) -> ExportReport:
-    """Write the refiner of a checkpoint as ONNX (opset 18).
+    """Write the refiner or the prompter of a checkpoint as ONNX (opset 18).
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def export_refiner(
     out
         ONNX file to write; it appears whole or not at all.
     dynamic_batch
-        True if one run takes any number of objects, False if one run takes one object.
+        True if one run takes any number of objects, False if one run takes one object. A prompter takes one prompt.
     precision, quantize
         See `shls.export.to_onnx.export_onnx`.
 
@@ -57,11 +58,9 @@ def export_refiner(
     4
     """
     loaded = load_checkpoint(checkpoint)
-    network = fold_batch_norm(restore_network(loaded, RefinerNetwork))
-    sizes = str(loaded.meta["network"]), loaded.meta["config"]["crop"]
-    digests = weights_digest(network), loaded.meta["inputs"]["embedding"]
+    network, contract = _restored(loaded)
     contract = replace(
-        contract_of(network, *sizes, *digests),
+        contract,
         opset=ONNX_OPSET,
         tools={"shls": shls.__version__, "torch": torch.__version__, "onnx": onnx.__version__},
     )
@@ -69,6 +68,27 @@ def export_refiner(
     batch = "objects" if dynamic_batch else None
     model = trace(network, examples, [contract.crops, contract.features], contract.output, batch)
     return write_compared(model, contract, out, precision, quantize, lambda path: _compare(network, contract, path))
+
+
+def _restored(loaded: Checkpoint) -> tuple[nn.Module, RefinerContract | PrompterContract]:
+    """Build the folded network of a checkpoint and its contract."""
+    side, embedding = loaded.meta["config"]["crop"], loaded.meta["inputs"]["embedding"]
+    if loaded.meta["network"] in PROMPTERS:
+        marked = fold_batch_norm(restore_network(loaded, prompter.PrompterNetwork))
+        return marked, prompter.contract_of(marked, side, weights_digest(marked), embedding)
+    network = fold_batch_norm(restore_network(loaded, RefinerNetwork))
+    return network, contract_of(network, str(loaded.meta["network"]), side, weights_digest(network), embedding)
+
+
+def is_prompter(checkpoint: Path) -> bool:
+    """Return True if a checkpoint is a prompter, False if it is another network; raises BadInput if it is unreadable.
+
+    Examples
+    --------
+    >>> is_prompter(Path("runs/edge"))  # doctest: +SKIP
+    False
+    """
+    return load_checkpoint(checkpoint).meta.get("network") in PROMPTERS
 
 
 def is_refiner(checkpoint: Path) -> bool:
@@ -82,13 +102,13 @@ def is_refiner(checkpoint: Path) -> bool:
     return load_checkpoint(checkpoint).meta.get("network") in REFINERS
 
 
-def random_crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw random crops and features for a refiner; equal arguments give equal tensors.
+def random_crops(contract: RefinerContract | PrompterContract, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw random crops and features for a refiner or a prompter; equal arguments give equal tensors.
 
     Parameters
     ----------
     contract
-        Contract of the refiner.
+        Contract of the network.
     count
         Number of crops, V.
 
@@ -112,7 +132,7 @@ def random_crops(contract: RefinerContract, count: int) -> tuple[torch.Tensor, t
     return images, torch.nn.functional.normalize(features, dim=1)
 
 
-def _compare(network: nn.Module, contract: RefinerContract, path: Path) -> Closeness:
+def _compare(network: nn.Module, contract: RefinerContract | PrompterContract, path: Path) -> Closeness:
     """Compare an ONNX file with its network under torch, one crop at a time."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst, cosines = 0.0, []

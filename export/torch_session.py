@@ -11,6 +11,7 @@ from shls.runtime.models.contract import Contract
 from shls.runtime.models.settings import Settings
 from shls.runtime.types import Crops
 from shls_train.engine.checkpoint import load_checkpoint, restore_network
+from shls_train.models import prompter
 from shls_train.models.edge import Embedding
 from shls_train.models.edge_refiner import RefinerNetwork, contract_of
 from shls_train.models.folding import embedding_digest, fold_batch_norm, weights_digest
@@ -58,6 +59,45 @@ class TorchSession:
         with torch.inference_mode():
             features: np.ndarray = self._network(torch.from_numpy(tensor))[0].numpy()
         return features
+
+
+class TorchPrompter:
+    """A prompter's checkpoint on the CPU; implements `shls.runtime.backends.base.PromptNetwork`.
+
+    Parameters
+    ----------
+    checkpoint
+        A checkpoint file or a training folder.
+
+    Raises
+    ------
+    BadInput
+        If the checkpoint cannot be read, or belongs to another kind of network.
+
+    Examples
+    --------
+    >>> TorchPrompter(Path("runs/prompter")).contract.role  # doctest: +SKIP
+    'prompter'
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        loaded = load_checkpoint(checkpoint)
+        self._network = restore_network(loaded, prompter.PrompterNetwork)
+        self.contract = prompter.contract_of(
+            self._network,
+            loaded.meta["config"]["crop"],
+            checkpoint_sha256=weights_digest(fold_batch_norm(self._network)),
+            embedding_sha256=loaded.meta["inputs"]["embedding"],
+        )
+        self.backend = f"torch {torch.__version__}"
+
+    def run(self, crop: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Return the logits of one prompt, (S / 2, S / 2) float32."""
+        with torch.inference_mode():
+            logits: np.ndarray = self._network(torch.from_numpy(crop[None]), torch.from_numpy(features[None]))[
+                0
+            ].numpy()
+        return logits
 
 
 class TorchRefiner:
