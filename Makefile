@@ -17,7 +17,7 @@ test: .venv-test/ready
 	.venv-test/bin/python -m pytest -q --cov --cov-report=term
 
 # The shipped networks anew, from a folder of stills: hours of 2 cores; what is interrupted goes on where it was.
-weights: $(foreach of,cpu tensorrt,weights/shls-edge.int8-$(of).onnx weights/shls-edge-refiner.int8-$(of).onnx)
+weights: $(foreach of,cpu tensorrt,weights/shls-edge.int8-$(of).onnx weights/shls-edge-refiner.int8-$(of).onnx weights/shls-edge-prompter.int8-$(of).onnx)
 
 weights/first.onnx: | .venv-test/ready
 	$(SHLS) train $(STILLS) --out weights/first
@@ -32,10 +32,17 @@ weights/shls-edge-refiner.onnx: weights/shls-edge.onnx
 	$(SHLS) train-refiner $(STILLS) --embedding $< --masks weights/masks --out weights/refiner
 	$(SHLS) export weights/refiner --dynamic-batch --out $@
 
+weights/shls-edge-prompter.onnx: weights/shls-edge.onnx
+	$(SHLS) train-prompter $(STILLS) --embedding $< --masks weights/masks --out weights/prompter
+	$(SHLS) export weights/prompter --out $@
+
 weights/shls-edge.int8-%.onnx: weights/shls-edge.onnx
 	$(SHLS) calibrate $< --frames $(STILLS) --target $* --out $@
 
 weights/shls-edge-refiner.int8-%.onnx: weights/shls-edge-refiner.onnx
+	$(SHLS) calibrate $< --frames $(STILLS) --embedding weights/shls-edge.onnx --target $* --out $@
+
+weights/shls-edge-prompter.int8-%.onnx: weights/shls-edge-prompter.onnx
 	$(SHLS) calibrate $< --frames $(STILLS) --embedding weights/shls-edge.onnx --target $* --out $@
 
 clean:

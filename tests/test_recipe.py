@@ -23,12 +23,15 @@ def commands() -> list[list[str]]:
     return [words[1:] for line in printed.splitlines() if (words := line.split())[:1] == ["shls"]]
 
 
-def test_both_networks_are_trained_exported_and_calibrated(commands: list[list[str]]) -> None:
+def test_all_networks_are_trained_exported_and_calibrated(commands: list[list[str]]) -> None:
     names = [name for name, *_ in commands]
     trained = ["train", "export", "pseudo", "train", "export", "train-refiner", "export"]
+    trained += ["train-prompter", "export"]
     assert [name for name in names if name != "calibrate"] == trained
     assert {words[-1] for name, *words in commands if name == "calibrate"} == {
-        f"weights/shls-edge{part}.int8-{target}.onnx" for part in ("", "-refiner") for target in ("cpu", "tensorrt")
+        f"weights/shls-edge{part}.int8-{target}.onnx"
+        for part in ("", "-refiner", "-prompter")
+        for target in ("cpu", "tensorrt")
     }
 
 

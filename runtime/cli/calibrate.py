@@ -57,7 +57,7 @@ def calibrate(
     from shls.calib.ranges import kept_ranges
 
     from .._support.files import check_writable
-    from ..models.contract import RefinerContract
+    from ..models.contract import Contract
 
     # all checks come before the minutes of calibration
     check_names(load_float_model(model)[0], keep_float or [])
@@ -70,7 +70,7 @@ def calibrate(
         known = kept_ranges(model, inputs, method, ranges, lambda done: bar.update(done - bar.pos))
     contract = quantize(model, known, target, out, keep_float or [])
     before, after = model.stat().st_size, out.stat().st_size
-    what = "crops" if isinstance(contract, RefinerContract) else "frames"
+    what = "frames" if isinstance(contract, Contract) else "crops"
     typer.echo(
         f"{out}: {contract.precision}, {after / 1e6:.1f} MB, {after / before:.0%} of fp32; {method} over "
         f"{inputs.runs} of {inputs.candidates} {what}, seed {seed}"
@@ -111,14 +111,16 @@ def sensitivity(
 
     from .._support.files import check_writable
     from ..evaluation.davis import find_sequences
-    from ..models.contract import RefinerContract
+    from ..models.contract import Contract, PrompterContract
 
     graph, contract = load_float_model(model)
     for path in filter(None, (ranges, chart)):
         check_writable(path)
     if root is not None and set_file is not None:
         find_sequences(root, set_file)  # reports missing files before the minutes of work
-    refines = isinstance(contract, RefinerContract)
+    refines = not isinstance(contract, Contract)
+    if root is not None and isinstance(contract, PrompterContract):
+        raise BadInput("--max-drop: a prompter does not follow objects. Leave --max-drop, --root and --set out")
     if refines and on is None:
         on_mask = Path(shipped_clip()).with_name("bunny_mask.png")
     compared = calibration_inputs(model, on or shipped_clip(), on_mask, embedding, COMPARED, seed)

@@ -26,7 +26,8 @@ def calibration_inputs(
 ) -> Inputs:
     """Choose calibration inputs for a network.
 
-    An embedding takes frames. A refiner takes crops of objects that the runtime follows with that refiner. The objects
+    An embedding takes frames. A refiner takes crops of objects that the runtime follows with that refiner. A prompter
+    takes crops of objects that a simulated user marks. The objects
     come from a clip with a first mask, or from synthetic clips that are made of stills.
 
     Parameters
@@ -36,9 +37,9 @@ def calibration_inputs(
     frames
         Source of frames: folder, .tar shard, video or pattern.
     mask
-        Objects in the first frame of `frames`; for a refiner only.
+        Objects in the first frame of `frames`; not for an embedding.
     embedding
-        The embedding of a refiner; None for the shipped one.
+        The embedding of a refiner or a prompter; None for the shipped one.
     count
         Number of frames or crops.
     seed
@@ -61,19 +62,24 @@ def calibration_inputs(
     from shls.calib.crops import record_crops
     from shls.calib.samples import sample_frames
 
-    from ..backends.base import open_refiner, open_session
+    from ..backends.base import open_prompter, open_refiner, open_session
     from ..backends.pretrained import ASSETS, EXACT
-    from ..models.contract import RefinerContract
+    from ..models.contract import Contract, PrompterContract
     from ..models.onnx_reader import read_any_contract
 
-    if not isinstance(read_any_contract(model), RefinerContract):
+    contract = read_any_contract(model)
+    if isinstance(contract, Contract):
         if mask or embedding:
             raise BadInput(
-                f"{model}: an embedding takes whole frames; --mask and --embedding are for a refiner. Leave both out"
+                f"{model}: an embedding takes whole frames; --mask and --embedding are for others. Leave both out"
             )
         return sample_frames(frames, count, seed)
     session = open_session(embedding or ASSETS / EXACT, device="cpu")
     clips = _stills_clips(frames, session.contract, seed) if mask is None else _given_clip(frames, mask)
+    if isinstance(contract, PrompterContract):
+        from shls.calib.prompts import record_prompts
+
+        return record_prompts(clips, session, open_prompter(model, device="cpu"), count)
     return record_crops(clips, session, open_refiner(model, device="cpu"), count)
 
 

@@ -167,11 +167,15 @@ def _export_onnx(
 
     from shls.export.refiner_to_onnx import export_refiner
     from shls.export.to_onnx import export_onnx, resize_onnx
+    from shls.export.verify_prompter import is_prompter
     from shls.export.verify_refiner import is_refiner
 
     check_model_name(out, source)
     begun = time.perf_counter()
-    if is_refiner(source):
+    if is_prompter(source):
+        _refuse_others("a prompter, whose crops have one size", {"--size": size, "--dynamic-batch": dynamic_batch})
+        report = export_refiner(source, out, False, precision, given.quantize)
+    elif is_refiner(source):
         _refuse_others("a refiner, whose crops have one size", {"--size": size})
         report = export_refiner(source, out, dynamic_batch, precision, given.quantize)
     else:
@@ -191,7 +195,7 @@ def _print(report: ExportReport, seconds: float) -> None:
     if isinstance(contract, Contract):
         takes, each, what = f"{contract.width}x{contract.height}", "", "frames"
     else:
-        takes, each, what = f"{contract.size}x{contract.size}", " per object", "random crops"
+        takes, each, what = f"{contract.size}x{contract.size}", f" per {_unit(contract)}", "random crops"
     lines = [
         f"{report.path}",
         f"  network     {contract.network}, {contract.precision}, input {takes}, opset {contract.opset}",
@@ -205,6 +209,11 @@ def _print(report: ExportReport, seconds: float) -> None:
             f"mean cosine {report.original.cosine:.6f}"
         )
     typer.echo("\n".join([*lines, f"  took        {seconds:.0f} s"]))
+
+
+def _unit(contract: AnyContract) -> str:
+    """Return what one run of a network that reads crops is for."""
+    return "prompt" if contract.role == "prompter" else "object"
 
 
 def _export_engine(onnx: Path, out: Path, via: str | None) -> None:

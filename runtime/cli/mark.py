@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import BadInput
+from .options import Device, Model, Prompter, Threads
 from .run_options import Boxes, FirstMask, Objects, Points, SourceName, parse_marks
 
 if TYPE_CHECKING:
@@ -31,16 +32,25 @@ def mark(
     preview: Annotated[
         Path | None, typer.Option(help="File for the frame with its objects coloured, .jpg or .png.")
     ] = None,
+    model: Model = None,
+    prompter: Prompter = None,
+    threads: Threads = 0,
+    device: Device = "auto",
 ) -> None:
     """Mark objects in one frame, and write their mask and a preview picture: try prompts before a long run."""
     from ..io.masks import write_mask
     from ..prompts.first_frame import first_mask
     from ..prompts.preview import draw_preview
+    from ..segmenter import open_segmenter
 
     marks = parse_marks(mask, box, point, objects)
     _check_outputs(out, preview, source, marks.files)
     given = _read_frame(source, frame)
-    found = first_mask(given.image, mask, marks.prompts, frame=frame)
+    if marks.prompts:
+        with open_segmenter(model, threads, device=device, refined=False, prompter=prompter) as segmenter:
+            found = first_mask(given.image, prompts=marks.prompts, solve=segmenter.solve)
+    else:
+        found = first_mask(given.image, mask, frame=frame)
     if out is not None:
         write_mask(out, found.labels, found.names, found.file_ids)
     if preview is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from shls.export.verdict import Verdict
 
-    from ..backends.base import Refiner, Session
+    from ..backends.base import PromptNetwork, Refiner, Session
 
 
 def verify(
@@ -36,7 +36,7 @@ def verify(
     embedding: Embedding = None,
     threads: Threads = 0,
 ) -> None:
-    """Compare two embeddings or two refiners on the same frames; exit code 1 if a tolerance is not kept."""
+    """Compare two networks of one kind on the same frames; exit code 1 if a tolerance is not kept."""
     from shls.export.replay import load_inputs
     from shls.export.replay import save_inputs as save
     from shls.export.verdict import tolerance_for
@@ -73,11 +73,14 @@ def verify(
 
 def _opened(
     a: Path, b: Path, embedding: Path | None, threads: int
-) -> tuple[tuple[Session, Session] | tuple[Refiner, Refiner], Callable[..., Verdict]]:
+) -> tuple[
+    tuple[Session, Session] | tuple[Refiner, Refiner] | tuple[PromptNetwork, PromptNetwork], Callable[..., Verdict]
+]:
     """Open two networks of one role; return them with the function that compares them."""
     from functools import partial
 
     from shls.export.verify import compare, open_either
+    from shls.export.verify_prompter import compare_prompters, is_prompter, open_prompters
     from shls.export.verify_refiner import compare_refiners, is_refiner, open_refiners
 
     from ..backends.base import open_session
@@ -86,6 +89,9 @@ def _opened(
     if is_refiner(a):
         refiners = open_refiners(a, b, threads)
         return refiners, partial(compare_refiners, *refiners, open_session(embedding or ASSETS / EXACT, threads))
+    if is_prompter(a):
+        prompters = open_prompters(a, b, threads)
+        return prompters, partial(compare_prompters, *prompters, open_session(embedding or ASSETS / EXACT, threads))
     if embedding:
         raise BadInput(f"--embedding: is for a refiner, and {a} is an embedding. Leave it out")
     sessions = open_either(a, b, threads)
@@ -122,7 +128,7 @@ def info(
     if settings:
         contract = contract_of(file)
         if not isinstance(contract, Contract):
-            raise BadInput(f"{file}: a refiner has no settings. Give the embedding that it works with")
+            raise BadInput(f"{file}: a {contract.role} has no settings. Give the embedding that it works with")
         for one in contract.settings.describe():
             typer.echo(f"{one.name:36} {one.value!s:>8} (default {one.default})  {one.meaning}")
         return

@@ -22,6 +22,13 @@ Refiner = Annotated[
         help="Refiner network: ONNX file or engine. By default the shipped refiner, if it fits the embedding."
     ),
 ]
+Prompter = Annotated[
+    Path | None,
+    typer.Option(
+        help="Prompter network, which finds what boxes and points mark: ONNX file or engine. By default the shipped "
+        "prompter, if it fits the embedding, or else GrabCut.",
+    ),
+]
 Refined = Annotated[
     bool,
     typer.Option("--refined/--unrefined", help="Outline objects with the refiner network, or by colour alone."),
@@ -47,13 +54,13 @@ CALIBRATION_METHOD: Literal["percentile"] = "percentile"
 FirstMask = Annotated[
     Path | None,
     typer.Option(
-        help="Only for a refiner: mask of the objects in the first frame of --frames, a clip. By default no clip."
+        help="Not for an embedding: mask of the objects in the first frame of --frames, a clip. By default no clip."
     ),
 ]
 Embedding = Annotated[
     Path | None,
     typer.Option(
-        help="Only for a refiner: embedding network that it works with, ONNX file. By default the shipped one."
+        help="Not for an embedding: embedding that the network works with, ONNX file. By default the shipped one."
     ),
 ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import BadInput
-from .options import Device, Model, Refined, Refiner, Threads, check_refiner
+from .options import Device, Model, Prompter, Refined, Refiner, Threads, check_refiner
 from .run_options import (
     OUTPUT_PANEL,
     Boxes,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..io.playback import Playback
     from ..io.sinks import Outputs
     from ..pipeline import Summary
-    from ..prompts.timeline import Prompter
+    from ..prompts.timeline import Prompter as Timeline
     from ..segmenter import VideoSegmenter
 
 log = logging.getLogger("shls")
@@ -93,6 +93,7 @@ def run(
     model: Model = None,
     refiner: Refiner = None,
     refined: Refined = True,
+    prompter: Prompter = None,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
@@ -109,7 +110,7 @@ def run(
         raise BadInput("--sound together with --loop: the sound has one round only. Leave one of them out.")
     if not outputs.names and not exports:
         log.warning("no output is given, so nothing will be written. Give --out, --masks, --cutout or --json.")
-    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
+    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined, prompter=prompter)
     _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts, exports=exports)
 
 
@@ -149,20 +150,21 @@ def _follow(
     from ..io.synthetic import noise
     from ..pipeline import follow, warm_up
     from ..prompts.first_frame import first_mask
-    from ..prompts.timeline import Prompter, read_prompts
+    from ..prompts.timeline import Prompter as Timeline
+    from ..prompts.timeline import read_prompts
 
     marked, table = False, ObjectTable()
 
     def mark(image: np.ndarray) -> np.ndarray:
         nonlocal marked
         marked = True
-        return table.add(first_mask(image, given, marks.prompts))
+        return table.add(first_mask(image, given, marks.prompts, solve=segmenter.solve))
 
     _report_networks(segmenter)
     with _open(source, play) as frames:
         given = marks.check(frames.size, play.start)
         entries = read_prompts(prompts, play.start, frames.size) if prompts else []
-        later = Prompter(entries, segmenter, table)
+        later = Timeline(entries, segmenter, table, segmenter.solve)
         protect = [*marks.files, *([prompts] if prompts else []), *later.files]
         with ExitStack() as opened, open_sinks(outputs, source, frames.info, protect, table) as sink:
             converted = [opened.enter_context(ExportSink(to, at, frames.name, table)) for to, at in exports]
@@ -219,7 +221,7 @@ def _report_networks(segmenter: VideoSegmenter) -> None:
         typer.echo(f"refiner: {refiner.network}, {refiner.precision}, on {segmenter.refiner.backend}", err=True)
 
 
-def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: Outputs, later: Prompter) -> None:
+def _report(done: Summary, frames: Source, segmenter: VideoSegmenter, outputs: Outputs, later: Timeline) -> None:
     """Print what was done; to standard error where standard output has JSON lines."""
     import numpy as np
 

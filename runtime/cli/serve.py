@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import BadInput
-from .options import Device, Model, Refined, Refiner, Threads, check_refiner
+from .options import Device, Model, Prompter, Refined, Refiner, Threads, check_refiner
 from .run_options import (
     Boxes,
     FirstMask,
@@ -77,6 +77,7 @@ def serve(
     model: Model = None,
     refiner: Refiner = None,
     refined: Refined = True,
+    prompter: Prompter = None,
     threads: Threads = 0,
     device: Device = "auto",
 ) -> None:
@@ -96,7 +97,7 @@ def serve(
         token = new_token()
     rules = Rules(host, token, tuple(name or ()))
     with open_socket(host, port) as opened:
-        segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined)
+        segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined, prompter=prompter)
         session = _open_session(source, segmenter, marks, start, prompts, json, loop)
         with session:
             _serve(session, rules, opened, duration)
@@ -142,6 +143,7 @@ def _open_session(
             sink=sink,
             table=table,
             name=Path(redact(source)).name,
+            solve=segmenter.solve,
         )
     except BaseException:
         reader.close()

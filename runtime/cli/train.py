@@ -1,4 +1,4 @@
-"""`shls train` and `shls train-refiner`: train the two networks on stills."""
+"""`shls train`, `shls train-refiner` and `shls train-prompter`: train the networks on stills."""
 
 from __future__ import annotations
 
@@ -125,6 +125,45 @@ def train_refiner(
     found = PseudoMasks(masks) if masks else None
     network = _embedding(embedding)
     _with_bar(steps, lambda tell: train_network(data, network, out, config, tell, found))
+
+
+def train_prompter(
+    data: StillsFolder,
+    out: RunFolder,
+    embedding: Annotated[
+        Path | None,
+        typer.Option(
+            help="Embedding network: training folder or checkpoint of `shls train`, or fp32 ONNX file. By default the "
+            "shipped one."
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder of `shls pseudo`. By default random blobs are cut out as objects.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the whole run.", min=1)] = 12000,
+    batch: Annotated[int, typer.Option(help="Prompts per optimiser step.", min=1)] = 12,
+    height: Annotated[int, typer.Option(help="Height of a pasted scene in pixels, a multiple of 16.", min=64)] = 288,
+    width: Annotated[int, typer.Option(help="Width of a pasted scene in pixels, a multiple of 16.", min=64)] = 512,
+    crop: Annotated[int, typer.Option(help="Side of a crop in pixels, a multiple of 32.", min=32)] = 160,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Random seed of weights, frames and prompts.")] = 0,
+) -> None:
+    """Train the prompter network, which finds what boxes and points mark, on stills. The embedding stays unchanged."""
+    require("torch", "train")
+    from shls_train.config import PrompterConfig
+    from shls_train.pseudo_labels.masks import PseudoMasks
+    from shls_train.stages.prompter import train_prompter as train_network
+
+    config = PrompterConfig(steps=steps, batch=batch, height=height, width=width, crop=crop, lr=lr, seed=seed)
+    found = PseudoMasks(masks) if masks else None
+    network = _embedding(embedding or _shipped())
+    _with_bar(steps, lambda tell: train_network(data, network, out, config, tell, found))
+
+
+def _shipped() -> Path:
+    from ..backends.pretrained import SHIPPED_MODEL
+
+    return SHIPPED_MODEL
 
 
 def _embedding(path: Path) -> Embedding:
