@@ -59,6 +59,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
         ("curve", ["here.csv", "curve.png"], "here.csv: not the log of a training"),
         ("curve", ["here.csv", "curve.gif"], "curve.gif: not the name of a picture"),
         ("endurance", ["--frames", "99"], "expected a whole number from 100 on"),
+        ("serve_load", ["--viewers", "2", "--hanging", "3"], "--hanging: more than --viewers"),
         ("failures", ["masks", "sheet.jpg", *DAVIS], "none.txt: cannot be read as a list of sequences"),
         ("journey", ["journey.jpg", "--frame", "200"], "ends before frame 200"),
         ("lost", DAVIS, "none.txt: cannot be read as a list of sequences"),
