@@ -30,6 +30,8 @@ IN_FLIGHT = 2
 """Pictures that a page may have without having shown them; a slow page gets fewer pictures, not older ones."""
 STATUS_EVERY = 0.5
 """Longest time between two looks at the status, seconds."""
+STATUS_SHARED = 0.05
+"""Longest time for which pages share a description of the status, seconds."""
 SEND_TIMEOUT = 20.0
 """Seconds after which a page that takes nothing is disconnected."""
 TOO_MANY, POLICY = 1013, 1008
@@ -88,6 +90,7 @@ class Viewers:
         self._encoding = asyncio.Lock()
         self._picture: tuple[int, bytes] = (0, b"")
         self._jpeg: tuple[Any, bytes] = (None, b"")
+        self._described: tuple[float, dict[str, Any]] = (-1.0, {})
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -109,6 +112,7 @@ class Viewers:
 
     def wake(self) -> None:
         """Let each page look for news."""
+        self._described = -1.0, {}
         for viewer in self._viewers.values():
             viewer.wake.set()
 
@@ -203,8 +207,11 @@ class Viewers:
         await viewer.send(json.dumps(reply))
 
     def status(self, viewer: Viewer | None = None) -> dict[str, Any]:
-        """Return the status of the session as JSON values, for one page."""
-        status = describe_status(self.session) | {"viewers": len(self._viewers)}
+        """Return the status of the session as JSON values, for one page; pages that ask together share the work."""
+        now = time.monotonic()
+        if viewer is None or now - self._described[0] > STATUS_SHARED:
+            self._described = now, describe_status(self.session)
+        status = self._described[1] | {"viewers": len(self._viewers)}
         if viewer is not None:
             status |= {"viewer": viewer.number, "controls": self.controller == viewer.number}
         return status | {"controlled": self.controller is not None}

@@ -190,6 +190,7 @@ export class Marking {
   show(text) {
     this.text.textContent = text;
     this.form.hidden = false;
+    document.getElementById("transport").hidden = true;
   }
 
   async accept() {
@@ -215,6 +216,7 @@ export class Marking {
     this.sequence++;
     this.draft = this.stage.draft = null;
     this.form.hidden = true;
+    document.getElementById("transport").hidden = false;
     this.name.blur();
     this.stage.drawSoon();
   }

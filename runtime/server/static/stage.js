@@ -19,6 +19,7 @@ export class Stage {
     this.image = null;
     this.cursor = null; // {x, y, radius} of the brush, frame pixels
     this.pending = false;
+    new ResizeObserver(() => this.drawSoon()).observe(canvas);
   }
 
   // Show a picture of the server; the promise ends when its image is decoded.
@@ -32,9 +33,10 @@ export class Stage {
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = this.layer.width = width;
       this.canvas.height = this.layer.height = height;
+      this.canvas.style.setProperty("--ratio", width / height);
       this.pixels = this.layerContext.createImageData(width, height);
     }
-    if (!this.pixels || this.pixels.width !== width) {
+    if (!this.pixels) {
       this.layer.width = width;
       this.layer.height = height;
       this.pixels = this.layerContext.createImageData(width, height);
@@ -141,9 +143,9 @@ export class Stage {
       const known = this.objects.get(one.id);
       if (!one.box || !known || known.hidden) continue;
       const text = known.name ? `${one.id} ${known.name}` : `${one.id}`;
-      const [x, y] = [one.box[0] * this.scale, one.box[1] * this.scale];
+      const [x, y] = this.topOf(one);
       const width = context.measureText(text).width + 10 * zoom;
-      const left = Math.max(0, Math.min(x, this.canvas.width - width));
+      const left = Math.max(0, Math.min(x - width / 2, this.canvas.width - width));
       const top = Math.max(0, y - 22 * zoom);
       context.fillStyle = "rgba(12, 14, 16, 0.78)";
       context.beginPath();
@@ -155,6 +157,16 @@ export class Stage {
       context.textBaseline = "middle";
       context.fillText(text, left + 6 * zoom, top + 10 * zoom);
     }
+  }
+
+  // Middle of the topmost row of an object, pixels of the canvas.
+  topOf({ id, box }) {
+    const [width, height] = this.picture.picture;
+    const row = Math.min(height - 1, Math.ceil(box[1] * this.scale));
+    const begin = row * width;
+    const first = this.picture.labels.indexOf(id, begin);
+    if (first < 0 || first >= begin + width) return [(box[0] + box[2] / 2) * this.scale, row];
+    return [(first + this.picture.labels.lastIndexOf(id, begin + width - 1)) / 2 - begin, row];
   }
 
   drawDraft() {

@@ -95,6 +95,25 @@ export class Timeline {
     context.fill();
   }
 
+  // A stretch in which the object is not visible: red stripes, which differ from each object's colour.
+  drawLost(context, left, top, width, height) {
+    context.save();
+    context.beginPath();
+    context.rect(left, top, width, height);
+    context.clip();
+    context.fillStyle = "#3a1512";
+    context.fillRect(left, top, width, height);
+    context.strokeStyle = "#ff6b60";
+    context.lineWidth = 2;
+    context.beginPath();
+    for (let at = left - height; at < left + width; at += 7) {
+      context.moveTo(at, top + height);
+      context.lineTo(at + height, top);
+    }
+    context.stroke();
+    context.restore();
+  }
+
   drawRow(context, row, top, width, x) {
     const known = this.objects.get(row.id);
     const color = known?.color ?? "#888888";
@@ -125,8 +144,7 @@ export class Timeline {
     });
     context.stroke();
     context.globalAlpha = 1;
-    context.fillStyle = "#ff5a4f";
-    for (const [from, to] of row.lost) context.fillRect(x(from), top, Math.max(2, x(to + 1) - x(from)), high);
+    for (const [from, to] of row.lost) this.drawLost(context, x(from), top, Math.max(2, x(to + 1) - x(from)), high);
     context.font = "600 11px system-ui, sans-serif";
     context.textBaseline = "middle";
     const text = `${row.id} ${known?.name ?? ""}`.trim();
