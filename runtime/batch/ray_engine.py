@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
 
 ASK_AGAIN = 5.0
 """Seconds after which the state of the machines is asked for again while no task ends."""
+
+
+CONNECTED_WITHIN = 10.0
+"""Seconds within which a cluster has to answer."""
+NOTICED_WITHIN = 5.0
+"""Seconds within which Ray notices that a machine is lost."""
 
 
 class _Actor:
@@ -82,6 +91,7 @@ class RayEngine:
 
         self._ray: Any = ray
         if not ray.is_initialized():
+            _check_address(address)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -115,10 +125,7 @@ class RayEngine:
         ready: list[Any] = []
         while not ready:
             ready, _ = self._ray.wait(list(known), num_returns=1, timeout=ASK_AGAIN)
-        return [(known[one], known[one].receive(self._lost_nodes())) for one in ready]
-
-    def _lost_nodes(self) -> set[str]:
-        return {str(node["NodeID"]) for node in self._ray.nodes() if not node["Alive"]}
+        return [(known[one], known[one].receive()) for one in ready]
 
 
 class _Remote:
@@ -132,7 +139,7 @@ class _Remote:
     def submit(self, task: Task) -> None:
         self.pending = self._actor.run.remote(task)
 
-    def receive(self, lost_nodes: set[str]) -> Outcome | Died:
+    def receive(self) -> Outcome | Died:
         """Return the outcome, or the end of the actor and whether its machine was lost with it."""
         errors = self._ray.exceptions
         try:
@@ -140,8 +147,7 @@ class _Remote:
             return outcome
         except (errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
             node = self._loaded_on()
-            text = str(error)
-            lost = node in lost_nodes or ("node" in text.lower() and "died" in text.lower() and "OOM" not in text)
+            lost = "its node has died" in str(error) or self._is_lost(node)
             reason = "ended as its machine was lost" if lost else "ended, as when memory runs out"
             return Died(reason, loaded=node is not None, machine_lost=lost)
 
@@ -154,3 +160,26 @@ class _Remote:
         with suppress(Exception):
             return str(self._ray.get(self._node, timeout=0))
         return None
+
+    def _is_lost(self, node: str | None) -> bool:
+        """Return whether a machine is lost; Ray notices some seconds after its actors have ended."""
+        end = time.monotonic() + NOTICED_WITHIN
+        while node is not None and time.monotonic() < end:
+            if not any(one["Alive"] for one in self._ray.nodes() if one["NodeID"] == node):
+                return True
+            time.sleep(0.2)
+        return False
+
+
+def _check_address(address: str | None) -> None:
+    """Raise BadInput if nothing answers at host:port, for which Ray itself would wait for minutes."""
+    host, colon, port = (address or os.environ.get("RAY_ADDRESS", "")).rpartition(":")
+    if not colon or "/" in host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECTED_WITHIN).close()
+    except OSError as error:
+        raise BadInput(
+            f"ray: no cluster at {host}:{port} (got {error.strerror or error}). Start it with `ray start --head`, or "
+            "correct the address"
+        ) from error

@@ -122,6 +122,12 @@ class _Crew:
             found.append((task, event))
         return found
 
+    def dismiss_idle(self) -> None:
+        """Stop the idle workers: on a cluster, one that has not begun yet may wait for their cores."""
+        for worker in self.idle:
+            worker.stop()
+        self.idle = []
+
     def stop_all(self) -> None:
         for worker in [*self.idle, *(worker for worker, _ in self.busy.values())]:
             worker.stop()
@@ -145,6 +151,8 @@ def _together(queue: deque[Task], crew: _Crew, jobs: int, alone: list[tuple[Task
     while crew.busy or (queue and fatal is None):
         while queue and fatal is None and (crew.idle or crew.size < jobs):
             crew.give(queue.popleft())
+        if not queue:
+            crew.dismiss_idle()
         for task, event in crew.wait():
             if isinstance(event, Outcome):
                 fatal = fatal or (event if event.fatal else None)

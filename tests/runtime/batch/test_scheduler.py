@@ -73,6 +73,12 @@ def test_workers_keep_their_model_and_are_not_more_than_jobs() -> None:
     assert (engine.started, engine.most) == (2, 2)
 
 
+def test_idle_workers_end_when_no_task_is_left_to_begin() -> None:
+    engine = Played()
+    list(run_tasks(tasks("ab"), engine, 2))
+    assert engine.log == [("a", 2), ("b", 1)], "on a cluster, the last worker may wait for the cores of the first"
+
+
 def test_a_task_whose_worker_died_is_tried_once_alone() -> None:
     engine = Played({"b": [KILLED]})
     assert states(engine, "abcd", 2) == dict.fromkeys("abcd", "done")
