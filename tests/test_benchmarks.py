@@ -51,6 +51,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
     [
         ("ablation", ["none", "--out", "out", *DAVIS], "none: no such folder or file"),
         ("animation", ["demo.png"], "demo.png: not an animated picture"),
+        ("batch_kills", ["--root", "none"], "none: no sequences; expected JPEGImages/RESOLUTION/SEQUENCE"),
         ("clips", ["here.csv/clips.jpg"], "here.csv/clips.jpg: cannot be written"),
         ("core", ["--source", "none.mp4"], "none.mp4: no such file or folder"),
         ("core", ["--json", "here.csv/core.json"], "here.csv/core.json: cannot be written"),

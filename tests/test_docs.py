@@ -39,6 +39,7 @@ SMALL = {
     "sensitivity": "--count 2",
     "verify": "--count 2 --cosine -1 --iou 0",
     "bench": "--frames 2",
+    "batch": "--jobs 1",
     "serve": "--duration 0.2 --port 0",
 }
 """Options appended to a command of the pages, so that it takes seconds; the last value of an option counts."""
@@ -48,6 +49,8 @@ SKIPPED = {
     "--adopt": "needs TensorRT",
     "cuda": "needs a GPU",
     "torchrun": "starts processes",
+    "ray": "needs a cluster; tests/runtime/batch has one",
+    "s3://bucket/night/*.mp4": "needs object storage; tests/runtime/batch has a zip file",
     "shls-r18": "trains a large network; tests/shls_train has it small",
     "runs/r18": "as above",
     "demo": "tests/runtime/cli runs it",
@@ -119,6 +122,12 @@ def material(
     write_mask(folder / "first.png", mask)
     for name in ("val.txt", "DAVIS/ImageSets/2017/val.txt"):
         (folder / name).write_text("rabbit\n")
+    (folder / "videos").mkdir()
+    shutil.copy(folder / "video.mp4", folder / "videos/clip.mp4")
+    shutil.copy(folder / "first.png", folder / "videos/clip.png")
+    table = re.search(r'```csv title="list.csv"\n(.*?)```', (DOCS / "how-to/batch.md").read_text(), re.S)
+    assert table
+    (folder / "list.csv").write_text(table[1])
     prompts = re.search(r'```json title="prompts.json"\n(.*?)```', (DOCS / "how-to/follow.md").read_text(), re.S)
     assert prompts
     (folder / "prompts.json").write_text(prompts[1])
@@ -130,7 +139,9 @@ def material(
     return folder
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "engines"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.stem not in ("cluster", "engines")], ids=lambda page: page.stem
+)
 def test_commands_of_the_pages_run(page: Path, material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "pages"
     shutil.copytree(material, folder)
