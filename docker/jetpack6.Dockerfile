@@ -22,7 +22,9 @@ RUN sed '/^numpy==/d' /opt/shls/constraints.txt > /tmp/constraints.txt \
         --constraint /tmp/constraints.txt /opt/shls onnxruntime \
     && /opt/venv/bin/python -c 'import cv2; assert "GStreamer:                   YES" in cv2.getBuildInformation()'
 
-# Compiled kernels; mount a volume here to keep them between runs.
+# Kernels compiled for the processor that builds the image. Another processor compiles its own at the first start: mount a
+# volume here to keep them between runs.
 ENV NUMBA_CACHE_DIR=/var/cache/shls
+RUN /opt/venv/bin/shls warm --device cpu
 WORKDIR /data
 ENTRYPOINT ["/opt/venv/bin/shls"]

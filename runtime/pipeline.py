@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._support.numba_cache import is_compiled
 from ._support.stopwatch import Stopwatch
 from .errors import BadInput
 from .io.base import Sink, Source
@@ -173,8 +172,6 @@ def warm_up(segmenter: VideoSegmenter, image: np.ndarray) -> float:
     >>> warm_up(open_segmenter(), noise((120, 160))) > 0
     True
     """
-    if not is_compiled():
-        log.warning("warm-up: compiling the kernels for this processor, about a minute on two cores, once per version")
     begun = time.perf_counter()
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[: (image.shape[0] + 1) // 2] = 1

@@ -21,6 +21,7 @@ from ._guard import guarded
 from ._support.stopwatch import Stopwatch
 from .backends.base import Refiner, Session, open_refiner, open_session
 from .backends.pretrained import shipped_model, shipped_refiner
+from .compilation import compile_kernels
 from .errors import BadInput
 from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
@@ -198,6 +199,7 @@ class VideoSegmenter:
         """
         image = checked_image(image)
         mask, ids = checked_mask(mask, image.shape[:2])
+        compile_kernels()
         self._size = image.shape[:2]
         self._encoder.restart()
         self._frame = self._encoder.encode(image, mask)

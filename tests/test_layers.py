@@ -39,7 +39,17 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.features": {f"{R}.models", f"{R}.superpixels", f"{R}.backends"},
     f"{R}.refinement": {f"{R}.models", f"{R}.features", f"{R}.backends"},
     f"{R}.prompts": {f"{R}.models", f"{R}.backends", f"{R}.features", f"{R}.refinement", f"{R}.io"},
+    f"{R}.compilation": {
+        f"{R}.models",
+        f"{R}.hardware",
+        f"{R}.io",
+        f"{R}.superpixels",
+        f"{R}.memory",
+        f"{R}.features",
+        f"{R}.refinement",
+    },
     f"{R}.segmenter": {
+        f"{R}.compilation",
         f"{R}._arguments",
         f"{R}._guard",
         f"{R}.models",

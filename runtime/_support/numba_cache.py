@@ -13,6 +13,8 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ from .folders import private_temporary_folder, user_cache
 
 VARIABLE = "NUMBA_CACHE_DIR"
 PREFIX = "shls-kernels-"
+COMPLETE = "complete"
+"""File in the folder that is there once all kernels are compiled, with a stamp of the sources.
+
+numba also compiles again when sources were copied to another place or have another time.
+"""
 KEPT = 4
 """Number of earlier folders that stay, so that two installations side by side do not compile in turn."""
 
@@ -46,7 +53,9 @@ def use_cache(package: Path) -> Path:
     True
     """
     parent = _parent()
+    global _stamp
     folder = parent / (PREFIX + kernel_digest(package))
+    _stamp = _stamp_of(package)
     _drop_old(parent, folder)
     os.environ[VARIABLE] = str(folder)
     if "numba" in sys.modules:  # numba read the variable when it was imported
@@ -73,10 +82,8 @@ def kernel_digest(package: Path) -> str:
     (16, False)
     """
     digest = hashlib.sha256(f"{version('numba')} {_processor()}".encode())
-    for file in sorted(package.rglob("*.py")):
-        source = file.read_bytes()
-        if b"njit" in source or b"llvmlite" in source:
-            digest.update(file.name.encode() + source)
+    for file, source in _kernel_files(package):
+        digest.update(file.name.encode() + source)
     return digest.hexdigest()[:16]
 
 
@@ -93,7 +100,7 @@ def cache_folder() -> Path:
 
 
 def is_compiled() -> bool:
-    """Return whether the folder holds compiled kernels of an earlier run.
+    """Return whether `mark_compiled` was called for the folder.
 
     Examples
     --------
@@ -101,11 +108,40 @@ def is_compiled() -> bool:
     >>> from unittest.mock import patch
     >>> with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {VARIABLE: folder}):
     ...     before = is_compiled()
-    ...     Path(folder, "kernel.nbi").touch()
+    ...     mark_compiled()
     ...     before, is_compiled()
     (False, True)
     """
-    return next(cache_folder().rglob("*.nbi"), None) is not None
+    return (cache_folder() / f"{COMPLETE}-{_stamp}").exists()
+
+
+def mark_compiled() -> None:
+    """Note in the folder that it holds all kernels; a folder that cannot be written stays as it is.
+
+    Examples
+    --------
+    See `is_compiled`.
+    """
+    with suppress(OSError):
+        (cache_folder() / f"{COMPLETE}-{_stamp}").touch()
+
+
+def _kernel_files(package: Path) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files that hold kernels, with their contents."""
+    for file in sorted(package.rglob("*.py")):
+        source = file.read_bytes()
+        if b"njit" in source or b"llvmlite" in source:
+            yield file, source
+
+
+def _stamp_of(package: Path) -> str:
+    """Return eight digits that change with the place and the time of any kernel source."""
+    places = [f"{file.resolve()} {file.stat().st_mtime_ns}" for file, _ in _kernel_files(package)]
+    return hashlib.sha256("\n".join(places).encode()).hexdigest()[:8]
+
+
+_stamp = ""
+"""Stamp of the sources that `use_cache` was called for."""
 
 
 def _parent() -> Path:
@@ -139,6 +175,8 @@ def _processor() -> str:
 def _drop_old(parent: Path, folder: Path) -> None:
     """Remove the oldest folders of other versions; a folder that cannot be removed stays."""
     if folder.exists():
+        with suppress(OSError):
+            os.utime(folder)  # the folders that are in use are the newest
         return
     try:
         others = sorted(parent.glob(f"{PREFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -10,7 +10,7 @@ import typer
 
 from .._support.extras import missing
 from ..errors import ShlsError
-from . import batch, calibrate, convert, evaluate, export, mark, measure, model, pseudo, run, serve, train
+from . import batch, calibrate, convert, evaluate, export, mark, measure, model, pseudo, run, serve, train, warm
 
 INTERRUPTED = (130, 143)
 """Exit codes of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number."""
@@ -38,6 +38,7 @@ app.command()(calibrate.sensitivity)
 app.command()(model.verify)
 app.command()(model.info)
 app.command()(measure.doctor)
+app.command()(warm.warm)
 app.command()(measure.profile)
 app.command()(measure.bench)
 

@@ -31,6 +31,7 @@ from .run_options import (
     Start,
     parse_marks,
 )
+from .warm import compile_with_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +170,7 @@ def _follow(
         with ExitStack() as opened, open_sinks(outputs, source, frames.info, protect, table) as sink:
             converted = [opened.enter_context(ExportSink(to, at, frames.name, table)) for to, at in exports]
             # Nothing is written yet: here Ctrl-C ends the command at once.
+            compile_with_bar()
             typer.echo(f"warm-up {warm_up(segmenter, noise(frames.size)):.1f} s", err=True)
             with (
                 stopping(frames) as signals,

@@ -17,6 +17,7 @@ from numba import get_num_threads, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .._support.prange import PRANGE_ONLY
 from .._support.simd import splat
 from ..errors import ShapeMismatch
 from ..types import Superpixels
@@ -196,7 +197,7 @@ def _stretches(labels: np.ndarray, starts: np.ndarray) -> int:
     return int(n)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _bands_beside(
     features: np.ndarray, labels: np.ndarray, downwards: np.ndarray, rightwards: np.ndarray, count: int, bands: int
 ) -> np.ndarray:

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
+from .._support.prange import PRANGE_ONLY
 from .._support.simd import splat
 from ._int8_dot import multiply_group, offset, to_bits
 from ._packing import GROUP, LANES, UNIT, signed
@@ -158,7 +159,7 @@ def _begin(query: np.ndarray, offset: int) -> np.int32:
     return np.int32(-offset * total)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _class_cosines(
     features: np.ndarray, packed: np.ndarray, known: np.ndarray, unit: int, offset: int, tile: int, found: np.ndarray
 ) -> None:
@@ -201,7 +202,7 @@ def _close(places: np.ndarray, boxes: np.ndarray, reach: float, close: np.ndarra
     return n
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _search(
     features: np.ndarray,
     places: np.ndarray,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from .._support.prange import PRANGE_ONLY
 from ..errors import ShapeMismatch
 from ..models.settings import MemorySettings
 from ..types import Readout
@@ -190,7 +191,7 @@ class MemoryBank:
         self._prototypes.learn(features, probabilities)
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY, fastmath=True)
 def _vote(
     similarity: np.ndarray,
     entry: np.ndarray,
@@ -206,7 +207,9 @@ def _vote(
     attention = np.zeros((N, classes - 1, 4), np.float32)
     for n in prange(N):
         entries = np.zeros(classes, np.float32)
-        best = max(similarity[n, 0], nearby[n].max() - handicap)
+        best = similarity[n, 0]
+        for c in range(classes):
+            best = max(best, nearby[n, c] - handicap)
         for c in range(classes):
             probabilities[n, c] = np.exp((nearby[n, c] - handicap - best) / temperature)
         for j in range(entry.shape[1]):
@@ -217,7 +220,11 @@ def _vote(
                 probabilities[n, c] += vote * np.float32(remembered[entry[n, j], c])
                 if 2 * remembered[entry[n, j], c] > certain:
                     entries[c] = max(entries[c], similarity[n, j])
-        probabilities[n] /= probabilities[n].sum()
+        total = np.float32(0)
+        for c in range(classes):
+            total += probabilities[n, c]
+        for c in range(classes):
+            probabilities[n, c] /= total
         _attend(entries, nearby[n], attention[n])
     return probabilities, attention
 

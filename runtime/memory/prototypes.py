@@ -102,8 +102,10 @@ def _seed(
     """Choose farthest points: each prototype starts at the confident entry least similar to the chosen ones."""
     N = len(features)
     classes, clusters = weights.shape
+    likeness = np.empty(N, np.float32)
     for c in range(classes):
-        likeness = np.full(N, -2, np.float32)
+        for n in range(N):
+            likeness[n] = -2
         for i in range(clusters):
             chosen = -1
             for n in range(N):
@@ -111,7 +113,8 @@ def _seed(
                     chosen = n
             if chosen < 0 or likeness[chosen] > 0.999:
                 break
-            centroids[c, i] = features[chosen]
+            for d in range(features.shape[1]):
+                centroids[c, i, d] = features[chosen, d]
             weights[c, i] = 1
             for n in range(N):
                 likeness[n] = max(likeness[n], _cosine(features[n], features[chosen]))
@@ -127,18 +130,26 @@ def _cluster(
     weights: np.ndarray,
 ) -> None:
     """Do one step of spherical k-means per class: each confident entry moves its nearest prototype."""
-    N = len(features)
+    N, D = features.shape
     classes, clusters = weights.shape
+    sums = np.empty((clusters, D), np.float32)
     for c in range(classes):
-        sums = centroids[c] * weights[c].reshape(-1, 1)
+        for i in range(clusters):
+            for d in range(D):
+                sums[i, d] = centroids[c, i, d] * weights[c, i]
         for n in range(N):
             if probabilities[n, c] <= confident:
                 continue
             nearest = _nearest(features[n], centroids[c], weights[c])
             if nearest >= 0:
-                sums[nearest] += features[n]
+                for d in range(D):
+                    sums[nearest, d] += features[n, d]
                 weights[c, nearest] = min(weights[c, nearest] + 1, inertia)
         for i in range(clusters):
-            length = np.sqrt(np.sum(sums[i] ** 2))
-            if weights[c, i] > 0 and length > 0:
-                centroids[c, i] = sums[i] / length
+            square = np.float32(0)
+            for d in range(D):
+                square += sums[i, d] * sums[i, d]
+            if weights[c, i] > 0 and square > 0:
+                length = np.sqrt(square)
+                for d in range(D):
+                    centroids[c, i, d] = sums[i, d] / length

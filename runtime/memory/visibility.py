@@ -296,14 +296,16 @@ def _parts(labels: np.ndarray, warped: np.ndarray, owner: np.ndarray) -> tuple[n
     """
     N = len(owner)
     h, w = warped.shape
-    parents = np.arange(N)
+    parents = np.empty(N, np.int64)
+    for n in range(N):
+        parents[n] = n
     overlap, cells = np.zeros(N, np.int64), np.zeros(N, np.int64)
     above = np.zeros(w, np.int64)
     for y in range(h):
         row = int((y + 0.5) * labels.shape[0] / h)
-        before = -1
+        before = np.int64(-1)
         for x in range(w):
-            n = labels[row, int((x + 0.5) * labels.shape[1] / w)]
+            n = np.int64(labels[row, int((x + 0.5) * labels.shape[1] / w)])
             k = owner[n]
             if k > 0:
                 cells[n] += 1

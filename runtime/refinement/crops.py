@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numba import njit, prange
 
+from .._support.prange import PRANGE_ONLY
 from ..features.preprocess import normalise
 from ..models.contract import PIXEL_MEAN, PIXEL_STD
 from ..models.settings import CropSettings
@@ -223,7 +224,7 @@ def _between(at: float, cells: int) -> tuple[int, int, np.float32]:
     return first, min(first + 1, cells - 1), np.float32(at - first)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _fill(
     images: np.ndarray,
     objects: np.ndarray,
@@ -269,7 +270,7 @@ def _fill(
                 images[v, prior + 4 + a, i, j] = attention[n, k - 1, a]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _fill_features(crops: np.ndarray, boxes: np.ndarray, features: np.ndarray, h: int, w: int) -> None:
     """Interpolate the map bilinearly inside the boxes."""
     count, D, size, _ = crops.shape
@@ -287,7 +288,7 @@ def _fill_features(crops: np.ndarray, boxes: np.ndarray, features: np.ndarray, h
                 crops[v, d, i, j] = upper * (1 - fy) + lower * fy
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _aggregate(
     planes: np.ndarray, objects: np.ndarray, boxes: np.ndarray, logits: np.ndarray, least: np.float32
 ) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numba import njit, prange
 
+from .._support.prange import PRANGE_ONLY
 from ..geometry import grid_of
 from ..models.settings import PixelFilterSettings
 from ..types import Mask, Superpixels
@@ -87,6 +88,7 @@ def decide(planes: np.ndarray, size: tuple[int, int]) -> Mask:
            [0, 0, 1, 1]], dtype=uint8)
     """
     labels, sums = _decide(planes, size[0], size[1])
+    sums = sums.sum(0)
     shares = sums[:, 0] / np.maximum(sums[:, 1], 1)
     return Mask(labels, {c: float(shares[c]) for c in range(1, len(shares))})
 
@@ -135,17 +137,20 @@ def _disputed(
     disputed = np.zeros(N, np.bool_)
     for row in range(rows):
         for column in range(columns):
-            around = (slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2))
             differ = False
             for c in range(classes):
-                differ |= high[around[0], around[1], c].max() - low[around[0], around[1], c].min() > agreement
-            if differ:
-                b = row * columns + column
-                disputed[order[starts[b] : starts[b + 1]]] = True
+                least, most = low[row, column, c], high[row, column, c]
+                for r in range(max(0, row - 1), min(rows, row + 2)):
+                    for s in range(max(0, column - 1), min(columns, column + 2)):
+                        least, most = min(least, low[r, s, c]), max(most, high[r, s, c])
+                differ |= most - least > agreement
+            b = row * columns + column
+            for i in range(starts[b], starts[b + 1] if differ else starts[b]):
+                disputed[order[i]] = True
     return disputed
 
 
-@njit(cache=True, nogil=True, parallel=True, fastmath=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY, fastmath=True)
 def _ask(
     labels: np.ndarray,
     colours: np.ndarray,
@@ -173,7 +178,8 @@ def _ask(
         for x in range(w):
             n = labels[y, x]
             if not disputed[n]:
-                planes[y, x] = probabilities[n]
+                for c in range(classes):
+                    planes[y, x, c] = probabilities[n, c]
                 continue
             place_x = np.float32((x + 0.5) * step_x - 0.5)
             column = int(place_x / side)
@@ -205,7 +211,7 @@ def _ask(
     return planes
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _smooth(planes: np.ndarray, labels: np.ndarray, disputed: np.ndarray) -> np.ndarray:
     """3x3 binomial filter where neighbours disagree."""
     h, w, classes = planes.shape
@@ -246,9 +252,9 @@ def _between(cells: int, pixels: int, place: int) -> tuple[int, int, np.float32]
     return int(at), min(int(at) + 1, cells - 1), np.float32(at - int(at))
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _decide(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(height, width) uint8: the likeliest object of the bilinearly interpolated probabilities; sums of `_winners`."""
+    """(height, width) uint8: the likeliest object of the bilinearly interpolated probabilities; sums of each row."""
     h, w, classes = planes.shape
     winner = np.empty((h, w), np.uint8)
     sums = np.zeros((h, classes, 2), np.float64)
@@ -273,4 +279,4 @@ def _decide(planes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np
                     if value > best:
                         best, object_id = value, np.uint8(c)
             mask[y, x] = object_id
-    return mask, sums.sum(0)
+    return mask, sums

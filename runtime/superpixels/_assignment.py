@@ -14,6 +14,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .._support.prange import PRANGE_ONLY
 from .._support.simd import splat
 from . import _thin_runs as closing
 from ._color_planes import LANES
@@ -221,7 +222,7 @@ def _band(height: int, chunk: int, chunks: int) -> tuple[int, int]:
     return chunk * bands // chunks * BAND, min(height, (chunk + 1) * bands // chunks * BAND)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def cluster(
     planes: np.ndarray,
     labels: np.ndarray,
@@ -274,7 +275,7 @@ def _move(centres: np.ndarray, sums: np.ndarray) -> None:
             centres[k, c] = (2 * total + n) // (2 * n)
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def measure(
     planes: np.ndarray, labels: np.ndarray, centres: np.ndarray, window: int, reach: int, step: int, chunks: int
 ) -> None:

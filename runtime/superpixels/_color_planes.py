@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
+from .._support.prange import PRANGE_ONLY
 from ..errors import BadInput, ShapeMismatch
 
 LANES = 16  # pixels per SIMD step
@@ -83,7 +84,7 @@ def _opponent(_: Any, pixels: Any, p0: Any, p1: Any, p2: Any) -> Any:
     return types.void(pixels, p0, p1, p2), generate
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _fill(at_image: int, stride: int, planes: np.ndarray, width: int, chunks: int) -> None:
     """Convert and smooth row by row, so that converted rows stay in the first-level cache."""
     height, padded = planes.shape[1:]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from .._support.prange import PRANGE_ONLY
 from ..types import Superpixels
 from . import _orphans as orphans
 from ._row_sampling import choose, count_rows, row_of
@@ -54,9 +55,15 @@ def connect(
     return Superpixels(*_paint(labels, planes, runs, total, width, chunks, every))
 
 
-@njit(cache=True, nogil=True)
 def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int:
     """Name components that become superpixels at their roots, 0 to total - 1, the others -1; return total."""
+    holder, spare = _hold(found, names, count, least)
+    return _number(found, holder, names, spare[np.argsort(-found[spare, 2], kind="stable")])
+
+
+@njit(cache=True, nogil=True)
+def _hold(found: np.ndarray, names: np.ndarray, count: int, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Name the largest component of each label; return the component per label, and large components without one."""
     holder = np.full(count, -1, np.int32)  # component that bears a label
     biggest = 0
     for i in range(len(found)):
@@ -68,12 +75,31 @@ def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int
             holder[k] = i
     if found[biggest, 2] < least:
         holder[found[biggest, 1]] = biggest
-    total = 0
     for k in range(count):
         if holder[k] >= 0:
             names[found[holder[k], 0]] = k
-            total += 1
-    total = _spread(found, holder, names, total, least)
+    spare = np.empty(len(found), np.int32)
+    n = 0
+    for i in range(len(found)):
+        if names[found[i, 0]] < 0 and found[i, 2] >= least:
+            spare[n] = i
+            n += 1
+    return holder, spare[:n]
+
+
+@njit(cache=True, nogil=True)
+def _number(found: np.ndarray, holder: np.ndarray, names: np.ndarray, spare: np.ndarray) -> int:
+    """Give free labels to spare components, the largest first, then close the gaps; return the number of labels."""
+    count, total = len(holder), 0
+    for k in range(count):
+        total += holder[k] >= 0
+    free = 0
+    for i in range(min(len(spare), count - total)):
+        while holder[free] >= 0:
+            free += 1
+        holder[free] = spare[i]
+        names[found[spare[i], 0]] = free
+        total += 1
     free = 0
     for k in range(count - 1, total - 1, -1):
         if holder[k] >= 0:
@@ -84,26 +110,7 @@ def _name(found: np.ndarray, names: np.ndarray, count: int, least: float) -> int
     return total
 
 
-@njit(cache=True, nogil=True)
-def _spread(found: np.ndarray, holder: np.ndarray, names: np.ndarray, total: int, least: float) -> int:
-    """Give free labels to the largest unnamed components; return the new total."""
-    spare = np.empty(len(found), np.int32)
-    n = 0
-    for i in range(len(found)):
-        if names[found[i, 0]] < 0 and found[i, 2] >= least:
-            spare[n] = i
-            n += 1
-    k = 0
-    for j in np.argsort(-found[spare[:n], 2], kind="mergesort")[: len(holder) - total]:
-        while holder[k] >= 0:
-            k += 1
-        holder[k] = spare[j]
-        names[found[spare[j], 0]] = k
-        total += 1
-    return total
-
-
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def _paint(
     labels: np.ndarray, planes: np.ndarray, runs: Runs, total: int, width: int, chunks: int, every: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -63,8 +63,10 @@ def adopt(
 ) -> None:
     """Give each unnamed component the name of the neighbour with the nearest colour."""
     start, parent, names, rows, touch = runs.start, runs.parent, runs.names, runs.rows, runs.touch
-    waiting = np.arange(len(begin) - 1)
-    left = len(waiting)
+    left = len(begin) - 1
+    waiting = np.empty(left, np.int64)
+    for orphan in range(left):
+        waiting[orphan] = orphan
     while left > 0:  # an orphan amid orphans waits for the next round
         again = 0
         for orphan in waiting[:left]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from .._support.prange import PRANGE_ONLY
 from ._row_sampling import row_of
 
 
@@ -69,7 +70,7 @@ def _unite(labels: np.ndarray, runs: Runs, j: int, every: int) -> None:
         here += end_here <= end_up
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
 def find(labels: np.ndarray, runs: Runs, width: int, chunks: int, every: int) -> None:
     """Find all runs and unite them within each chunk of rows."""
     height = len(runs.rows)

@@ -13,7 +13,8 @@ def across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: in
     """Copy sampled rows to `out`; runs of one or two pixels between two runs of one label take that label."""
     for y in range(top + row_of(0, every), bottom, every):
         row, to = labels[y, :width], out[y, :width]
-        to[:] = row
+        for x in range(width):
+            to[x] = row[x]
         if width >= 5:
             a, b, c, d, e = row[:-4], row[1:-3], row[2:-2], row[3:-1], row[4:]
             inner = to[2:-2]
@@ -26,11 +27,12 @@ def across(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, width: in
 def down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
     """Close thin runs in columns."""
     for y in range(top, bottom):
+        to, c = out[y], labels[y]
         if y < 2 or y >= len(labels) - 2:
-            out[y] = labels[y]
+            for x in range(len(to)):
+                to[x] = c[x]
             continue
-        a, b, c, d, e = labels[y - 2], labels[y - 1], labels[y], labels[y + 1], labels[y + 2]
-        to = out[y]
+        a, b, d, e = labels[y - 2], labels[y - 1], labels[y + 1], labels[y + 2]
         for x in range(len(to)):
             near = b[x] if b[x] == d[x] or b[x] == e[x] else c[x]
             to[x] = a[x] if a[x] == d[x] else near
@@ -40,10 +42,11 @@ def down(labels: np.ndarray, out: np.ndarray, top: int, bottom: int) -> None:
 def between(labels: np.ndarray, out: np.ndarray, top: int, bottom: int, every: int) -> None:
     """Close thin runs in columns where rows are sampled: a run is then one row."""
     for y in range(top + 1, bottom, every):
+        to, b = out[y], labels[y]
         if y < every or y >= len(labels) - every:
-            out[y] = labels[y]
+            for x in range(len(to)):
+                to[x] = b[x]
             continue
-        a, b, c = labels[y - every], labels[y], labels[y + every]
-        to = out[y]
+        a, c = labels[y - every], labels[y + every]
         for x in range(len(to)):
             to[x] = a[x] if a[x] == c[x] else b[x]

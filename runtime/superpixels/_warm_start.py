@@ -13,9 +13,12 @@ FASTEST = 6
 
 
 @njit(cache=True, nogil=True)
-def thumbnail(luma: np.ndarray, size: int) -> np.ndarray:
-    """Average squares of `size` pixels, smaller ones at the right and lower border; faster than OpenCV."""
-    height, width = luma.shape
+def thumbnail(luma: np.ndarray, width: int, size: int) -> np.ndarray:
+    """Average squares of `size` pixels, smaller ones at the right and lower border; faster than OpenCV.
+
+    `luma` may have more than `width` columns: a slice would have another type, for which numba compiles again.
+    """
+    height = len(luma)
     out = np.empty((-(-height // size), -(-width // size)), np.uint8)
     sums = np.empty(width, np.uint16)
     for j in range(len(out)):
@@ -26,8 +29,10 @@ def thumbnail(luma: np.ndarray, size: int) -> np.ndarray:
             for x in range(width):
                 sums[x] = np.uint16(sums[x] + np.uint16(row[x]))
         for i in range(out.shape[1]):
-            square = sums[i * size : (i + 1) * size]
-            out[j, i] = square.sum() // (len(square) * len(rows))
+            total, end = 0, min(width, (i + 1) * size)
+            for x in range(i * size, end):
+                total += sums[x]
+            out[j, i] = total // ((end - i * size) * len(rows))
     return out
 
 
@@ -39,7 +44,8 @@ def motion(before: np.ndarray, after: np.ndarray, most: int) -> tuple[int, int]:
     size = 2 * most + 3
     cost = np.full((size, size), np.inf)  # one wider on each side
     best_i, best_j = most + 1, most + 1
-    cost[best_j, best_i] = _difference(before, after, 0, 0, np.inf)
+    still = best_i - most - 1  # no literal, for which numba would compile `_difference` again
+    cost[best_j, best_i] = _difference(before, after, still, still, np.inf)
     for j in range(1, size - 1):
         for i in range(1, size - 1):
             if cost[j, i] == np.inf:
@@ -93,22 +99,28 @@ def shift(planes: np.ndarray, centres: np.ndarray, dx: int, dy: int, width: int)
                 centres[k, 2 + c] = planes[c, y % height, x % width]
 
 
-@njit(cache=True, nogil=True)
 def split(
     labels: np.ndarray, centres: np.ndarray, areas: np.ndarray, count: int, limit: float, width: int
 ) -> np.ndarray:
     """Add centres, up to `count`, towards the far ends of the largest superpixels; colours are copied."""
     total = len(centres)
+    large = np.flatnonzero(areas.astype(np.int64) * count > limit * labels.shape[0] * width)
+    large = large[np.argsort(-areas[large], kind="stable")[: count - total]]
     place = np.full(total, -1, np.int32)
-    n = 0
-    large = np.flatnonzero(areas * count > limit * labels.shape[0] * width)
-    for k in large[np.argsort(-areas[large], kind="mergesort")[: count - total]]:
-        place[k] = total + n
-        n += 1
-    out = np.empty((total + n, 5), np.int16)
+    place[large] = np.arange(total, total + len(large))
+    out = np.empty((total + len(large), 5), np.int16)
     out[:total] = centres
-    farthest = np.full(total + n, -1, np.int64)
-    for y in range(min(1, labels.shape[0] - 1), labels.shape[0] if n > 0 else 0, 4):
+    if len(large):
+        _place(labels, centres, place, np.full(len(out), -1, np.int64), width, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _place(
+    labels: np.ndarray, centres: np.ndarray, place: np.ndarray, farthest: np.ndarray, width: int, out: np.ndarray
+) -> None:
+    """Place each new centre; `place` has its index for each superpixel that is split, `farthest` is work space."""
+    for y in range(min(1, labels.shape[0] - 1), labels.shape[0], 4):
         for x in range(0, width, 4):
             k = labels[y, x]
             i = place[k]
@@ -116,13 +128,14 @@ def split(
                 dx, dy = x - int(centres[k, 0]), y - int(centres[k, 1])
                 if dx * dx + dy * dy > farthest[i]:
                     farthest[i] = dx * dx + dy * dy
-                    out[i] = centres[k]
+                    for c in range(5):
+                        out[i, c] = centres[k, c]
                     out[i, 0] += int(0.6 * dx)
                     out[i, 1] += int(0.6 * dy)
-    for i in range(total, total + n):
+    for i in range(len(centres), len(out)):
         if farthest[i] < 0:  # too small for the sample: at the end of the list it is never assigned a pixel
-            out[i] = out[0]
-    return out
+            for c in range(5):
+                out[i, c] = out[0, c]
 
 
 @njit(cache=True, nogil=True)

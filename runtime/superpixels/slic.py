@@ -95,7 +95,7 @@ class SuperpixelTracker:
             self._allocate(height, width)
         chunks = min(get_num_threads(), -(-height // assignment.BAND))
         to_planes(image, self._planes, chunks)
-        before, self._thumbnail = self._thumbnail, following.thumbnail(self._planes[0, :, :width], following.THUMB)
+        before, self._thumbnail = self._thumbnail, following.thumbnail(self._planes[0], width, following.THUMB)
         self.warm = self._usual >= 0 and self._follow(*following.motion(before, self._thumbnail, following.FASTEST))
         if not self.warm:
             self._labels[:] = 0  # pixels that no centre reaches keep this label

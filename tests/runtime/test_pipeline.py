@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -157,14 +156,3 @@ def test_what_is_followed_may_be_revised() -> None:
     run(frames(4), sink, revise=revise)
     assert seen == [1, 2, 3], "the first is marked"
     assert [bool(labels.any()) for _, labels in sink.results] == [True, True, False, True]
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-def test_the_first_compilation_is_announced(
-    compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    if compiled:
-        (tmp_path / "kernel.nbi").touch()
-    warm_up(cast(VideoSegmenter, Counts()), np.zeros((4, 6, 3), np.uint8))
-    assert ("compiling the kernels" in caplog.text) is not compiled

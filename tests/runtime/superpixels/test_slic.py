@@ -346,7 +346,7 @@ def test_no_drift_over_a_thousand_frames() -> None:
 @pytest.mark.parametrize("shape", [(16, 24), (19, 30), (1, 3)])
 def test_thumbnails_are_means(shape: tuple[int, int]) -> None:
     luma = np.random.default_rng(0).integers(0, 128, shape).astype(np.uint8)
-    found = following.thumbnail(luma, 8)
+    found = following.thumbnail(luma, luma.shape[1], 8)
     assert found.shape == (-(-shape[0] // 8), -(-shape[1] // 8))
     for j, i in np.ndindex(*found.shape):
         assert found[j, i] == int(luma[8 * j : 8 * j + 8, 8 * i : 8 * i + 8].mean())

@@ -111,6 +111,29 @@ def test_the_key_follows_kernels_numba_and_processor(tmp_path: Path, monkeypatch
     assert len({first, second, third, cache.kernel_digest(copy)}) == 4
 
 
+def test_sources_that_were_copied_or_written_again_are_not_taken_for_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
+    (tmp_path / "kernel.py").write_text("from numba import njit")
+    monkeypatch.setattr(cache, "_stamp", cache._stamp_of(tmp_path))
+    cache.mark_compiled()
+    assert cache.is_compiled()
+    os.utime(tmp_path / "kernel.py", (1, 1))
+    monkeypatch.setattr(cache, "_stamp", cache._stamp_of(tmp_path))
+    assert not cache.is_compiled()
+
+
+def test_the_folder_in_use_counts_as_new(tmp_path: Path) -> None:
+    for number in range(6):
+        old = tmp_path / f"{cache.PREFIX}{number}"
+        old.mkdir()
+        os.utime(old, (number, number))
+    cache._drop_old(tmp_path, tmp_path / f"{cache.PREFIX}0")
+    cache._drop_old(tmp_path, tmp_path / f"{cache.PREFIX}new")
+    assert sorted(path.name[-1] for path in tmp_path.iterdir()) == ["0", "3", "4", "5"]
+
+
 def test_old_folders_go(tmp_path: Path) -> None:
     for number in range(6):
         old = tmp_path / f"{cache.PREFIX}{number}"
