@@ -48,6 +48,11 @@ class PictureReader:
         self._turns = 0
 
     @property
+    def deinterlaces(self) -> bool:
+        """Whether a picture was interlaced, so that pictures depend on their neighbours."""
+        return self._deinterlacer.is_open
+
+    @property
     def colors(self) -> Colors:
         """Colours of the images that `to_rgb` returns."""
         return Colors(BT709, BT709, BT709, LIMITED) if is_hdr(self._transfer) else _resolve(self._stream)
@@ -130,6 +135,11 @@ class _Deinterlacer:
     def __init__(self) -> None:
         self._graph: Any = None
         self._format: tuple[int, int, str] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an interlaced picture came."""
+        return self._graph is not None
 
     def __call__(self, picture: Any) -> list[Any]:
         if self._graph is None and (picture is None or not picture.interlaced_frame):

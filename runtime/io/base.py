@@ -119,6 +119,23 @@ class Source(ABC):
     def close(self) -> None:
         """Close files and connections; no frames come afterwards."""
 
+    def reopened(self, index: int, time: float | None = None) -> Source | None:  # noqa: ARG002
+        """Open a recording anew at a frame without reading the earlier frames.
+
+        Parameters
+        ----------
+        index : int
+            Number of the frame.
+        time : float, optional
+            Time of the frame, as this source gave it before.
+
+        Returns
+        -------
+        Source or None
+            None if the frame cannot be found without reading the earlier frames.
+        """
+        return None
+
     def age(self, frame: Frame) -> float:  # noqa: ARG002
         """Return the seconds since a live source captured this frame; 0 for recorded frames."""
         return 0.0

@@ -54,6 +54,9 @@ class ImageSource(RecordedSource):
         self._paths = paths
         super().__init__(start)
 
+    def reopened(self, index: int, time: float | None = None) -> Source | None:  # noqa: ARG002
+        return ImageSource(self.name, self._paths, index) if 0 <= index < len(self._paths) else None
+
     def _read(self, start: int) -> Iterator[Frame]:
         stems = [path.stem for path in self._paths]
         if len(set(stems)) < len(stems):  # outputs named after the stem would overwrite each other

@@ -15,7 +15,7 @@ from ..errors import BadInput
 from ..types import Frame
 from ._containers import address_of, best_video, is_cut
 from ._pictures import PictureReader
-from .base import StreamInfo
+from .base import Source, StreamInfo
 from .capture import reason_of
 from .recorded import RecordedSource, past_the_end
 from .uris import StreamUri, redact
@@ -26,6 +26,9 @@ TIMEOUTS = (10.0, 30.0)
 """Seconds within which a server must answer, and send the next data."""
 WEB_OPTIONS = {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "4"}
 """FFmpeg's options for recordings by URL: a lost connection is opened again where it broke."""
+
+LEAD = 1.0
+"""Seconds that are decoded before a frame that is sought: a key frame may need the frames before it to be whole."""
 
 log = logging.getLogger("shls")
 
@@ -44,12 +47,15 @@ class VideoSource(RecordedSource):
         Number of frames to skip.
     stream : int
         Index of the video stream of a file; -1 selects FFmpeg's best video stream.
+    known : tuple of (float, float), optional
+        Container time of frame 0 and `Frame.time` of the first frame to give, as an earlier source of the file had
+        them, seconds. The frame is then found by its time stamp, and earlier frames are not decoded.
 
     Raises
     ------
     BadInput
-        If there is no video, or no frame can be decoded. While iterating, after the last readable frame: if the
-        video is truncated, or its connection is lost.
+        If there is no video, no frame can be decoded, or no frame has the known time. While iterating, after the last
+        readable frame: if the video is truncated, or its connection is lost.
 
     Examples
     --------
@@ -59,7 +65,14 @@ class VideoSource(RecordedSource):
     ((480, 854), 1, 0.0)
     """
 
-    def __init__(self, video: Path | StreamUri, start: int = 0, stream: int = -1) -> None:
+    def __init__(
+        self,
+        video: Path | StreamUri,
+        start: int = 0,
+        stream: int = -1,
+        *,
+        known: tuple[float, float] | None = None,
+    ) -> None:
         self._file = video if isinstance(video, Path) else None
         if isinstance(video, Path):
             self._shown, self._address, self.name = str(video), address_of(video), video.stem
@@ -77,6 +90,7 @@ class VideoSource(RecordedSource):
             self._damaged_stamps: set[int | None] = set()
             self._cut = False
             self._begin = 0.0
+            self._known = known
             super().__init__(start)
             self._info = self._describe()
         except BaseException:
@@ -90,6 +104,14 @@ class VideoSource(RecordedSource):
     @property
     def info(self) -> StreamInfo:
         return self._info
+
+    def reopened(self, index: int, time: float | None = None) -> Source | None:
+        if self._file is None or time is None or self._reader.deinterlaces:
+            return None
+        try:
+            return VideoSource(self._file, index, self._info.stream or 0, known=(self._begin, time))
+        except BadInput:
+            return None
 
     def _describe(self) -> StreamInfo:
         """Copy the properties of the stream, which must not be used after its container is closed."""
@@ -125,6 +147,9 @@ class VideoSource(RecordedSource):
         return container
 
     def _read(self, start: int) -> Iterator[Frame]:
+        if self._known is not None:
+            yield from self._read_known(start, *self._known)
+            return
         index, seconds = -1, 0.0
         for index, picture in enumerate(self._progressive()):
             if index == 0:
@@ -137,6 +162,26 @@ class VideoSource(RecordedSource):
                 yield Frame(self._image(picture, index), index, seconds, f"{index:05d}")
         if index < start:
             raise past_the_end(self._shown, start, index + 1)
+
+    def _read_known(self, start: int, begin: float, seconds: float) -> Iterator[Frame]:
+        """Yield the frames from the frame on whose number and time are known."""
+        self._begin = begin
+        stamp = round((begin + seconds - LEAD) / self._stream.time_base)
+        self._container.seek(stamp, stream=self._stream, backward=True)
+        index, tick = start - 1, float(self._stream.time_base) / 2
+        for picture in self._progressive():
+            time = None if picture.time is None else picture.time - begin
+            if index < start:
+                if time is not None and time < seconds - tick:
+                    continue
+                if time is None or time > seconds + tick:
+                    break
+            elif time is None or time <= seconds:
+                time = seconds + 1 / self.fps
+            index, seconds = index + 1, time
+            yield Frame(self._image(picture, index), index, seconds, f"{index:05d}")
+        if index < start:
+            raise BadInput(f"{self._shown}: no frame at {seconds:.3f} s (expected frame {start} there)")
 
     def _image(self, picture: Any, index: int) -> np.ndarray:
         try:

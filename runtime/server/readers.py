@@ -18,7 +18,7 @@ from ..errors import BadInput, ShlsError
 from ..io.base import Source, StreamInfo
 from ..types import Frame
 
-CACHE_BYTES = 192 << 20
+CACHE_BYTES = 96 << 20
 """Memory for frames of a recording that were read already, bytes."""
 KEPT_LIVE = 16
 """Newest frames of a live source that can still be marked."""
@@ -134,6 +134,7 @@ class RecordedReader(Reader):
         self._source, self._opener = source, opener
         self._next = start  # number of the frame that is read ahead
         self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._times: dict[int, float] = {}
         self._room = max(8, CACHE_BYTES // max(1, 3 * self.size[0] * self.size[1]))
         self._thread = ThreadPoolExecutor(1, "reader")
         self._ahead: Future[Frame | None] = self._thread.submit(next, source, None)
@@ -145,13 +146,13 @@ class RecordedReader(Reader):
         if self.count is not None and index >= self.count:
             return None
         if not self._next <= index < self._next + NEAR:
-            self._open(index)
+            self._jump(index)
         while True:
             frame = self._take()
             if frame is None:
                 self.count = self._next
                 return None
-            self._cache[frame.index] = frame
+            self._cache[frame.index], self._times[frame.index] = frame, frame.time
             if len(self._cache) > self._room:
                 self._cache.popitem(last=False)
             if frame.index >= index:
@@ -166,11 +167,15 @@ class RecordedReader(Reader):
         self._thread.shutdown(wait=True)
         self._source.close()
 
-    def _open(self, index: int) -> None:
+    def _jump(self, index: int) -> None:
+        """Open the recording at a frame, unless reading on to the frame is the only way."""
         with suppress(ShlsError):
             self._ahead.result()
+        found = self._source.reopened(index, self._times.get(index))
+        if found is None and index >= self._next:
+            return
         self._source.close()
-        self._source = self._opener(index)
+        self._source = found or self._opener(index)
         self._next = index
         self._ahead = self._thread.submit(next, self._source, None)
 
