@@ -24,6 +24,8 @@ from .run_options import (
 )
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from ..io.base import Source
     from ..segmenter import VideoSegmenter
     from ..server.access import Rules
@@ -97,6 +99,7 @@ def serve(
         token = new_token()
     rules = Rules(host, token, tuple(name or ()))
     with open_socket(host, port) as opened:
+        rules.port = opened.getsockname()[1]
         segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined, prompter=prompter)
         session = _open_session(source, segmenter, marks, start, prompts, json, loop)
         with session:
@@ -150,17 +153,15 @@ def _open_session(
         raise
 
 
-def _serve(session: Session, rules: Rules, opened: object, duration: float | None) -> None:
+def _serve(session: Session, rules: Rules, opened: socket, duration: float | None) -> None:
     from ..server.running import run_server
-
-    port = opened.getsockname()[1]  # type: ignore[attr-defined]
 
     def say() -> None:
         host = "localhost" if rules.host in ("0.0.0.0", "::") else rules.host
         shown = f"[{host}]" if ":" in host else host
         secret = f"?token={rules.token}" if rules.token else ""
-        typer.echo(f"page: http://{shown}:{port}/{secret}", err=True)
+        typer.echo(f"page: http://{shown}:{rules.port}/{secret}", err=True)
 
-    run_server(session, rules, opened, seconds=duration, started=say)  # type: ignore[arg-type]
+    run_server(session, rules, opened, seconds=duration, started=say)
     if session.failure is not None:
         raise session.failure

@@ -50,6 +50,8 @@ class Rules:
         Secret that a client must know; None where only this machine can connect.
     names : tuple of str
         Further host names under which the server may be reached.
+    port : int
+        TCP port, which is part of the cookie's name: browsers send cookies to all ports of a host.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Rules:
     host: str
     token: str | None = None
     names: tuple[str, ...] = ()
+    port: int = 0
     cookie: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     def __post_init__(self) -> None:
@@ -78,6 +81,11 @@ class Rules:
                 f"token: too weak (got {len(self.token)} letters, expected at least {SHORTEST_TOKEN} of ASCII). "
                 "Leave --token out, and a token is made"
             )
+
+    @property
+    def cookie_name(self) -> str:
+        """Name of the cookie of this server."""
+        return f"{COOKIE}-{self.port}"
 
     def is_host(self, value: str) -> bool:
         """Return whether a `Host` header names this server.
@@ -106,7 +114,7 @@ class Rules:
         if kind.lower() == "bearer":
             return self.is_token(given.strip())
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self.cookie_name)
         except CookieError:
             return False
         return cookie is not None and _same(cookie.value, self.cookie)
@@ -198,7 +206,7 @@ class Access:
             await asyncio.sleep(WRONG_TOKEN_PAUSE)
             return Response(self._login_page.replace("hidden", "", 1), 401, media_type="text/html")
         answer = RedirectResponse("/", 303)  # without the token, which the history of the browser would keep
-        answer.set_cookie(COOKIE, self._rules.cookie, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(self._rules.cookie_name, self._rules.cookie, httponly=True, samesite="strict", path="/")
         return answer
 
 

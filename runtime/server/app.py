@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,6 +37,10 @@ LARGEST_BODY = 1 << 20
 """Largest body of a request, bytes."""
 MOST_DOWNLOADS = 2
 """Largest number of downloads that are made at a time."""
+TIMELINE_PAUSE = 20
+"""A time line is made anew after this many times the time that it took, so that a long history costs 5 % of a core."""
+MOST_WIDTHS = 8
+"""Largest number of widths whose time lines are kept."""
 COLUMNS = 400
 """Default number of parts of the time line."""
 
@@ -88,6 +93,8 @@ class Api:
         self.session = session
         self.viewers = Viewers(session)
         self._downloads = 0
+        self._lines: dict[int, dict[str, Any]] = {}
+        self._lines_due = 0.0
 
     def routes(self) -> list[Route]:
         """Return the routes below /api."""
@@ -160,7 +167,13 @@ class Api:
             columns = 0
         if not 1 <= columns <= 4000:
             raise BadInput("columns: wrong value (expected a whole number, 1 to 4000)")
-        return JSONResponse(await asyncio.to_thread(_timeline, self.session, columns))
+        begun, known = time.monotonic(), self._lines.get(columns)
+        changed = known is None or known["version"] != self.session.player.history.version
+        if known is None or (changed and begun >= self._lines_due):
+            known = await asyncio.to_thread(_timeline, self.session, columns)
+            self._lines_due = begun + TIMELINE_PAUSE * (time.monotonic() - begun)
+            self._lines = dict(list(self._lines.items())[-MOST_WIDTHS:]) | {columns: known}
+        return JSONResponse(known)
 
     async def recordings(self, _: Request) -> Response:
         return JSONResponse({"recordings": [one.as_json() for one in self.session.player.recorder.all()]})

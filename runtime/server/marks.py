@@ -40,11 +40,11 @@ class FirstMarks:
         if self._mask is None and not self._prompts:
             return []
         found = first_mask(frame.image, self._mask, self._prompts, solve=self._solve)
+        labels = objects.add_all(found)
         marks = []
-        for object_id in (int(one) for one in np.unique(found.labels) if one):
-            objects.add(found.names.get(object_id, ""), object_id)
+        for object_id in (int(one) for one in np.unique(labels) if one):
             request = _request(self._prompts[object_id - 1]) if self._prompts else None
-            marks.append(mark_of(object_id, found.labels == object_id, request))
+            marks.append(mark_of(object_id, labels == object_id, request))
         return marks
 
     def later(self, frame: Frame, objects: ObjectRegistry, followed: set[int]) -> list[Mark]:
@@ -76,15 +76,8 @@ class FirstMarks:
 
     def _whole_file(self, path: Path, frame: Frame, index: int, objects: ObjectRegistry) -> list[Mark]:
         """Return the marks of all objects of a mask file; an object with a known name is corrected."""
-        found = read_objects(path, (frame.image.shape[0], frame.image.shape[1]), index)
-        marks = []
-        for value in (int(one) for one in np.unique(found.labels) if one):
-            name = found.names.get(value, "")
-            object_id = objects.find(name) if name else (value if value in objects else None)
-            if object_id is None:
-                object_id = objects.add(name, None if name else value).object_id
-            marks.append(mark_of(object_id, found.labels == value))
-        return marks
+        labels = objects.add_all(read_objects(path, (frame.image.shape[0], frame.image.shape[1]), index))
+        return [mark_of(int(one), labels == one) for one in np.unique(labels) if one]
 
 
 def _request(prompt: Prompt) -> MarkRequest | None:

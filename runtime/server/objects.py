@@ -8,8 +8,10 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import count
 
+import numpy as np
+
 from ..errors import BadInput
-from ..io.objects import ObjectTable
+from ..io.objects import NamedMask, ObjectTable
 from ..types import MAX_OBJECTS
 
 LONGEST_NAME = 60
@@ -81,7 +83,7 @@ class ObjectRegistry:
 
     def __init__(self, table: ObjectTable | None = None) -> None:
         self._objects: dict[int, SessionObject] = {}
-        self._table = table
+        self._table = ObjectTable() if table is None else table
         self._serials = count(1)
         self._used = 0  # largest id so far: an id is used again only when all are used
 
@@ -100,10 +102,9 @@ class ObjectRegistry:
         return self._objects[object_id]
 
     def find(self, key: int | str) -> int | None:
-        """Return the id of the object with this name or id; None if there is no such object."""
-        if isinstance(key, int):
-            return key if key in self._objects else None
-        return next((one.object_id for one in self._objects.values() if one.name == key), None)
+        """Return the id of the object with this name, or with this id in its file; None if there is none."""
+        found = self._table.find(key)
+        return found if found in self._objects else None
 
     def add(self, name: str = "", object_id: int | None = None) -> SessionObject:
         """Enter an object with the lowest id that was never used, or with the given id.
@@ -119,6 +120,19 @@ class ObjectRegistry:
         added = SessionObject(object_id, self._checked_name(name, object_id), color, serial=next(self._serials))
         self._enter(added)
         return added
+
+    def add_all(self, mask: NamedMask) -> np.ndarray:
+        """Enter the objects of a mask; an object with a known name or original id is that object.
+
+        Returns
+        -------
+        (H, W) uint8 labels of the mask, with the ids of the session
+        """
+        labels = self._table.add(mask, frozenset(self._objects))
+        for object_id in (int(one) for one in np.unique(labels) if one):
+            if object_id not in self._objects:
+                self.add(self._table.name(object_id) or "", object_id)
+        return labels
 
     def change(
         self, object_id: int, name: str | None = None, color: str | None = None, hidden: bool | None = None
@@ -148,7 +162,7 @@ class ObjectRegistry:
     def _enter(self, entry: SessionObject) -> None:
         self._objects[entry.object_id] = entry
         self._used = max(self._used, entry.object_id)
-        if self._table is not None and (entry.name or self._table.name(entry.object_id)):
+        if entry.name or self._table.name(entry.object_id):
             self._table.rename(entry.object_id, entry.name)
 
     def _free_id(self) -> int:

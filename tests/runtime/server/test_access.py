@@ -122,7 +122,7 @@ def test_a_wrong_token_is_refused(remote: TestClient, token: str) -> None:
     assert form.status_code == 401
     assert '<p class="wrong" >' in form.text
     assert remote.get("/api/status", headers={"Authorization": b"Bearer " + token.encode()}).status_code == 401
-    assert remote.get("/api/status", headers={"Cookie": f"{COOKIE}={TOKEN}"}).status_code == 401, (
+    assert remote.get("/api/status", headers={"Cookie": f"{COOKIE}-0={TOKEN}"}).status_code == 401, (
         "no token in the cookie"
     )
 

@@ -198,6 +198,18 @@ def test_a_mask_of_the_command_line_and_json_lines(tmp_path: Path) -> None:
     assert all('"name":"cat"' in line for line in lines)
 
 
+def test_ids_of_a_file_are_kept_in_the_outputs(tmp_path: Path) -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[10:20, 10:20] = 1
+    table = ObjectTable()
+    sink = JsonLinesSink(tmp_path / "o.jsonl", table)
+    entries = [Entry(1, None, 300)]
+    with open_session(3, mask=NamedMask(mask, {}, {1: 300}), sink=sink, table=table, entries=entries) as session:
+        until(lambda: session.player.state == "ended")
+        assert not labels(session).any(), "removed in frame 1 by its original id"
+    assert '"id":300' in (tmp_path / "o.jsonl").read_text().splitlines()[0]
+
+
 def test_a_truncated_file_keeps_its_page_and_says_why() -> None:
     with open_session(9, fails_at=3) as session:
         session.mark(POINT).result()
