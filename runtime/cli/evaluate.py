@@ -32,7 +32,13 @@ def evaluate(
         Path,
         typer.Option(help="Data set: folder with JPEGImages and Annotations, as of DAVIS, YouTube-VOS, MOSE or LVOS."),
     ],
-    set_file: Annotated[Path, typer.Option("--set", help="Text file with one sequence name per line.")],
+    set_file: Annotated[
+        Path,
+        typer.Option(
+            "--set",
+            help="Text file with one sequence name per line, or the name of a list in the data set's ImageSets.",
+        ),
+    ],
     reading: Annotated[list[ReadingName] | None, typer.Option(help=READINGS_HELP)] = None,
     json: Annotated[Path | None, typer.Option(help="JSON file for the scores.")] = None,
     out: Annotated[

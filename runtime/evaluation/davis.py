@@ -59,7 +59,8 @@ def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
         that does. Of several such folders 480p is taken.
     set_file : Path
         Text file with one sequence per line: a name, or the paths of an image and its annotation as in the lists of
-        DAVIS 2016. Empty lines and text after `#` are ignored.
+        DAVIS 2016. Empty lines and text after `#` are ignored. If there is no such file, a list of that name below
+        `root`/ImageSets is read.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
     ['bear']
     """
     try:
-        lines = set_file.read_text(encoding="utf-8-sig").splitlines()
+        lines = _list_file(root, set_file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{set_file}: cannot be read as a list of sequences ({error}). Give a text file with one name per line"
@@ -93,6 +94,14 @@ def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
     if not entries:
         raise BadInput(f"{set_file}: is empty (expected one sequence name per line). Add names")
     return list({sequence.name: sequence for sequence in _find_all(root, entries)}.values())
+
+
+def _list_file(root: Path, name: Path) -> Path:
+    """Return the file itself, or the only list of that name in the data set."""
+    found = [] if name.exists() else sorted((root / "ImageSets").rglob(name.name))
+    if len(found) > 1:
+        raise BadInput(f"{name}: several lists have this name ({', '.join(map(str, found))}). Give the path of one")
+    return found[0] if found else name
 
 
 def read_truth(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -186,3 +186,14 @@ def test_annotations_that_cannot_be_used(tmp_path: Path) -> None:
     Image.fromarray(colours).save(path)
     with pytest.raises(BadInput, match=r"a colour is no object id \(got \(1, 2, 3\) at 3,2"):
         read_truth(path, SIZE)
+
+
+def test_a_list_of_the_data_set_is_found_by_its_name(tmp_path: Path) -> None:
+    write_sequence(tmp_path, "480p/bear")
+    for year in ("2016", "2017"):
+        (tmp_path / "ImageSets" / year).mkdir(parents=True)
+    (tmp_path / "ImageSets/2017/val.txt").write_text("bear")
+    assert [sequence.name for sequence in find_sequences(tmp_path, Path("val.txt"))] == ["bear"]
+    (tmp_path / "ImageSets/2016/val.txt").write_text("bear")
+    with pytest.raises(BadInput, match=r"val\.txt: several lists have this name .*2016/val\.txt, .*2017/val\.txt"):
+        find_sequences(tmp_path, Path("val.txt"))
