@@ -18,7 +18,7 @@ from ..io.base import Sink
 from ..io.masks import read_mask
 from ..io.sources import open_source
 from ..io.synthetic import noise
-from ..models.contract import AnyContract, RefinerContract
+from ..models.contract import AnyContract, PrompterContract, RefinerContract
 from ..models.engine_info import read_sidecar
 from ..models.onnx_reader import read_any_contract, read_refiner_contract
 from ..pipeline import follow, warm_up
@@ -125,13 +125,13 @@ def pair_up(files: list[Path]) -> list[Pair]:
 
     Parameters
     ----------
-    files : models; refiners among them are preferred to the shipped ones. A file that cannot be read stays in the
-        list, so that its row can state the reason
+    files : models; refiners among them are preferred to the shipped ones, and prompters are left out. A file that
+        cannot be read stays in the list, so that its row can state the reason
 
     Raises
     ------
     BadInput
-        If all files are refiners.
+        If no file is an embedding.
 
     Examples
     --------
@@ -139,9 +139,9 @@ def pair_up(files: list[Path]) -> list[Pair]:
     'shls-edge-refiner.onnx'
     """
     contracts = {path: _contract(path) for path in files}
-    models = [path for path, contract in contracts.items() if not isinstance(contract, RefinerContract)]
+    models = [path for path, one in contracts.items() if not isinstance(one, RefinerContract | PrompterContract)]
     if not models:
-        raise BadInput(f"{files[0]}: wrong network (got a refiner, expected an embedding). Give embeddings, or both.")
+        raise BadInput(f"{files[0]}: wrong network (got no embedding, expected at least one). Give embeddings, too.")
     near = {path: one for path, one in contracts.items() if isinstance(one, RefinerContract)}
     shipped = {path: read_refiner_contract(path) for path in sorted(ASSETS.glob("*refiner*.onnx"))}
     return [Pair(path, _partner(contracts[path], near | shipped)) for path in models]

@@ -100,7 +100,7 @@ def test_models_run_with_the_refiner_of_their_precision(tmp_path: Path) -> None:
     assert {pair.model.name: pair.refiner and pair.refiner.name for pair in pairs} == expected
     (alone := tmp_path / "mine.onnx").write_bytes((ASSETS / "shls-edge.int8-cpu.onnx").read_bytes())
     assert pair_up([alone]) == [Pair(alone, ASSETS / "shls-edge-refiner.int8-cpu.onnx")]
-    with pytest.raises(BadInput, match="got a refiner, expected an embedding"):
+    with pytest.raises(BadInput, match="got no embedding, expected at least one"):
         pair_up([ASSETS / "shls-edge-refiner.onnx"])
 
 
