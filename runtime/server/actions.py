@@ -1,4 +1,4 @@
-"""What a controller can ask of a session, read from JSON: the REST API and the WebSocket share these actions."""
+"""Actions of a controller, read from JSON; the REST API and the WebSocket share these actions."""
 
 from __future__ import annotations
 

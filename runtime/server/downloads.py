@@ -50,7 +50,7 @@ class SessionResults(Results):
 
 
 class Material:
-    """What downloads are made of: a copy of a session's state.
+    """Copy of a session's state, of which downloads are made.
 
     Parameters
     ----------

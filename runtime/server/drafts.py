@@ -153,7 +153,7 @@ class MarkRequest:
 
     @property
     def is_plain(self) -> bool:
-        """Whether boxes and points alone describe the object."""
+        """True if boxes and points alone describe the object."""
         return not self.strokes and self.mask is None and bool(self.boxes or self.points)
 
 

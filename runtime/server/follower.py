@@ -41,7 +41,7 @@ class Mark:
 
     @property
     def ends(self) -> bool:
-        """Whether the object is followed no longer from this frame on."""
+        """True if the object is followed no longer from this frame on."""
         return not self.code
 
     @property
