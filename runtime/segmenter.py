@@ -20,7 +20,8 @@ from ._arguments import checked_image, checked_mask, checked_path, checked_size
 from ._guard import guarded
 from ._support.stopwatch import Stopwatch
 from .backends.base import Refiner, Session, open_refiner, open_session
-from .backends.pretrained import shipped_model, shipped_refiner
+from .backends.choice import choose_embedding, engine_or_onnx
+from .backends.pretrained import shipped_refiner
 from .compilation import compile_kernels
 from .errors import BadInput
 from .features.encoder import EncodedFrame, FrameEncoder
@@ -49,6 +50,7 @@ def open_segmenter(
     refined: bool = True,
     settings: Settings | None = None,
     prompter: str | Path | None = None,
+    size: tuple[int, int] | None = None,
 ) -> VideoSegmenter:
     """Load a model, by default the fastest shipped one, and make a segmenter of it.
 
@@ -62,7 +64,8 @@ def open_segmenter(
         Compute superpixels and flow while the network runs. The masks are the same. By default only where the network
         runs on a GPU: on a CPU both share the cores.
     device : {'auto', 'cpu', 'cuda', 'tensorrt'}
-        Device of the networks. A device that is named never falls back to another.
+        Device of the networks. A device that is named never falls back to another. Engines that `shls run --build`
+        built for this machine are used by themselves on auto and tensorrt.
     refiner : str or Path, optional
         Model of the second network; by default the shipped one that was trained with this embedding.
     refined : bool
@@ -72,6 +75,9 @@ def open_segmenter(
     prompter : str or Path, optional
         Model of the network that finds what boxes and points mark; by default the shipped one that was trained with
         this embedding, or else GrabCut. It is opened when the first prompt comes.
+    size : (H, W), optional
+        Size of the frames, pixels. The shipped model is then adapted to portrait or square frames, once, in the user's
+        cache; without it, frames are stretched to the shape of the model.
 
     Returns
     -------
@@ -90,9 +96,9 @@ def open_segmenter(
     """
     path, second = checked_path(model, "model"), checked_path(refiner, "refiner")
     third = checked_path(prompter, "prompter")
-    session = open_session(path or shipped_model(device), threads, device)
+    session = open_session(choose_embedding(path, device, size), threads, device)
     found = (second or shipped_refiner(session.contract, device)) if refined else None
-    opened = None if found is None else open_refiner(found, threads, device)
+    opened = None if found is None else open_refiner(engine_or_onnx(found, device), threads, device)
     solver = partial(open_solver, session, third, threads, device)
     return VideoSegmenter(session, opened, overlap, settings, solver)
 

@@ -30,6 +30,7 @@ class FakeCudart:
 
     def __init__(self, devices: int = 1, integrated: bool = False) -> None:
         self.calls: list[str] = []
+        self.driver = 12060
         self.memory: dict[int, Any] = {}
         self.fails: dict[str, int] = {}
         self.captured: list[Callable[[], None]] | None = None
@@ -70,6 +71,9 @@ class FakeCudart:
 
     def _cudaGetDeviceCount(self, count: Any) -> None:
         count._obj.value = self._devices
+
+    def _cudaDriverGetVersion(self, value: Any) -> None:
+        value._obj.value = self.driver
 
     def _cudaDeviceGetAttribute(self, value: Any, attribute: int, device: int) -> None:  # noqa: ARG002
         value._obj.value = self._attributes[attribute]

@@ -10,6 +10,7 @@ import numpy as np
 
 from shls.runtime._support.stopwatch import Stopwatch
 from shls.runtime.models.contract import Contract
+from shls.runtime.prompts.grab_cut import mask_from_prompt
 from shls.runtime.types import Mask
 
 
@@ -62,6 +63,7 @@ class Follows(Stays):
         contract = Contract(network="played", height=16, width=32, dim=4, checkpoint_sha256="00")
         self.session = SimpleNamespace(contract=contract, backend="played backend")
         self.refiner = None
+        self.solve = mask_from_prompt
 
 
 def by_colour(log: Path) -> ByColour:

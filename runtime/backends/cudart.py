@@ -26,6 +26,7 @@ PROPERTIES_BYTES = 8192  # more than cudaDeviceProp of any version; the name is 
 
 SIGNATURES: dict[str, list[Any]] = {
     "cudaGetDeviceCount": [POINTER(c_int)],
+    "cudaDriverGetVersion": [POINTER(c_int)],
     "cudaDeviceGetAttribute": [POINTER(c_int), c_int, c_int],
     "cudaMalloc": [POINTER(c_void_p), c_size_t],
     "cudaFree": [c_void_p],
@@ -134,6 +135,13 @@ class Cuda:
     def compute_capability(self) -> str:
         """Compute capability of the GPU, such as "8.7"."""
         return f"{self._attribute(MAJOR)}.{self._attribute(MINOR)}"
+
+    @property
+    def driver(self) -> str:
+        """Newest version of CUDA that the driver knows, such as "12060"; changes with the driver."""
+        value = c_int()
+        self._call("cudaDriverGetVersion", byref(value))
+        return str(value.value)
 
     @property
     def integrated(self) -> bool:

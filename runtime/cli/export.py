@@ -229,9 +229,9 @@ def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
 
     check_model_name(out, onnx, ".engine")
     try:
-        sidecar = to_engine(onnx, out, progress=_print_progress)
+        sidecar = to_engine(onnx, out, progress=print_progress)
     finally:
-        _clear_progress()
+        clear_progress()
     machine = sidecar.machine
     typer.echo(
         f"{out}: {sidecar.contract.precision}, {out.stat().st_size / 1e6:.1f} MB, for {machine.gpu} "
@@ -239,7 +239,7 @@ def _export_engine(onnx: Path, out: Path, via: str | None) -> None:
     )
 
 
-def _print_progress(phase: str, done: int, steps: int) -> None:
+def print_progress(phase: str, done: int, steps: int) -> None:
     """Update one line on a terminal; elsewhere, print one line per finished phase."""
     if sys.stderr.isatty():
         typer.echo(f"\r{phase} {done}/{steps}\033[K", err=True, nl=False)
@@ -247,7 +247,7 @@ def _print_progress(phase: str, done: int, steps: int) -> None:
         typer.echo(f"{phase}: done", err=True)
 
 
-def _clear_progress() -> None:
+def clear_progress() -> None:
     if sys.stderr.isatty():
         typer.echo("\r\033[K", err=True, nl=False)
 

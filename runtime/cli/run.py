@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import BadInput
+from .engines import build_engines
 from .options import Device, Model, Prompter, Refined, Refiner, Threads, check_refiner
 from .run_options import (
     OUTPUT_PANEL,
@@ -97,6 +99,13 @@ def run(
     prompter: Prompter = None,
     threads: Threads = 0,
     device: Device = "auto",
+    build: Annotated[
+        bool,
+        typer.Option(
+            "--build",
+            help="Build TensorRT engines of both networks for this GPU, once; later runs find them.",
+        ),
+    ] = False,
 ) -> None:
     """Follow marked objects through a video or a live source. Ctrl-C ends the run and completes all files."""
     from ..formats.sink import parse_exports
@@ -111,8 +120,14 @@ def run(
         raise BadInput("--sound together with --loop: the sound has one round only. Leave one of them out.")
     if not outputs.names and not exports:
         log.warning("no output is given, so nothing will be written. Give --out, --masks, --cutout or --json.")
-    segmenter = open_segmenter(model, threads, device=device, refiner=refiner, refined=refined, prompter=prompter)
-    _follow(segmenter, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts, exports=exports)
+    opener = partial(open_segmenter, model, threads, device=device, refiner=refiner, refined=refined, prompter=prompter)
+
+    def opened(size: tuple[int, int]) -> VideoSegmenter:
+        if build:
+            build_engines(model, refiner, refined, size, device)
+        return opener(size=size)
+
+    _follow(opened, source, Play(start, every, loop, duration, max_age), marks, outputs, prompts, exports=exports)
 
 
 def demo(
@@ -125,23 +140,22 @@ def demo(
     from ..io.sinks import Outputs
     from ..segmenter import open_segmenter
 
-    segmenter = open_segmenter()
     outputs = Outputs(out / "overlay.mp4", out / "masks", out / "objects.jsonl")
-    _follow(segmenter, str(ASSETS / "bunny.mp4"), Play(), Marks(ASSETS / "bunny_mask.png"), outputs)
+    segmenter = _follow(open_segmenter, str(ASSETS / "bunny.mp4"), Play(), Marks(ASSETS / "bunny_mask.png"), outputs)
     for stage, milliseconds in segmenter.stopwatch.medians().items():
         typer.echo(f"  {stage:<12} {milliseconds:7.2f} ms  (median)")
 
 
 def _follow(
-    segmenter: VideoSegmenter,
+    opener: Callable[..., VideoSegmenter],
     source: str,
     play: Play,
     marks: Marks,
     outputs: Outputs,
     prompts: Path | None = None,
     exports: Sequence[tuple[str, Path]] = (),
-) -> None:
-    """Follow the objects with a progress bar, and report at the end."""
+) -> VideoSegmenter:
+    """Follow the objects with a progress bar, and report at the end; `opener` takes the `size` of the frames."""
     from contextlib import ExitStack
 
     from ..formats.sink import ExportSink
@@ -161,8 +175,9 @@ def _follow(
         marked = True
         return table.add(first_mask(image, given, marks.prompts, solve=segmenter.solve))
 
-    _report_networks(segmenter)
     with _open(source, play) as frames:
+        segmenter = opener(size=frames.size)
+        _report_networks(segmenter)
         given = marks.check(frames.size, play.start)
         entries = read_prompts(prompts, play.start, frames.size) if prompts else []
         later = Timeline(entries, segmenter, table, segmenter.solve)
@@ -195,6 +210,7 @@ def _follow(
         typer.echo(f"  {folder}", err=outputs.to_stdout)
     if signals and not frames.live:  # a live run has no other end
         raise typer.Exit(128 + signals[0])
+    return segmenter
 
 
 def _open(source: str, play: Play) -> Playback:

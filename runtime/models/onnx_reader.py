@@ -159,12 +159,12 @@ class _Parts(NamedTuple):
 
 def _parts(path: Path) -> _Parts:
     try:
-        parts = list(_fields(path.read_bytes()))
-        entries = [dict(_fields(value)) for field, value in parts if field == METADATA]
+        parts = list(fields(path.read_bytes()))
+        entries = [dict(fields(value)) for field, value in parts if field == METADATA]
         metadata = {entry[KEY].decode(): entry[VALUE].decode() for entry in entries}
-        operators = [dict(_fields(value)) for field, value in parts if field == OPERATORS]
+        operators = [dict(fields(value)) for field, value in parts if field == OPERATORS]
         opset = next((int(entry[OPSET]) for entry in operators if not entry.get(DOMAIN)), None)
-        graph = [part for field, value in parts if field == GRAPH for part in _fields(value)]
+        graph = [part for field, value in parts if field == GRAPH for part in fields(value)]
         inputs = {_name(value): _shape(value) for field, value in graph if field == INPUTS}
         return _Parts(metadata, opset, inputs, [_name(value) for field, value in graph if field == OUTPUTS])
     except OSError as error:
@@ -174,29 +174,29 @@ def _parts(path: Path) -> _Parts:
 
 
 def _name(tensor: bytes) -> str:
-    return str(dict(_fields(tensor))[NAME].decode())
+    return str(dict(fields(tensor))[NAME].decode())
 
 
 def _shape(tensor: bytes) -> tuple[int | None, ...]:
     value = tensor
     for number in (TYPE, TENSOR, SHAPE):
-        value = next((inner for field, inner in _fields(value) if field == number), b"")
-    return tuple(dict(_fields(axis)).get(LENGTH) for field, axis in _fields(value) if field == DIMENSION)
+        value = next((inner for field, inner in fields(value) if field == number), b"")
+    return tuple(dict(fields(axis)).get(LENGTH) for field, axis in fields(value) if field == DIMENSION)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+def fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """Yield the number of each field with its bytes or its integer; raises ValueError or IndexError if malformed."""
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = varint(message, at)
         kind = tag & 7
         if kind == VARINT:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield tag >> 3, value
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
             at += 8 if kind == EIGHT_BYTES else 4
         elif kind == COUNTED:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
             yield tag >> 3, message[at : at + size]
             at += size
         else:
@@ -205,7 +205,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
         raise ValueError("truncated")
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def varint(message: bytes, at: int) -> tuple[int, int]:
     """Decode the number at a position, seven bits per byte; return it and the next position."""
     number = shift = 0
     while True:
