@@ -95,6 +95,32 @@ def task_key(row: Row, common: dict[str, Any], known: Outcome | None = None) -> 
     return hashlib.sha256(text.encode()).hexdigest(), source
 
 
+def check_inputs(row: Row) -> None:
+    """Raise BadInput if the video or a file of the marks is missing; the video is not read.
+
+    Examples
+    --------
+    >>> check_inputs(Row("line 1", "none.mp4", "none"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    shls.runtime.errors.BadInput: none.mp4: no such file or folder (expected ...)
+    """
+    _source_state(row.video)
+    _marks_state(row)
+
+
+def size_of(video: str) -> dict[str, Any]:
+    """Return the size of a local video in bytes, by which the remaining time is estimated.
+
+    Examples
+    --------
+    >>> import os
+    >>> size_of(os.devnull)
+    {'bytes': 0}
+    """
+    return {} if is_remote(video) else {"bytes": sum(file.stat().st_size for file in source_files(video))}
+
+
 def _source_state(video: str) -> dict[str, Any]:
     """Return number, sizes and times of the files of a video, without reading them."""
     if is_remote(video):

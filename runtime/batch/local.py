@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,8 @@ class LocalEngine:
         arguments = (there, self._opened, self._threads, os.getpid())
         # Not a daemon, which may have no children of its own; the kernel ends the worker with its parent.
         process = self._context.Process(target=_serve, args=arguments, name="shls-worker")
-        process.start()
+        with _interrupts_ignored():  # Ctrl-C is the parent's, also while the worker starts
+            process.start()
         there.close()
         return _Process(process, here)
 
@@ -125,7 +127,6 @@ def _ending(code: int | None) -> str:
 def _serve(connection: Connection, opened: Callable[[], VideoSegmenter], threads: int, parent: int) -> None:
     """Run tasks until the connection is closed."""
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     from .worker import open_worker, run_task
 
     segmenter: VideoSegmenter | None = None
@@ -139,6 +140,19 @@ def _serve(connection: Connection, opened: Callable[[], VideoSegmenter], threads
         while True:
             task = connection.recv()
             connection.send(failure(task, problem, fatal=True) if segmenter is None else run_task(segmenter, task))
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that are started meanwhile ignore Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set a handler
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _die_with(parent: int) -> None:

@@ -112,6 +112,10 @@ class OutputFolder:
         outcome = self.known(output)
         return outcome if outcome is not None and outcome.key == key else None
 
+    def has_failed(self, output: str) -> bool:
+        """Return whether there is a record of a failure, of any key."""
+        return self._failure_file(output).exists()
+
     def failed(self, output: str, key: str) -> Outcome | None:
         """Return the record of an earlier failure with this key."""
         outcome = _outcome(_read(self._failure_file(output)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import BadInput, ShlsError
-from .keys import task_key
+from .keys import check_inputs, size_of, task_key
 from .output_folder import OutputFolder
 from .scheduler import Engine, run_tasks
 from .summary import Summary, write_summary
@@ -71,6 +73,10 @@ def make_plan(
         folder.check_place(folder.path / row.output)
         earlier = folder.known(row.output)
         try:
+            if earlier is None and not folder.has_failed(row.output):  # the worker computes the key
+                check_inputs(row)
+                plan.tasks.append(Task(row, "", size_of(row.video), folder.path, wanted, common))
+                continue
             key, source = task_key(row, common, earlier)
         except ShlsError as error:  # a missing file: it is looked for again in the next run
             plan.known.append(failure(Task(row, "", {}, folder.path, wanted), _named(row, str(error))))
@@ -81,7 +87,7 @@ def make_plan(
         elif failed is not None and not retry_failed:
             plan.known.append(failed)
         else:
-            plan.tasks.append(Task(row, key, source, folder.path, wanted))
+            plan.tasks.append(Task(row, key, source, folder.path, wanted, common))
     return plan
 
 
@@ -127,22 +133,37 @@ def run_batch(
         if plan.tasks:
             engine, jobs = open_engine(len(plan.tasks))
             for outcome in run_tasks(plan.tasks, engine, jobs, progress.begun if progress else None):
-                outcomes[outcome.output] = outcome
+                outcomes[outcome.output] = outcome = _with_key(outcome, plan.tasks)
                 _record(folder, outcome)
                 if progress:
                     progress.ended(outcome)
-    except BadInput as error:
+    except BaseException as error:  # Ctrl-C, too: the summary says what is finished
+        with suppress(BadInput):  # the disk may be full
+            write_summary(folder.path, _summary(rows, outcomes))
+        if not isinstance(error, BadInput):
+            raise
         done = sum(outcome.state != "failed" for outcome in outcomes.values())
-        raise BadInput(
-            f"{error} (the batch stopped with {done} of {len(rows)} videos finished; the same command resumes)"
-        ) from error
-    finally:
-        missing = [row for row in rows if row.output not in outcomes]
-        summary = Summary(
-            [outcomes[row.output] for row in rows if row.output in outcomes], [one.output for one in missing]
-        )
-        write_summary(folder.path, summary)
+        stopped = f"The batch stopped: {done} of {len(rows)} videos have results. Resume it later"
+        raise BadInput(f"{error} {stopped}") from error
+    summary = _summary(rows, outcomes)
+    write_summary(folder.path, summary)
     return summary
+
+
+def _summary(rows: Sequence[Row], outcomes: dict[str, Outcome]) -> Summary:
+    """Put the outcomes into the order of the rows."""
+    ended = [outcomes[row.output] for row in rows if row.output in outcomes]
+    return Summary(ended, [row.output for row in rows if row.output not in outcomes])
+
+
+def _with_key(outcome: Outcome, tasks: Sequence[Task]) -> Outcome:
+    """Compute the key of a failure that the worker could not report, so that the failure is remembered."""
+    if outcome.key or outcome.state != "failed":
+        return outcome
+    task = next(task for task in tasks if task.row.output == outcome.output)
+    with suppress(ShlsError):
+        return replace(outcome, key=task_key(task.row, task.common)[0])
+    return outcome
 
 
 def _record(folder: OutputFolder, outcome: Outcome) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from ..errors import BadInput
 from .tasks import Outcome, Task, failure
+
+log = logging.getLogger("shls")
 
 MOST_MOVES = 3
 """Times that a task is moved to another machine after its machine was lost."""
@@ -159,9 +162,11 @@ def _together(queue: deque[Task], crew: _Crew, jobs: int, alone: list[tuple[Task
                 if not event.fatal:
                     yield event
             elif event.machine_lost and moves.get(task.row.output, 0) < MOST_MOVES:
+                log.warning("%s: its worker %s. The video begins again elsewhere.", task.row.video, event.reason)
                 moves[task.row.output] = moves.get(task.row.output, 0) + 1
                 queue.appendleft(task)
             else:
+                log.warning("%s: its worker %s. The video is tried once more, alone.", task.row.video, event.reason)
                 alone.append((task, event))
     if fatal is not None:
         raise BadInput(fatal.reason)

@@ -71,10 +71,11 @@ class Task:
     Attributes
     ----------
     row : video and prompts
-    key : content key of the result, see `shls.runtime.batch.keys`
+    key : content key of the result, see `shls.runtime.batch.keys`; empty if the worker has to compute the key
     source : what the key was computed from, kept with the result so that a later run need not read the video again
     out : folder of the batch
     wanted : outputs
+    common : what all results of the batch have in common, see `shls.runtime.batch.keys.fingerprint`
 
     Examples
     --------
@@ -87,6 +88,7 @@ class Task:
     source: dict[str, Any]
     out: Path
     wanted: Wanted
+    common: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

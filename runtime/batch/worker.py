@@ -9,6 +9,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from .._support.files import replace_file
@@ -20,6 +21,7 @@ from ..io.sources import open_source
 from ..pipeline import Summary, follow
 from ..prompts.timeline import Prompter
 from ..segmenter import VideoSegmenter
+from .keys import task_key
 from .marks import Marks
 from .output_folder import RESULT, work_folder
 from .remote import local_copy
@@ -49,6 +51,12 @@ def run_task(segmenter: VideoSegmenter, task: Task) -> Outcome:
     'done'
     """
     begun = time.perf_counter()
+    try:
+        if not task.key:
+            key, source = task_key(task.row, task.common)
+            task = replace(task, key=key, source=source)
+    except (ShlsError, OSError) as error:
+        return failure(task, _reason(error))
     work = work_folder(task.out, task.row.output)
     try:
         with local_copy(task.row.video) as video:

@@ -197,7 +197,9 @@ def _local(opened: Callable[..., VideoSegmenter], jobs: int, threads: int, tasks
     """Start the engine of this machine; the workers share its cores."""
     from ..batch.local import LocalEngine, automatic_jobs
     from ..hardware.cpu import clamp_threads, usable_cores
+    from .warm import compile_with_bar
 
+    compile_with_bar()  # once, and not in each worker
     jobs = min(jobs, tasks) if jobs else automatic_jobs(tasks, usable_cores())
     threads = clamp_threads(threads) if threads else max(1, usable_cores() // jobs)
     return LocalEngine(partial(opened, threads=threads), threads), jobs

@@ -21,10 +21,11 @@ from shls.runtime.batch.output_folder import OutputFolder, finished
 from shls.runtime.batch.run import run_batch
 from shls.runtime.batch.scheduler import Engine
 from shls.runtime.batch.summary import Summary
-from shls.runtime.batch.tasks import Row, Wanted
+from shls.runtime.batch.tasks import Outcome, Row, Task, Wanted, failure
+from shls.runtime.batch.worker import run_task
 from shls.runtime.errors import BadInput
 from tests.fake_segmenters import Follows
-from tests.runtime.batch import clips
+from tests.runtime.batch import clips, here
 from tests.runtime.batch.here import Here
 
 ROOT = Path(__file__).parents[3]
@@ -58,12 +59,15 @@ def videos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_worker_processes(videos: Path, tmp_path: Path) -> None:
+def test_worker_processes(videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Two workers; some videos cannot be read, one kills its worker each time, and one only the first time."""
     clips.write_clip(videos / "big.mp4", shade=250)
     clips.write_clip(videos / "once.mp4", shade=180)
     opened = partial(clips.deadly, tmp_path / "died")
-    summary = run(tmp_path / "out", rows_of(videos, "a big bad none b once c"), opened, jobs=2)
+    with caplog.at_level("WARNING", "shls"):
+        summary = run(tmp_path / "out", rows_of(videos, "a big bad none b once c"), opened, jobs=2)
+    said = [line for line in caplog.messages if "The video is tried once more, alone." in line]
+    assert sorted(Path(line.partition(":")[0]).name for line in said) == ["big.mp4", "once.mp4"]
     found = {"a": "done", "big": "failed", "bad": "failed", "none": "failed", "b": "done", "once": "done", "c": "done"}
     assert states(summary) == found
     reasons = {one.output: one.reason for one in summary.failed}
@@ -73,6 +77,7 @@ def test_worker_processes(videos: Path, tmp_path: Path) -> None:
     assert len({one.digest for one in summary.outcomes if one.state == "done"}) == 1
     assert (tmp_path / "died").exists()
     assert not summary.ok
+    assert states(run(tmp_path / "out", rows_of(videos, "big a"), Here(Follows()))) == {"big": "failed", "a": "kept"}
 
 
 def test_finished_videos_are_skipped(videos: Path, tmp_path: Path) -> None:
@@ -130,6 +135,26 @@ def test_a_folder_that_is_not_ours_is_not_replaced(videos: Path, tmp_path: Path)
     assert (tmp_path / "out/a/thesis.txt").read_text() == "precious"
 
 
+def test_a_full_disk_stops_the_batch(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Here(Follows())
+    ended = []
+
+    def full(_: object, task: Task) -> Outcome:
+        ended.append(task.row.output)
+        if len(ended) == 2:
+            return failure(task, "o.jsonl: cannot be written (No space left on device).", fatal=True)
+        return run_task(Follows(), task)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(here, "run_task", full)
+    said = r"No space left on device\). The batch stopped: 1 of 3 videos have results. Resume it later"
+    with pytest.raises(BadInput, match=said):
+        run(tmp_path / "out", rows_of(videos, "a b c"), engine)
+    assert ended == ["a", "b"], "nothing more is begun"
+    assert json.loads((tmp_path / "out/summary.json").read_text())["missing"] == ["b", "c"]
+    monkeypatch.undo()
+    assert states(run(tmp_path / "out", rows_of(videos, "a b c"), engine)) == {"a": "kept", "b": "done", "c": "done"}
+
+
 def test_two_batches_in_one_folder(tmp_path: Path) -> None:
     with OutputFolder(tmp_path).locked(), pytest.raises(BadInput, match="another batch is running in this folder"):  # noqa: SIM117
         with OutputFolder(tmp_path).locked():
@@ -181,7 +206,7 @@ def test_a_batch_that_is_killed_resumes(videos: Path, tmp_path: Path) -> None:
         clips.write_clip(videos / f"{name}.mp4", frames=12)
     script.write_text(KILLED.format(root=str(ROOT), out=str(out), videos=str(videos)))
     with subprocess.Popen([sys.executable, str(script)], cwd=ROOT) as process:
-        wait_for(lambda: (out / "a/result.json").exists() and any((out / ".work").iterdir()))
+        wait_for(lambda: (out / "a/result.json").exists() and any((out / ".work").rglob("*.jsonl")))
         process.send_signal(signal.SIGKILL)
     size = wait_for_rest(out / ".work")
     assert size is not None, "a video is unfinished, and its worker ended with its parent"
