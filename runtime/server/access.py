@@ -135,6 +135,14 @@ class Access:
         Rules of access.
     login_page : str
         HTML that asks for the token.
+
+    Examples
+    --------
+    >>> from starlette.testclient import TestClient
+    >>> guarded = Access(PlainTextResponse("content"), Rules("127.0.0.1"), "")
+    >>> client = TestClient(guarded, base_url="http://localhost")
+    >>> client.get("/").text, client.get("/", headers={"Host": "evil.example"}).status_code
+    ('content', 403)
     """
 
     def __init__(self, app: ASGIApp, rules: Rules, login_page: str) -> None:

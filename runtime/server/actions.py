@@ -62,6 +62,12 @@ def describe_draft(draft: Draft, *, compact: bool) -> Result:
     draft : preview
     compact : give the mask as runs at the size of the viewers' pictures, in base64, for the page; otherwise as RLE
         of COCO at the size of the frame
+
+    Examples
+    --------
+    >>> draft = Draft(MarkRequest(), 7, np.ones((2, 3), bool), True)
+    >>> describe_draft(draft, compact=False)["mask"]
+    {'size': [2, 3], 'counts': '06'}
     """
     left, top, width, height = cv2.boundingRect(draft.mask.astype(np.uint8))
     found: Result = {

@@ -58,6 +58,11 @@ def make_app(session: Session, rules: Rules) -> ASGIApp:
     Returns
     -------
     ASGIApp
+
+    Examples
+    --------
+    >>> make_app(session, Rules("127.0.0.1"))  # doctest: +SKIP
+    <shls.runtime.server.access.Access object at ...>
     """
     api = Api(session)
 
@@ -87,6 +92,11 @@ class Api:
     ----------
     session : Session
         Session to show and to control.
+
+    Examples
+    --------
+    >>> [route.path for route in Api(session).routes()][:2]  # doctest: +SKIP
+    ['/api/status', '/api/objects']
     """
 
     def __init__(self, session: Session) -> None:
@@ -116,32 +126,39 @@ class Api:
         ]
 
     async def status(self, _: Request) -> Response:
+        """Answer the status."""
         return JSONResponse(self.viewers.status())
 
     async def objects(self, _: Request) -> Response:
+        """Answer the objects of the shown frame."""
         shown = self._shown()
         head = {"frame": shown.frame.index, "time": round(shown.frame.time, 3)}
         return JSONResponse(head | {"objects": describe_objects(self.session, shown)})
 
     async def change(self, request: Request) -> Response:
+        """Rename, recolour, hide or show an object."""
         fields = await self._fields(request)
         fields["object"] = request.path_params["object"]
         return JSONResponse(await perform(self.session, "object", fields))
 
     async def remove(self, request: Request) -> Response:
+        """Remove an object from all frames."""
         self._take(request)
         await perform(self.session, "remove", {"object": request.path_params["object"]})
         return Response(status_code=204)
 
     async def prompt(self, request: Request) -> Response:
+        """Find the mask of a prompt, and follow the object if asked to."""
         return JSONResponse(await perform(self.session, "prompt", await self._fields(request)))
 
     async def cancel(self, request: Request) -> Response:
+        """Forget the preview."""
         self._take(request)
         await perform(self.session, "cancel", {})
         return Response(status_code=204)
 
     async def control(self, request: Request) -> Response:
+        """Carry out an action, and answer the status."""
         fields = await self._fields(request)
         name = fields.pop("action", None)
         if not isinstance(name, str):
@@ -150,6 +167,7 @@ class Api:
         return JSONResponse(self.viewers.status())
 
     async def frame(self, request: Request) -> Response:
+        """Answer the shown frame as JPEG."""
         shown = self._shown()
         plain = request.query_params.get("overlay", "1") == "0"
         objects = () if plain else self.session.objects.all()
@@ -157,10 +175,12 @@ class Api:
         return Response(picture, media_type="image/jpeg", headers=_headers(shown))
 
     async def mask(self, _: Request) -> Response:
+        """Answer the mask of the shown frame as palette PNG."""
         shown = self._shown()
         return Response(await asyncio.to_thread(_png, shown), media_type="image/png", headers=_headers(shown))
 
     async def timeline(self, request: Request) -> Response:
+        """Answer the time line."""
         try:
             columns = int(request.query_params.get("columns", COLUMNS))
         except ValueError:
@@ -176,15 +196,18 @@ class Api:
         return JSONResponse(known)
 
     async def recordings(self, _: Request) -> Response:
+        """Answer the list of recordings."""
         return JSONResponse({"recordings": [one.as_json() for one in self.session.player.recorder.all()]})
 
     async def recording(self, request: Request) -> Response:
+        """Answer a finished recording."""
         found = self.session.player.recorder.get(request.path_params["number"])
         if found.running:
             raise BadInput(f"recording {found.number}: is running. Stop the recording first")
         return FileResponse(found.path, media_type="video/mp4", filename=f"recording-{found.number}.mp4")
 
     async def download(self, request: Request) -> Response:
+        """Make a file of all results, and answer it."""
         if self._downloads >= MOST_DOWNLOADS:
             raise Busy("download: too many at once. Wait until one is finished")
         self._downloads += 1
@@ -230,11 +253,23 @@ class Api:
 
 
 class Busy(BadInput):
-    """Another client controls the session."""
+    """Another client controls the session, or the server has too much to do.
+
+    Examples
+    --------
+    >>> issubclass(Busy, BadInput)
+    True
+    """
 
 
 class TooLarge(BadInput):
-    """A request has too many bytes."""
+    """A request has too many bytes.
+
+    Examples
+    --------
+    >>> issubclass(TooLarge, BadInput)
+    True
+    """
 
 
 async def _page(_: Request) -> Response:

@@ -25,6 +25,18 @@ class CommandThread(ABC):
     ----------
     failure : BaseException or None
         Exception that ended the thread.
+
+    Examples
+    --------
+    >>> class Idle(CommandThread):
+    ...     def _work(self):
+    ...         self.wait(0.1)
+    ...     _begin = _finish = _notify = lambda self: None
+    >>> idle = Idle("idle")
+    >>> idle._thread.start()
+    >>> idle.submit(lambda: 2 + 2).result()
+    4
+    >>> idle.stop()
     """
 
     def __init__(self, name: str) -> None:

@@ -33,6 +33,12 @@ class SessionResults(Results):
     results : results by frame number
     objects : objects by id
     fps : frames per second
+
+    Examples
+    --------
+    >>> result = Result(7, 0.28, "00007", (2, 3), b"", {1: 0.9}, {1: 6}, {1: 1})
+    >>> SessionResults("clip", [result], {1: SessionObject(1, "dog", "#18b6ff")}, 25.0).objects[1].name
+    'dog'
     """
 
     def __init__(self, name: str, results: list[Result], objects: Mapping[int, SessionObject], fps: float) -> None:
@@ -59,6 +65,11 @@ class Material:
     results : results by frame number
     objects : objects of the session
     marks : marks by frame number
+
+    Examples
+    --------
+    >>> session.material().result().as_results().indices  # doctest: +SKIP
+    [0, 1, 2]
     """
 
     def __init__(
@@ -97,6 +108,13 @@ def write_download(name: str, material: Material, folder: Path) -> Path:
     ------
     BadInput
         If there is no such download, or if it cannot be made.
+
+    Examples
+    --------
+    >>> write_download("passwords.txt", None, Path("."))
+    Traceback (most recent call last):
+        ...
+    shls.runtime.errors.BadInput: download: unknown (got 'passwords.txt', expected one of masks.zip, coco.json, ...
     """
     stem, _, kind = name.rpartition(".")
     if name in WRITERS:

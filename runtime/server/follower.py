@@ -31,6 +31,11 @@ class Mark:
         Prompt that gave the mask; None for masks of files.
     fresh : bool
         Whether the prompt alone gave the mask, without an earlier mask of the object.
+
+    Examples
+    --------
+    >>> Mark(1, (2, 3), b"").ends
+    True
     """
 
     object_id: int
@@ -72,6 +77,11 @@ class Follower:
         Number of the frame that the segmenter saw last.
     ids : set of int
         Objects that the segmenter follows.
+
+    Examples
+    --------
+    >>> follower = Follower(segmenter, registry, live=False)  # doctest: +SKIP
+    >>> follower.mark(frame, mark_of(1, inside), mask)  # doctest: +SKIP
     """
 
     def __init__(self, segmenter: VideoSegmenter, objects: ObjectRegistry, live: bool) -> None:

@@ -40,6 +40,17 @@ class Result:
         Pixels by object id.
     serials : dict of int to int
         Serial number by object id: the object that had the id in this frame.
+    size : tuple of int
+        Height and width of the frame.
+    code : bytes
+        Compressed runs of the mask.
+
+    Examples
+    --------
+    >>> code = zlib.compress(encode_runs(np.array([[0, 1]], np.uint8)))
+    >>> result = Result(7, 0.28, "00007", (1, 2), code, {1: 0.9}, {1: 1}, {1: 5})
+    >>> result.labels({}).tolist(), result.labels({1: SessionObject(1, "", "#18b6ff", serial=5)}).tolist()
+    ([[0, 0]], [[0, 1]])
     """
 
     index: int

@@ -28,6 +28,12 @@ class FirstMarks:
     prompts : objects of the first frame, one per prompt
     entries : prompts of later frames, by frame
     solve : finds the object of a prompt
+
+    Examples
+    --------
+    >>> frame = Frame(np.zeros((2, 3, 3), np.uint8), 0, 0.0, "00000")
+    >>> FirstMarks(NamedMask(np.ones((2, 3), np.uint8)), [], [], None).first(frame, ObjectRegistry())[0].object_id
+    1
     """
 
     def __init__(

@@ -63,6 +63,12 @@ class Player:
         Mask that waits to be accepted.
     age : float or None
         Seconds from the capture of the last followed frame to its result; None for recordings.
+
+    Examples
+    --------
+    >>> player.seek(40)  # doctest: +SKIP
+    >>> player.preview(MarkRequest(points=((80.0, 96.0),))).mask.sum()  # doctest: +SKIP
+    3214
     """
 
     def __init__(

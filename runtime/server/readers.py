@@ -52,6 +52,15 @@ class Reader(ABC):
         Number of the first frame.
     info : StreamInfo
         Properties for outputs.
+    dropped : int
+        Frames of a live source that were replaced by newer frames.
+    breaks : int
+        Times at which a live source broke.
+
+    Examples
+    --------
+    >>> issubclass(LiveReader, Reader)
+    True
     """
 
     live: bool
@@ -124,6 +133,14 @@ class RecordedReader(Reader):
         Opens the recording at a frame.
     start : int
         Number of the first frame.
+
+    Examples
+    --------
+    >>> from shls.runtime.io.synthetic import SyntheticSource
+    >>> reader = RecordedReader(SyntheticSource(3, (48, 64)), lambda start: SyntheticSource(3, (48, 64)))
+    >>> [reader.at(index).index for index in (2, 1)]
+    [2, 1]
+    >>> reader.close()
     """
 
     live = False
@@ -201,6 +218,12 @@ class LiveReader(Reader):
         Live source that is open.
     opener : callable
         Opens the source again.
+
+    Examples
+    --------
+    >>> reader = LiveReader(open_source("0"), open_source)  # doctest: +SKIP
+    >>> reader.newest(1.0).index  # doctest: +SKIP
+    0
     """
 
     live, count, first = True, None, 0

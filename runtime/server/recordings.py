@@ -38,6 +38,11 @@ class Recording:
         Start, seconds since the epoch.
     running : bool
         Whether frames are still added.
+
+    Examples
+    --------
+    >>> Recording(1, Path("1.mp4"), 7, 0.0, running=False).as_json()
+    {'id': 1, 'frames': 7, 'begun': 0.0, 'running': False}
     """
 
     number: int

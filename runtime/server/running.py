@@ -86,6 +86,11 @@ def run_server(
         Called once the server answers.
     stop : Event, optional
         Ends the server when it is set by another thread.
+
+    Examples
+    --------
+    >>> with open_socket("127.0.0.1", 8000) as opened:  # doctest: +SKIP
+    ...     run_server(session, Rules("127.0.0.1"), opened)
     """
     config = uvicorn.Config(
         make_app(session, rules),

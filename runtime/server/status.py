@@ -19,7 +19,12 @@ def describe_status(session: Session) -> dict[str, Any]:
         `state`, `problem`, `live`, `frame` (that is shown), `first`, `count` (of frames), `size` [W, H], `fps` (of the
         segmentation), `source_fps`, `age` (seconds from capture to picture), `lost` (seconds since the source was
         lost), `dropped`, `breaks`, `recording`, `recordings`, `backend`, `network`, `timeline` (version of the
-        time line), `loop` and `objects`.
+        time line), `loop`, `network` and `objects`.
+
+    Examples
+    --------
+    >>> describe_status(session)["state"]  # doctest: +SKIP
+    'paused'
     """
     player = session.player
     reader, shown = player.reader, player.shown
@@ -50,7 +55,13 @@ def describe_status(session: Session) -> dict[str, Any]:
 
 
 def describe_objects(session: Session, shown: Shown) -> list[dict[str, Any]]:
-    """Return the objects of a picture: id, name, colour, area, box, confidence, and whether the object is lost."""
+    """Return the objects of a picture: id, name, colour, area, box, confidence, and whether the object is lost.
+
+    Examples
+    --------
+    >>> describe_objects(session, session.player.shown)[0]["area"]  # doctest: +SKIP
+    3214
+    """
     labels = shown.mask.labels
     counts = np.bincount(labels.ravel(), minlength=256)
     found = []

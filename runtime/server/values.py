@@ -28,6 +28,12 @@ class Shown:
         Objects of the frame.
     known : bool
         Whether the objects were followed in this frame.
+
+    Examples
+    --------
+    >>> frame = Frame(np.zeros((2, 3, 3), np.uint8), 7, 0.28, "00007")
+    >>> Shown(1, frame, Mask(np.zeros((2, 3), np.uint8), {}), known=False).frame.index
+    7
     """
 
     number: int
@@ -50,6 +56,11 @@ class Draft:
         (H, W) bool.
     fresh : bool
         Whether no earlier mask of the object was corrected.
+
+    Examples
+    --------
+    >>> int(Draft(MarkRequest(), 7, np.ones((2, 3), bool), fresh=True).mask.sum())
+    6
     """
 
     request: MarkRequest

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 import anyio
+import cv2
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import BadInput, ShlsError
@@ -48,6 +49,21 @@ class Viewer:
     ----------
     number : int
         Number of the page, from 1.
+    socket : WebSocket
+        Connection of the page.
+    wake : asyncio.Event
+        Set when there may be news.
+    in_flight : int
+        Pictures that were sent and not confirmed.
+    seen : int
+        Number of the last picture that was sent.
+    lock : asyncio.Lock
+        Held while a message is sent.
+
+    Examples
+    --------
+    >>> Viewer(1, socket=None).in_flight
+    0
     """
 
     number: int
@@ -79,6 +95,11 @@ class Viewers:
     ----------
     controller : int or None
         Number of the page that controls; None if no page does.
+
+    Examples
+    --------
+    >>> len(Viewers(session=None))
+    0
     """
 
     def __init__(self, session: Session) -> None:
@@ -267,9 +288,14 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def picture_jpeg(image: Any) -> bytes:
-    """Return a frame as JPEG, at most 1280 pixels long."""
-    import cv2
+    """Return a frame as JPEG, at most 1280 pixels long.
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture_jpeg(np.zeros((8, 8, 3), np.uint8))[:2]
+    b'\\xff\\xd8'
+    """
     size = fitted((image.shape[0], image.shape[1]))
     if size != image.shape[:2]:
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
