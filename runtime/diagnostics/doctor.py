@@ -54,7 +54,7 @@ def examine(root: Path = ROOT) -> list[Finding]:
         ("model", installed.check_model),
         ("GPU", lambda: gpus.check_gpu(gpu, present)),
         ("CUDA", lambda: gpus.check_cuda(present)),
-        ("TensorRT module", lambda: gpus.check_tensorrt(present)),
+        ("TensorRT module", lambda: gpus.check_tensorrt(present, l4t_release())),
         ("device", lambda: check_device(root)),
         ("memory", lambda: check_memory(root)),
         ("disk", lambda: check_disk(Path.cwd())),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator
 
+from ..hardware.jetson import system_of
 from ..hardware.nvml import Nvml
 from .finding import Finding
 
@@ -71,12 +73,13 @@ def check_cuda(wanted: bool) -> Iterator[Finding]:
             yield Finding(name, "OK", version or f"library not found, and {NOT_NEEDED}")
 
 
-def check_tensorrt(wanted: bool) -> Iterator[Finding]:
-    """Check TensorRT's Python module, which loads engines and builds them.
+def check_tensorrt(wanted: bool, l4t: str | None = None) -> Iterator[Finding]:
+    """Check TensorRT's Python module, which loads engines and builds them; on a Jetson also that it is JetPack's.
 
     Parameters
     ----------
     wanted : True if a GPU is present, so that a missing module is a warning
+    l4t : L4T's version, on a Jetson
 
     Examples
     --------
@@ -88,11 +91,22 @@ def check_tensorrt(wanted: bool) -> Iterator[Finding]:
         "run `pip install 'tensorrt<12'`; on a Jetson make the environment with --system-site-packages, "
         "so that it has the module of JetPack"
     )
+    system, running = system_of(l4t) if l4t else None, ".".join(map(str, sys.version_info[:2]))
+    if system and system[0] != running:
+        text = f"JetPack's module is for Python {system[0]}, this is Python {running}"
+        fix = f"make the environment with `python{system[0]} -m venv --system-site-packages`"
+        yield Finding(name, "warning", f"{text}, so engines cannot be built or run", fix)
+        return
     try:
         import tensorrt
 
         tensorrt.Logger()
-        yield Finding(name, "OK", str(vars(tensorrt)["__version__"]))
+        version = str(vars(tensorrt)["__version__"])
+        if system and not f"{version}.".startswith(f"{system[1]}."):
+            text = f"{version}, but JetPack's is {system[1]}, so the module belongs to another TensorRT"
+            yield Finding(name, "warning", text, "run `pip uninstall tensorrt`, so that JetPack's module is found")
+        else:
+            yield Finding(name, "OK", version)
     except ImportError as error:
         if wanted:
             yield Finding(name, "warning", f"cannot be imported ({error}), so engines cannot be built or run", fix)

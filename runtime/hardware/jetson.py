@@ -22,6 +22,11 @@ JETPACK = {
     "38.4": "7.1",
 }
 """L4T's version -> JetPack's version."""
+SYSTEM = {
+    "36.4": ("3.10", "10.3"),
+    "38.4": ("3.12", "10.13"),
+}
+"""L4T's version -> versions of Python and of TensorRT that JetPack's TensorRT module is for."""
 CLOCK = re.compile(r"\b(GR3D_FREQ|EMC_FREQ) \d+%@\[?(\d+)")
 CORE = re.compile(r"\d+%@(\d+)")
 TEMPERATURE = re.compile(r"\b(\w+)@(-?[\d.]+)C\b")
@@ -74,6 +79,17 @@ def jetpack_of(l4t: str) -> str | None:
     '6.1 or 6.2'
     """
     return JETPACK.get(".".join(l4t.split(".")[:2]))
+
+
+def system_of(l4t: str) -> tuple[str, str] | None:
+    """Return the versions of Python and TensorRT of JetPack's TensorRT module, or None where they are unknown.
+
+    Examples
+    --------
+    >>> system_of("36.4.3")
+    ('3.10', '10.3')
+    """
+    return SYSTEM.get(".".join(l4t.split(".")[:2]))
 
 
 def power_mode(root: Path = ROOT) -> str | None:
