@@ -98,7 +98,9 @@ def open_segmenter(
     third = checked_path(prompter, "prompter")
     session = open_session(choose_embedding(path, device, size), threads, device)
     found = (second or shipped_refiner(session.contract, device)) if refined else None
-    opened = None if found is None else open_refiner(engine_or_onnx(found, device), threads, device)
+    opened = (
+        None if found is None else open_refiner(engine_or_onnx(found, device, shipped=second is None), threads, device)
+    )
     solver = partial(open_solver, session, third, threads, device)
     return VideoSegmenter(session, opened, overlap, settings, solver)
 

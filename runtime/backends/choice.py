@@ -37,31 +37,32 @@ def choose_embedding(model: Path | None, device: str, size: tuple[int, int] | No
     'shls-edge.onnx'
     """
     if model is not None:
-        return engine_or_onnx(model, device)
+        return engine_or_onnx(model, device, shipped=False)
     shipped = shipped_model(device)
     if device in ENGINE_DEVICES and has_engines():
-        engine = engine_or_onnx(_fitting(engine_source(shipped), size), device)
+        engine = engine_or_onnx(_fitting(engine_source(shipped), size), device, shipped=False)
         if engine.suffix == ".engine":
             return engine
     return _fitting(shipped, size)
 
 
-def engine_or_onnx(model: Path, device: str) -> Path:
+def engine_or_onnx(model: Path, device: str, shipped: bool) -> Path:
     """Return the engine that `shls run --build` built from a network for this machine, or the network itself.
 
     Parameters
     ----------
     model : ONNX file, or an engine
     device : cpu, cuda, tensorrt or auto; only the last two run engines
+    shipped : whether a shipped network may be replaced by the engine of its INT8 file for TensorRT
 
     Examples
     --------
-    >>> engine_or_onnx(Path("shls-edge.onnx"), "cpu").name
+    >>> engine_or_onnx(Path("shls-edge.onnx"), "cpu", shipped=False).name
     'shls-edge.onnx'
     """
     if device not in ENGINE_DEVICES or model.suffix != ".onnx" or not model.exists() or not has_engines():
         return model
-    return cached_engine(engine_source(model)) or model
+    return cached_engine(engine_source(model) if shipped else model) or model
 
 
 def engine_source(model: Path) -> Path:

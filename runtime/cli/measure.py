@@ -88,11 +88,10 @@ def profile(
     if json:
         check_writable(json)
     limits = Limits(duration, frames)
-    path = model or shipped_model(device)
-    segmenter = open_segmenter(path, threads, False if sequential else None, device, refiner, refined)
+    segmenter = open_segmenter(model, threads, False if sequential else None, device, refiner, refined)
     found = _measure(source, limits, segmenter, threads, overlap=not sequential)
     if "CPU" in segmenter.session.backend:  # on a GPU, the profiler's clock stops before the work ends
-        found["layers"] = layer_times(path, segmenter.session.contract, threads)
+        found["layers"] = layer_times(model or shipped_model(device), segmenter.session.contract, threads)
     if json:
         write_json(json, found)
     if report:

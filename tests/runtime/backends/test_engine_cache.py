@@ -9,7 +9,9 @@ import pytest
 
 from shls.export import tensorrt_builder
 from shls.runtime.backends import cudart, engine_cache, trt_api
+from shls.runtime.backends.choice import choose_embedding, engine_or_onnx
 from shls.runtime.backends.engine_cache import cached_engine, engine_path
+from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
 from shls.runtime.backends.trt import TrtSession
 from shls.runtime.cli import engines
 from shls.runtime.errors import BadInput, DeviceUnavailable, MissingDependency
@@ -98,6 +100,21 @@ def test_a_gpu_that_is_gone_or_a_missing_tensorrt_leave_the_onnx_file(
     monkeypatch.setattr(engine_cache, "load_tensorrt", missing)
     assert cached_engine(model) is None
     assert "cannot be imported" in caplog.text
+
+
+def test_only_a_shipped_network_is_replaced_by_its_int8_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes = fake()
+    monkeypatch.setattr(engine_cache, "load_tensorrt", lambda: fakes.trt)
+    monkeypatch.setattr(engine_cache, "Cuda", lambda: fakes.cuda)
+    exact, quantized = ASSETS / EXACT_REFINER, ASSETS / "shls-edge-refiner.int8-tensorrt.onnx"
+    assert engine_or_onnx(exact, "auto", shipped=True) == exact, "no engine yet"
+    engine = build(quantized, fake(refiner=True))
+    assert engine_or_onnx(exact, "auto", shipped=True) == engine
+    assert engine_or_onnx(exact, "auto", shipped=False) == exact, "the user named it"
+    assert engine_or_onnx(quantized, "tensorrt", shipped=False) == engine
+    for device in ("cpu", "cuda"):
+        assert engine_or_onnx(exact, device, shipped=True) == exact
+    assert choose_embedding(None, "auto", (480, 854)).suffix == ".onnx", "an engine of the other network"
 
 
 def test_build_makes_each_engine_once(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
