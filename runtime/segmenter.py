@@ -28,7 +28,7 @@ from .features.encoder import EncodedFrame, FrameEncoder
 from .geometry import fit, grid_of
 from .memory.bank import MemoryBank
 from .memory.manager import MemoryManager
-from .memory.update import stored_probabilities
+from .memory.update import stored_probabilities, vote_weights
 from .memory.visibility import ObjectVisibility
 from .models.settings import Settings
 from .prompts.grab_cut import mask_from_prompt
@@ -394,8 +394,9 @@ class VideoSegmenter:
             )
         planes = self._decide_pixels(frame, readout, last)
         with self.stopwatch.time("remember"):
-            learned = self._to_remember(frame, readout, planes) * (1 - doubt)[:, None]  # what is in doubt gets no vote
-            memory.write(frame.features, centres, learned)
+            learned = self._to_remember(frame, readout, planes)
+            weights = vote_weights(learned, doubt, self.settings.memory.certainty)
+            memory.write(frame.features, centres, learned * weights)
             if self._references:
                 self._references.pass_on(frame.map)
         with self.stopwatch.time("decide"):

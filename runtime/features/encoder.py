@@ -16,6 +16,7 @@ from ..models.settings import Settings
 from ..superpixels.isec import isec
 from ..superpixels.slic import SuperpixelTracker, cut_along
 from ..types import Superpixels
+from .context import with_context
 from .optical_flow import MotionTracker
 from .preprocess import to_input
 from .superfeatures import superfeatures
@@ -67,7 +68,7 @@ class FrameEncoder:
         """Forget all frames."""
         slic_used = self._settings.superpixels.algorithm == "slic"
         self._superpixels = SuperpixelTracker(self._settings.superpixels) if slic_used else None
-        self._motion = MotionTracker(self._settings.memory.recent, self._settings.flow)
+        self._motion = MotionTracker(self._settings.memory.traced, self._settings.flow)
 
     def close(self) -> None:
         """End the second thread."""
@@ -114,6 +115,7 @@ class FrameEncoder:
 
     def _describe(self, image: np.ndarray, superpixels: Superpixels, features: np.ndarray) -> EncodedFrame:
         described = superfeatures(features, superpixels, self._session.contract.head)
+        described = with_context(described, superpixels, self._settings.context)
         return EncodedFrame(image, superpixels, features, described)
 
     def _partition(self, image: np.ndarray, mask: np.ndarray | None) -> Superpixels:

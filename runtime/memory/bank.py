@@ -1,7 +1,8 @@
 """Memory bank: the clustered, bounded past of the objects that were marked together.
 
-The bank has three layers. The reference frame, in which the objects were marked, is kept. The most recent frames are
-kept whole in a ring. All older frames are summarised by prototypes (spherical k-means, one step per frame).
+The bank has three layers. The reference frame, in which the objects were marked, is kept. Some past frames are kept
+whole; their ages grow about geometrically, so the newest frames are dense and older frames are sparse. All other frames
+are summarised by prototypes (spherical k-means, one step per frame).
 
 A superpixel is compared with three kinds of entries: those of recent frames near its traced place, those
 of the reference frame within a wider radius, and all prototypes.
@@ -25,6 +26,9 @@ from .prototypes import Prototypes
 
 CERTAIN = (1 << 16) - 1
 """Stored value of probability 1."""
+
+SPACING = 1.6
+"""Ratio of the ages of two neighbouring past frames that the choice of frames aims at."""
 
 
 class MemoryBank:
@@ -62,6 +66,7 @@ class MemoryBank:
         self._boxes = np.zeros((slots, 0, 4), np.int16)
         self._probabilities = np.zeros((slots, 0, objects + 1), np.uint16)
         self._prototypes = Prototypes(objects + 1, settings, dim)
+        self._stored_at = np.zeros(slots, np.int64)  # number of the frame in each slot
         self._fixed = 1  # protected slots: the reference frame and a corrected frame
         self._written = 0  # frames written so far, the reference frame included
 
@@ -72,7 +77,7 @@ class MemoryBank:
         return sum(array.nbytes for array in frames) + self._prototypes.nbytes
 
     def write(self, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
-        """Store a frame. The first frame is protected; the oldest recent frame moves into the prototypes.
+        """Store a frame. The first frame is protected; the past frame that it replaces moves into the prototypes.
 
         Parameters
         ----------
@@ -94,8 +99,7 @@ class MemoryBank:
                 f"memory: wrong shapes (got features {features.shape} and probabilities {probabilities.shape}, "
                 f"expected {expected[0]} and {expected[1]})"
             )
-        ring = len(self._counts) - self._fixed
-        slot = 0 if self._written == 0 else self._fixed + (self._written - 1) % ring
+        slot = 0 if self._written == 0 else self._free_slot()
         if self._written == 0 or self._counts[slot]:
             self._learn(slot, features, probabilities)
         self._store(slot, features, centres, probabilities)
@@ -105,7 +109,7 @@ class MemoryBank:
         """Replace the newest frame by a corrected one, protect it, and drop the recent frames.
 
         The reference frame and the prototypes stay. An earlier correction moves into the prototypes. The corrected
-        frame takes the slot of a recent frame. If only the reference frame exists, the corrected frame replaces it.
+        frame takes the slot of a past frame. If only the reference frame exists, the corrected frame replaces it.
 
         Parameters
         ----------
@@ -119,8 +123,9 @@ class MemoryBank:
             self._learn(1, features, probabilities)
         self._fixed = min(2, len(self._counts) - 1)  # a single recent frame's place may not be taken
         self._counts[1:] = 0
+        self._written -= 1
         self._store(1, features, centres, probabilities)
-        self._written = 3 - self._fixed
+        self._written += 1
 
     def read(self, features: np.ndarray, expected: np.ndarray) -> Readout:
         """Let the nearest entries vote for each superpixel.
@@ -155,8 +160,22 @@ class MemoryBank:
 
     def _ages(self) -> np.ndarray:
         """Return each slot's age in frames for the next frame, (S,); 0 for protected slots."""
-        slots = np.arange(len(self._counts)) - self._fixed  # in the ring
-        return np.where(slots < 0, 0, (self._written - 2 - slots) % (len(slots) - self._fixed) + 1)
+        ages = self._written - self._stored_at
+        ages[: self._fixed] = 0
+        return ages
+
+    def _free_slot(self) -> int:
+        """Return an empty slot, or that of the past frame which its neighbours in time replace best."""
+        slots = np.arange(self._fixed, len(self._counts))
+        empty = slots[self._counts[slots] == 0]
+        if empty.size:
+            return int(empty[0])
+        slots = slots[np.argsort(-self._stored_at[slots], kind="stable")]  # the newest first
+        ages = self._ages()[slots]
+        if len(ages) == 1:
+            return int(slots[0])
+        gaps = np.append(ages[2:], SPACING * ages[-1]) - ages[:-1]  # left by the removal of each but the newest
+        return int(slots[1 + np.argmin(gaps / ages[1:])])
 
     def _store(self, slot: int, features: np.ndarray, centres: np.ndarray, probabilities: np.ndarray) -> None:
         """Pack the superpixels of a frame into a slot, 16 neighbours to a group."""
@@ -168,6 +187,7 @@ class MemoryBank:
         self._boxes[slot, groups:] = packing.NO_BOX
         self._probabilities[slot, : len(order)] = np.rint(probabilities[order] * CERTAIN)
         self._counts[slot] = len(order)
+        self._stored_at[slot] = self._written
 
     def _grow(self, groups: int) -> None:
         capacity = self._features.shape[1]

@@ -1,4 +1,4 @@
-"""Probabilities that the memory stores of a frame."""
+"""Probabilities that the memory stores of a frame, and their weights."""
 
 from __future__ import annotations
 
@@ -38,3 +38,35 @@ def stored_probabilities(read: np.ndarray, background: np.ndarray, weight: float
     objects = np.maximum(read[:, 1:], least)
     objects /= objects.sum(axis=1, keepdims=True) * (1 + odds)
     return np.hstack([odds / (1 + odds), objects])
+
+
+def vote_weights(probabilities: np.ndarray, doubt: np.ndarray, certainty: float) -> np.ndarray:
+    """Compute the weight with which the memory stores each superpixel.
+
+    An uncertain superpixel gets no vote in later frames; otherwise the memory learns its own mistakes.
+
+    Parameters
+    ----------
+    probabilities : (N, K + 1) float32
+        Rows sum to 1.
+    doubt : (N,) float32
+        0 to 1; see `Judgement`.
+    certainty : float
+        Excess of the highest probability over one half from which on the weight is 1 - doubt; 0 gives this weight to
+        all superpixels.
+
+    Returns
+    -------
+    (N, 1) float32, 0 to 1.
+
+    Examples
+    --------
+    >>> probabilities = np.array([[0.5, 0.5], [0.4, 0.6], [0.1, 0.9]], np.float32)
+    >>> vote_weights(probabilities, np.zeros(3, np.float32), 0.2).ravel().round(2)
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    trust = 1 - doubt
+    if certainty:
+        excess = (probabilities * trust[:, None]).max(axis=1) - 0.5
+        trust = trust * np.clip(excess / certainty, 0, 1)
+    return np.asarray(trust[:, None], np.float32)

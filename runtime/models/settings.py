@@ -98,6 +98,20 @@ class FlowSettings(_Checked):
 
 
 @dataclass(frozen=True)
+class ContextSettings(_Checked):
+    """Exchange of superfeatures between neighbouring superpixels.
+
+    Examples
+    --------
+    >>> ContextSettings().weight
+    3.0
+    """
+
+    weight: float = setting(3.0, "weight of the neighbours' mean superfeature; 0 leaves superfeatures as they are", 0)
+    temperature: float = setting(0.15, "difference of cosine similarities that divides a neighbour's weight by e", 1e-6)
+
+
+@dataclass(frozen=True)
 class MemorySettings(_Checked):
     """Storage and reading of the past.
 
@@ -107,15 +121,22 @@ class MemorySettings(_Checked):
     10
     """
 
-    recent: int = setting(7, "recent frames kept whole, besides the first", 1, 1000)
+    recent: int = setting(7, "past frames kept whole, besides the first", 1, 1000)
+    traced: int = setting(12, "frames that a place is traced back along the optical flow", 1, 1000)
     clusters: int = setting(32, "long-term prototypes per object", 1, 4096)
     neighbours: int = setting(10, "memory entries that vote for a superpixel", 1, 16)
     radius: float = setting(0.25, "search radius in a recent frame, in frame heights", 0)
-    temperature: float = setting(0.06, "temperature of the softmax over cosine similarities", 1e-6)
+    temperature: float = setting(0.05, "temperature of the softmax over cosine similarities", 1e-6)
     first_radius: float = setting(3.0, "search radius in the first frame, as a multiple of radius", 0)
-    prototype_penalty: float = setting(0.03, "cosine similarity subtracted from prototypes, which have no place", 0, 2)
-    prototype_confidence: float = setting(0.9, "probability above which an entry moves a prototype", 0, 1)
+    prototype_penalty: float = setting(0.0, "cosine similarity subtracted from prototypes, which have no place", 0, 2)
+    prototype_confidence: float = setting(0.8, "probability above which an entry moves a prototype", 0, 1)
     prototype_inertia: float = setting(512.0, "entries after which a prototype's weight stops growing", 1)
+    certainty: float = setting(
+        0.2,
+        "excess of the highest probability over one half from which on a superpixel is stored with full weight",
+        0,
+        0.5,
+    )
     refiner_weight: float = setting(0.25, "exponent of the refiner's background odds when the memory is updated", 0, 1)
 
 
@@ -189,6 +210,7 @@ class Settings:
 
     superpixels: SuperpixelSettings = SuperpixelSettings()
     flow: FlowSettings = FlowSettings()
+    context: ContextSettings = ContextSettings()
     memory: MemorySettings = MemorySettings()
     visibility: VisibilitySettings = VisibilitySettings()
     pixel_filter: PixelFilterSettings = PixelFilterSettings()

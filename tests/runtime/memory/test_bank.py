@@ -30,6 +30,22 @@ def eight_bits(x: np.ndarray) -> np.ndarray:
     return np.rint(x * 127) / 127
 
 
+def slow_kept(last: int, settings: MemorySettings) -> list[int]:
+    """Numbers of the past frames that are kept after frame `last`, by the rule in words."""
+    kept: list[int] = []
+    for now in range(1, last + 1):
+        if len(kept) == settings.recent:
+            ages = [now - frame for frame in kept]  # the oldest first
+            gaps = {}
+            for i in range(len(kept) - 1):  # not the newest
+                older = ages[i - 1] if i else 1.6 * ages[0]
+                gaps[i] = (older - ages[i + 1]) / ages[i]
+            replaced = min(reversed(gaps), key=lambda i: gaps[i]) if gaps else 0
+            kept.pop(replaced)
+        kept.append(now)
+    return kept
+
+
 def slow_read(
     frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     features: np.ndarray,
@@ -37,9 +53,10 @@ def slow_read(
     settings: MemorySettings,
     memory: MemoryBank,
 ) -> np.ndarray:
-    """First and recent frames, all pairs, in plain numpy; the centroids are taken as the memory has them."""
+    """First and past frames, all pairs, in plain numpy; the centroids are taken as the memory has them."""
     reach = settings.radius * SIZE[0]
-    kept = [(frames[0], settings.first_radius * reach)] + [(f, reach) for f in frames[1:][-settings.recent :]]
+    past = [frames[i] for i in slow_kept(len(frames) - 1, settings)]
+    kept = [(frames[0], settings.first_radius * reach)] + [(f, reach) for f in past]
     votes = []
     for n in range(len(features)):
         cosines, classes = [], []
@@ -59,7 +76,7 @@ def slow_read(
     return np.array(votes)
 
 
-@pytest.mark.parametrize(("written", "objects"), [(1, 1), (3, 2), (9, 5)])
+@pytest.mark.parametrize(("written", "objects"), [(1, 1), (3, 2), (9, 5), (40, 1)])
 def test_votes_equal_the_slow_twin(written: int, objects: int) -> None:
     rng = np.random.default_rng(written)
     settings = MemorySettings(recent=4, clusters=3, neighbours=5)
@@ -89,6 +106,21 @@ def test_windows_follow_the_expected_place() -> None:
     moved = memory.read(feature, np.stack([now, now - [60, 0]]).astype(np.float32)).probabilities
     assert still[0, 0] > 0.9
     assert moved[0, 1] > 0.9
+
+
+def test_past_frames_are_dense_now_and_sparse_before() -> None:
+    settings = MemorySettings(recent=5)
+    feature, centre, nothing = np.eye(1, DIM, dtype=np.float32), np.zeros((1, 2), np.float32), np.float32([[1, 0]])
+    memory, longest = MemoryBank(settings, SIZE, DIM, 1), 0
+    for written in range(1, 120):
+        memory.write(feature, centre, nothing)
+        ages = np.sort(memory._ages()[1:][memory._counts[1:] > 0])
+        assert (written - ages[::-1]).tolist() == slow_kept(written - 1, settings)
+        assert len(ages) == min(written - 1, 5)
+        if len(ages) == 5:
+            assert ages[0] == 1
+        longest = max(longest, ages.max(initial=0))
+    assert longest == 11, "twice as far back as five frames in a row"
 
 
 def test_size_does_not_depend_on_the_length() -> None:

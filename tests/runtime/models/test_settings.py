@@ -59,7 +59,7 @@ def test_version_1_takes_defaults_for_what_it_does_not_carry() -> None:
     read = Contract.from_json(json.dumps(old))
     assert read.settings == Settings(
         superpixels=SuperpixelSettings(count=700),
-        memory=MemorySettings(recent=9, clusters=2, neighbours=2, radius=10.0),
+        memory=MemorySettings(recent=9, clusters=2, neighbours=2, radius=10.0, temperature=0.06),
     )
 
 
