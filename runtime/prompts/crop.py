@@ -12,7 +12,7 @@ from ..features.preprocess import normalise
 from ..models.contract import PIXEL_MEAN, PIXEL_STD, PrompterContract
 from ..refinement.crops import cut_map
 
-MARGIN = 0.3
+MARGIN = 0.2
 """Width of the surroundings on each side of a crop, ratio of the sides of what is marked."""
 REACH = 0.5
 """Least side of a window around points alone, ratio of the square root of the frame's area."""

@@ -12,10 +12,13 @@ from ..backends.base import PromptNetwork, Session, open_prompter
 from ..backends.pretrained import shipped_prompter
 from ..errors import ContractMismatch
 from ..features.preprocess import to_input
-from .crop import Marks, cut, probability, put_back, window_of
+from .crop import Marks, Window, cut, probability, put_back, window_of
 from .grab_cut import mask_from_prompt
+from .outline import outlined
 from .prompt import Prompt, Solver, clip_box, pixel_of
 
+POINT_RADIUS = 0.015
+"""Radius around a point that certainly is on the object, or is not, ratio of the window's longer side."""
 ZOOMS = 1
 """Number of further runs on the surroundings of the found mask, if points alone mark the object."""
 
@@ -100,14 +103,14 @@ class NetworkSolver:
         return found if found.any() else mask_from_prompt(image, prompt)
 
     def _solve(self, image: np.ndarray, features: np.ndarray, marks: Marks, last: np.ndarray | None) -> np.ndarray:
-        """Return the probability of the object, (H, W) float32."""
+        """Return the mask of the object, (H, W) bool, which need not agree with the prompt yet."""
         size = image.shape[0], image.shape[1]
         for _ in range(1 if marks.boxes or last is not None else 1 + ZOOMS):
             window = window_of(size, marks, last)
             logits = self.network.run(*cut(image, features, window, marks, last, self.network.contract))
             last = probability(put_back(logits, window, size))
         assert last is not None
-        return last
+        return outlined(image, _agreeing(last, marks, window), window)
 
     def _describe(self, image: np.ndarray) -> np.ndarray:
         """Return the embedding's map of an image, which is computed once."""
@@ -126,13 +129,30 @@ def _resolve(prompt: Prompt, size: tuple[int, int]) -> tuple[Marks, np.ndarray |
     return Marks(boxes, points, negatives), None if drawn is None else drawn.astype(np.float32)
 
 
-def _finish(found: np.ndarray, marks: Marks) -> np.ndarray:
-    """Make a mask of probabilities, (H, W), that agrees with the prompt: (H, W) bool."""
-    mask = found > 0.5
+def _agreeing(found: np.ndarray, marks: Marks, window: Window) -> np.ndarray:
+    """Return probabilities, (H, W), that are certain near points, and 0 outside of boxes that contain all points."""
+    found, radius = found.copy(), max(1, round(POINT_RADIUS * max(window[2] - window[0], window[3] - window[1])))
+    inside = _inside(found.shape, marks)
+    if marks.boxes and all(inside[y, x] for x, y in marks.points):
+        found[~inside] = 0
+    for points, value in ((marks.points, 1.0), (marks.negatives, 0.0)):
+        for point in points:
+            cv2.circle(found, point, radius, value, -1)
+    return found
+
+
+def _inside(size: tuple[int, ...], marks: Marks) -> np.ndarray:
+    """Tell which pixels are in a box, (H, W) bool."""
+    inside = np.zeros(size, bool)
+    for left, top, right, bottom in marks.boxes:
+        inside[top:bottom, left:right] = True
+    return inside
+
+
+def _finish(mask: np.ndarray, marks: Marks) -> np.ndarray:
+    """Change a mask, (H, W) bool, in place so that it agrees with the prompt."""
     if marks.boxes:
-        inside = np.zeros(mask.shape, bool)
-        for left, top, right, bottom in marks.boxes:
-            inside[top:bottom, left:right] = True
+        inside = _inside(mask.shape, marks)
         _, parts = cv2.connectedComponents((mask & ~inside).astype(np.uint8))
         beyond = {parts[y, x] for x, y in marks.points} - {0}
         mask &= inside | np.isin(parts, list(beyond))
