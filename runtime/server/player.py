@@ -24,6 +24,8 @@ from .values import Draft, Shown, State
 
 RECENT = 30
 """Frames over which the frame rate is measured."""
+FIRST_FRAME = 5.0
+"""Seconds within which a live source that is open gives its next frame."""
 STILL = 2.0
 """Seconds without a frame after which the frame rate counts as 0."""
 
@@ -102,11 +104,16 @@ class Player:
             return 0.0
         return (len(times) - 1) / max(1e-6, times[-1] - times[0])
 
-    def begin(self) -> None:
-        """Show the first frame with the marks of the command line."""
-        frame = self.reader.newest(5.0) if self.reader.live else self.reader.at(self.reader.first)
+    def open(self) -> None:
+        """Show the first frame, before anything can be followed."""
+        frame = self.reader.newest(FIRST_FRAME) if self.reader.live else self.reader.at(self.reader.first)
         if frame is None:
             raise BadInput("source: gave no frame (expected at least one). Check the source and the start")
+        self._publish(frame, _empty(frame), known=False)
+
+    def begin(self) -> None:
+        """Apply the marks of the command line to the first frame, or to the newest frame of a live source."""
+        frame = (self.reader.newest(0.0) if self.reader.live else None) or self._here()
         self._publish(frame, _empty(frame), known=False)
         marked = self._marks.first(frame, self.objects)
         for mark in marked:

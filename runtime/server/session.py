@@ -197,6 +197,7 @@ class Session(CommandThread):
         return self.submit(copy)
 
     def _begin(self) -> None:
+        self.player.open()
         warm_up(self.segmenter, noise(self._reader.size))
         self.player.begin()
 

@@ -131,6 +131,7 @@ function render() {
   else banner.textContent = status?.problem ?? "";
   if (!status) return;
   facts();
+  if (status.state === "starting") say("The network is being prepared. The first start on a machine takes a minute.", "info");
   const controls = page.controls();
   element("take").hidden = !connected || status.controls;
   for (const id of ["play", "step", "record", "new"]) element(id).disabled = !controls;
