@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from ..errors import BadInput, ShlsError
 
 T = TypeVar("T")
+PATIENCE = 10.0
+"""Longest time for which the end of the thread is awaited, seconds: a first start may compile for a minute."""
 ENDED = "session: has ended. Start the server again"
 
 
@@ -74,11 +76,11 @@ class CommandThread(ABC):
         return future
 
     def stop(self) -> None:
-        """End the thread and wait for its end; may be called twice."""
+        """End the thread and wait for its end, but not for a long computation; may be called twice."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(PATIENCE)
 
     def has_commands(self) -> bool:
         """Return whether commands wait, or the thread is to end."""
