@@ -31,9 +31,11 @@ import numpy as np
 
 from common import at_least, described, plainly
 from shls.runtime._support.extras import require
+from shls.runtime.backends.pretrained import shipped_model, shipped_refiner
 from shls.runtime.errors import BadInput
 from shls.runtime.io.image_files import IMAGE_SUFFIXES, read_image
 from shls.runtime.io.masks import read_mask, write_mask
+from shls.runtime.models.onnx_reader import read_contract
 
 COMMAND = [sys.executable, "-c", "from shls.runtime.cli.main import main; main()", "batch"]
 RATE = 48_000
@@ -57,6 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="shls-kills-") as folder:
         videos, here = Path(folder, "videos"), Path(folder)
         encode(options, videos)
+        COMMAND.extend(copied_networks(here))
         if options.rounds:
             measure(options.rounds, videos, here)
         print("undisturbed:", flush=True)
@@ -64,6 +67,15 @@ def main() -> None:
         rounds = killed_on_ray if options.engine == "ray" else killed
         rounds(options, videos, here / "killed")
         compare(results(here / "whole"), results(here / "killed"), options.videos)
+
+
+def copied_networks(here: Path) -> list[str]:
+    """Copy the shipped networks, so that all rounds have the same ones; return the options that name them."""
+    network = shipped_model("cpu")
+    refiner = shipped_refiner(read_contract(network), "cpu")
+    words = ["--model", shutil.copy(network, here / "model.onnx"), "--device", "cpu"]
+    words += ["--refiner", shutil.copy(refiner, here / "refiner.onnx")] if refiner else ["--unrefined"]
+    return list(map(str, words))
 
 
 def encode(options: Namespace, videos: Path) -> None:

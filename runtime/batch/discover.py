@@ -73,8 +73,8 @@ def output_of(video: str, root: Path | None) -> str:
 def find_marks(video: str) -> tuple[Path | None, Path | None] | None:
     """Return the mask and the prompt file beside a video; None if there is neither.
 
-    Beside `clip.mp4` these are, in this order, `clip.json` or `clip.jsonl` (prompts by frame, COCO, labelme, or
-    results of `shls run --json`), `clip.png`, `clip.mask.png`, `clip_mask.png` and `clip-mask.png`.
+    Beside `clip.mp4` these names are tried in this order: `clip.json`, `clip.jsonl`, `clip.png`, `clip.mask.png`,
+    `clip_mask.png`, `clip-mask.png`. A JSON file has prompts by frame, COCO or labelme annotations, or results.
 
     Examples
     --------

@@ -29,7 +29,7 @@ NOTICED_WITHIN = 5.0
 
 
 class _Actor:
-    """What runs on the cluster: a model that is loaded once, and its tasks."""
+    """Actor on the cluster: it loads the model once and runs its tasks."""
 
     def __init__(self, opened: Callable[[], VideoSegmenter], threads: int) -> None:
         from .worker import open_worker

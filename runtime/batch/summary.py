@@ -42,7 +42,7 @@ class Summary(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether every row has a result."""
+        """True if every row has a result."""
         return not self.failed and not self.missing
 
     def counts(self) -> dict[str, int]:

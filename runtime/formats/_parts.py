@@ -1,4 +1,4 @@
-"""What several formats share: categories, file names, pictures of the frames, and JSON that is written in pieces."""
+"""Parts that several formats share: categories, file names, pictures of the frames, and compact JSON."""
 
 from __future__ import annotations
 
