@@ -19,8 +19,6 @@ from .prompt import Prompt, Solver, clip_box, pixel_of
 
 POINT_RADIUS = 0.015
 """Radius around a point that certainly is on the object, or is not, ratio of the window's longer side."""
-ZOOMS = 1
-"""Number of further runs on the surroundings of the found mask, if points alone mark the object."""
 
 
 def open_solver(session: Session, prompter: Path | None = None, threads: int = 0, device: str = "auto") -> Solver:
@@ -105,9 +103,9 @@ class NetworkSolver:
     def _solve(self, image: np.ndarray, features: np.ndarray, marks: Marks, last: np.ndarray | None) -> np.ndarray:
         """Return the mask of the object, (H, W) bool, which need not agree with the prompt yet."""
         size = image.shape[0], image.shape[1]
-        for _ in range(1 if marks.boxes or last is not None else 1 + ZOOMS):
-            window = window_of(size, marks, last)
-            logits = self.network.run(*cut(image, features, window, marks, last, self.network.contract))
+        for step in _steps(marks, last):
+            window = window_of(size, step, last)
+            logits = self.network.run(*cut(image, features, window, step, last, self.network.contract))
             last = probability(put_back(logits, window, size))
         assert last is not None
         return outlined(image, _agreeing(last, marks, window), window)
@@ -127,6 +125,17 @@ def _resolve(prompt: Prompt, size: tuple[int, int]) -> tuple[Marks, np.ndarray |
     )
     drawn = prompt.drawn(size)
     return Marks(boxes, points, negatives), None if drawn is None else drawn.astype(np.float32)
+
+
+def _steps(marks: Marks, last: np.ndarray | None) -> list[Marks]:
+    """List the marks of each run: without a mask, first the boxes or the first point alone, then all marks.
+
+    The network was trained on clicks that correct a mask.
+    """
+    if last is not None:
+        return [marks]
+    first = Marks(marks.boxes, [] if marks.boxes else marks.points[:1], [])
+    return [first] if marks.boxes and first == marks else [first, marks]
 
 
 def _agreeing(found: np.ndarray, marks: Marks, window: Window) -> np.ndarray:

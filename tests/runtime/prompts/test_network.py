@@ -54,7 +54,7 @@ def disc() -> tuple[np.ndarray, np.ndarray]:
     return image, labels > 0
 
 
-def test_a_box_takes_one_run_and_a_point_two(disc: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_box_takes_one_run_and_points_two(disc: tuple[np.ndarray, np.ndarray]) -> None:
     image, truth = disc
     session, network = Map(), Drawn()
     solver = NetworkSolver(session, network)
@@ -67,6 +67,16 @@ def test_a_box_takes_one_run_and_a_point_two(disc: tuple[np.ndarray, np.ndarray]
     assert session.runs == 1, "the features of an image are computed once"
     solver(image[:, ::-1].copy(), Prompt(points=((160, 120),)))
     assert session.runs == 2
+
+
+def test_further_clicks_correct_the_mask_of_the_first(disc: tuple[np.ndarray, np.ndarray]) -> None:
+    network = Drawn()
+    NetworkSolver(Map(), network)(disc[0], Prompt(points=((160, 120), (150, 110)), negative_points=((200, 120),)))
+    first, second = network.crops
+    assert not first[[PromptChannel.NEGATIVE, PromptChannel.LAST]].any(), "the first point alone"
+    assert second[PromptChannel.NEGATIVE].max() > 0.9
+    assert second[PromptChannel.LAST].any()
+    assert (second[PromptChannel.POINT] > 0.5).sum() > (first[PromptChannel.POINT] > 0.5).sum()
 
 
 def test_an_image_that_changed_in_place_is_seen(disc: tuple[np.ndarray, np.ndarray]) -> None:
