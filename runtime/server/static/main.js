@@ -142,6 +142,11 @@ function render() {
   element("empty").hidden = status.objects.length > 0;
   panel.show(status.objects, stage.picture?.objects ?? []);
   panel.recordings(element("recordings"), status.recordings);
+  for (const link of document.querySelectorAll("#downloads a")) {
+    const off = status.timeline === 0 || (status.live && link.href.endsWith("overlay.mp4"));
+    link.setAttribute("aria-disabled", String(off));
+    link.tabIndex = off ? -1 : 0;
+  }
   element("timeline").hidden = status.objects.length === 0 && status.live;
   timeline.update(status);
   document.title = `${status.objects.length ? `${status.objects.length} ` : ""}shls`;

@@ -267,7 +267,13 @@ def test_a_phone(browser: Any) -> None:
             assert box["height"] >= 36
         page.locator("#canvas").tap(position=place(page, 20, 30, (64, 96)))
         draft_is_ready(page)
+        masks = page.locator("#downloads a").first
+        expect(masks).to_have_attribute("aria-disabled", "true")
         page.locator("#draft button[type=submit]").tap()
         expect(page.locator("#objects li")).to_have_count(1)
+        expect(masks).to_have_attribute("aria-disabled", "false")
+        with page.expect_download() as download:
+            masks.tap()
+        assert download.value.suggested_filename == "masks.zip"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         context.close()
