@@ -1,14 +1,15 @@
 # The runtime on JetPack 6: Python 3.10, CUDA 12.6 and TensorRT 10.3 with its Python module come with the base.
 #
 #   docker build -f docker/jetpack6.Dockerfile -t shls:jetpack6 .
-#   docker run --rm --runtime nvidia -v "$PWD:/data" shls:jetpack6 doctor
+#   docker run --rm --runtime nvidia -v shls-cache:/var/cache/shls -v "$PWD:/data" shls:jetpack6 doctor
 #
-# Engines are built where they run, inside: `shls export MODEL.onnx --format engine --out MODEL.engine`.
+# Engines of both networks are built where they run, once: `shls run VIDEO --build ...`; the volume keeps them.
 ARG BASE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 FROM ${BASE}
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv python3-opencv libgomp1 gstreamer1.0-plugins-good \
+    && apt-get install -y --no-install-recommends python3-venv python3-opencv libgomp1 \
+        gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/shls
@@ -22,9 +23,8 @@ RUN sed '/^numpy==/d' /opt/shls/constraints.txt > /tmp/constraints.txt \
         --constraint /tmp/constraints.txt /opt/shls onnxruntime \
     && /opt/venv/bin/python -c 'import cv2; assert "GStreamer:                   YES" in cv2.getBuildInformation()'
 
-# Kernels compiled for the processor that builds the image. Another processor compiles its own at the first start: mount a
-# volume here to keep them between runs.
-ENV NUMBA_CACHE_DIR=/var/cache/shls
+# Kernels are compiled for the processor that builds the image; another processor compiles its own at the first start.
+ENV NUMBA_CACHE_DIR=/var/cache/shls XDG_CACHE_HOME=/var/cache
 RUN /opt/venv/bin/shls warm --device cpu
 WORKDIR /data
 ENTRYPOINT ["/opt/venv/bin/shls"]

@@ -1,15 +1,16 @@
 # The runtime on JetPack 7: Python 3.12, CUDA 13 and TensorRT 10.13 with its Python module come with the base.
 #
 #   docker build -f docker/jetpack7.Dockerfile -t shls:jetpack7 .
-#   docker run --rm --runtime nvidia -v "$PWD:/data" shls:jetpack7 doctor
+#   docker run --rm --runtime nvidia -v shls-cache:/var/cache/shls -v "$PWD:/data" shls:jetpack7 doctor
 #
-# Engines are built where they run, inside: `shls export MODEL.onnx --format engine --out MODEL.engine`.
+# Engines of both networks are built where they run, once: `shls run VIDEO --build ...`; the volume keeps them.
 # From JetPack 7 on, boards run NVIDIA's images for Arm servers; choose the one with the TensorRT that is wanted.
 ARG BASE=nvcr.io/nvidia/tensorrt:25.08-py3
 FROM ${BASE}
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv python3-opencv libgomp1 gstreamer1.0-plugins-good \
+    && apt-get install -y --no-install-recommends python3-venv python3-opencv libgomp1 \
+        gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/shls
@@ -23,9 +24,8 @@ RUN sed '/^numpy==/d' /opt/shls/constraints.txt > /tmp/constraints.txt \
         --constraint /tmp/constraints.txt /opt/shls onnxruntime \
     && /opt/venv/bin/python -c 'import cv2; assert "GStreamer:                   YES" in cv2.getBuildInformation()'
 
-# Kernels compiled for the processor that builds the image. Another processor compiles its own at the first start: mount a
-# volume here to keep them between runs.
-ENV NUMBA_CACHE_DIR=/var/cache/shls
+# Kernels are compiled for the processor that builds the image; another processor compiles its own at the first start.
+ENV NUMBA_CACHE_DIR=/var/cache/shls XDG_CACHE_HOME=/var/cache
 RUN /opt/venv/bin/shls warm --device cpu
 WORKDIR /data
 ENTRYPOINT ["/opt/venv/bin/shls"]

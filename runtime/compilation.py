@@ -14,19 +14,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from selectors import EVENT_READ, DefaultSelector
-from typing import IO
+from typing import IO, Any
 
 import numba
 import numpy as np
 
 from ._support.numba_cache import cache_folder, is_compiled, mark_compiled
+from .features.context import with_context
 from .features.superfeatures import superfeatures
 from .hardware.cpu import usable_cores
 from .io.masks import overlay
 from .io.rle import decode_rle, encode_rle
 from .memory.bank import MemoryBank
 from .memory.visibility import ObjectVisibility
-from .models.settings import MemorySettings
+from .models.settings import ContextSettings, MemorySettings
 from .refinement.crops import Scene, average, cut_out, put_back
 from .refinement.pixel_filter import decide, spread
 from .superpixels.compiling import compile_regions, compile_tracker
@@ -67,7 +68,8 @@ def compile_kernels(progress: Progress | None = None) -> float:
     True
     """
     begun = time.perf_counter()
-    if not numba.config.DISABLE_JIT and not is_compiled():
+    config: Any = numba.config
+    if not config.DISABLE_JIT and not is_compiled():
         log.warning("kernels: compiling for this processor, once per version of shls")
         with _alone():
             if not is_compiled() and _compile(progress or (lambda _done, _all: None)):
@@ -208,7 +210,8 @@ def _memory() -> None:
 def _rest() -> None:
     superpixels, image = _grid(), _image()
     probabilities, last = _object(superpixels)
-    superfeatures(np.ones((64, SIZE[0] // 4, SIZE[1] // 4), np.float32), superpixels, None)
+    pooled = superfeatures(np.ones((64, SIZE[0] // 4, SIZE[1] // 4), np.float32), superpixels, None)
+    with_context(pooled, superpixels, ContextSettings(weight=0.5))
     visibility, ids = ObjectVisibility(), np.arange(2, dtype=np.uint8)
     features = _features(len(superpixels.areas))
     visibility.mark(features, superpixels, probabilities.round(), ids[1:])

@@ -213,7 +213,7 @@ def open_camera(camera: CameraUri) -> Feed:
     capture = _open_csi(camera) if camera.kind == "csi" else _open_v4l2(camera)
     fps = capture.get(cv2.CAP_PROP_FPS)
     flip = FLIP_CODES.get(camera.flip) if camera.kind == "v4l2" else None
-    return Feed(fps if 1 <= fps <= 240 else USUAL_FPS, _grab(capture, flip))
+    return Feed(fps if 1 <= fps <= 240 else USUAL_FPS, grab(capture, flip))
 
 
 def _open_v4l2(camera: CameraUri) -> Any:
@@ -281,7 +281,19 @@ def csi_pipeline(camera: CameraUri) -> str:
     )
 
 
-def _grab(capture: Any, flip: int | None) -> Generator[np.ndarray, None, None]:
+def grab(capture: Any, flip: int | None) -> Generator[np.ndarray, None, None]:
+    """Yield the images of an open `cv2.VideoCapture` as (H, W, 3) uint8 RGB, flipped by a code of `cv2.flip`.
+
+    Raises
+    ------
+    FeedError
+        If there are no more images.
+
+    Examples
+    --------
+    >>> next(grab(cv2.VideoCapture("rtsp://camera/stream"), None)).shape  # doctest: +SKIP
+    (480, 640, 3)
+    """
     try:
         while True:
             good, image = capture.read()

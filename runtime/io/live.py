@@ -22,6 +22,7 @@ from ..errors import BadInput
 from ..types import Frame
 from .base import Source, StreamInfo
 from .capture import Feed, FeedError, open_camera, open_stream
+from .jetson_stream import can_decode, open_decoded
 from .uris import is_url, parse_camera, parse_stream, redact
 
 FIRST_FRAME = 15.0
@@ -230,4 +231,8 @@ def open_live_stream(uri: str, container: Any = None) -> LiveSource:
     name = "".join(letter if letter.isalnum() else "-" for letter in re.split("[/?#]", host)[0])
     stream = parse_stream(uri)
     opened = [container] if container else []
-    return LiveSource(name, redact(uri), lambda: open_stream(stream, opened.pop() if opened else None))
+
+    def connect() -> Feed:
+        return open_decoded(stream) if can_decode(stream) else open_stream(stream, opened.pop() if opened else None)
+
+    return LiveSource(name, redact(uri), connect)

@@ -303,9 +303,9 @@ def _parts(labels: np.ndarray, warped: np.ndarray, owner: np.ndarray) -> tuple[n
     above = np.zeros(w, np.int64)
     for y in range(h):
         row = int((y + 0.5) * labels.shape[0] / h)
-        before = np.int64(-1)
+        before: int = np.int64(-1)  # type: ignore[assignment]  # no literal, for which numba would compile again
         for x in range(w):
-            n = np.int64(labels[row, int((x + 0.5) * labels.shape[1] / w)])
+            n = int(labels[row, int((x + 0.5) * labels.shape[1] / w)])
             k = owner[n]
             if k > 0:
                 cells[n] += 1
