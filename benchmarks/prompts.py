@@ -7,6 +7,10 @@ middle of the largest error. NoC@85 is the mean number of clicks until the IoU i
 number of objects that never reach it. The time of a click is the median of all prompts after the first of an image,
 whose features are known. The sheet shows the best and the worst masks from boxes: green is right, blue is missed, red
 is wrong.
+
+    python benchmarks/prompts.py --picture docs/prompts.jpg
+
+draws a click, a click with corrections, and a box in the first frame of the shipped clip.
 """
 
 from __future__ import annotations
@@ -21,14 +25,18 @@ import numpy as np
 
 from common import at_least, described, judged_picture, new_picture, plainly, write_picture
 from shls.runtime.backends.base import open_session
-from shls.runtime.backends.pretrained import shipped_model
+from shls.runtime.backends.pretrained import ASSETS, shipped_model
 from shls.runtime.errors import BadInput
 from shls.runtime.evaluation.clicks import next_click
 from shls.runtime.evaluation.davis import find_sequences, read_truth
 from shls.runtime.evaluation.metrics import jaccard, object_ids
 from shls.runtime.io.image_files import read_image, source_files
+from shls.runtime.io.masks import read_mask
+from shls.runtime.io.objects import NamedMask
+from shls.runtime.io.sources import open_source
 from shls.runtime.prompts.grab_cut import mask_from_prompt
 from shls.runtime.prompts.network import open_solver
+from shls.runtime.prompts.preview import draw_preview
 from shls.runtime.prompts.prompt import Prompt, Solver
 
 REACHED = 0.85
@@ -65,13 +73,14 @@ def main() -> None:
     parser.add_argument("--prompter", type=Path, help="the shipped one by default")
     parser.add_argument("--solver", choices=["network", "grabcut", "both"], default="both")
     parser.add_argument("--sheet", type=new_picture, help="picture of the best and the worst masks from boxes")
+    parser.add_argument("--picture", type=new_picture, help="picture of three prompts in the shipped clip")
     options = parser.parse_args()
     cases = {"ECSSD": list(ecssd(options.ecssd))[:: options.every]} if options.ecssd else {}
     if options.names and not options.root:
         raise BadInput("--set: needs --root, the folder of the sequences")
     for names in options.names:
         cases[names.stem] = list(first_frames(options.root, names))[:: options.every]
-    if not cases:
+    if not cases and not options.picture:
         raise BadInput("nothing to measure; give --root with --set, or --ecssd")
     solvers: dict[str, Solver] = {}
     if options.solver != "grabcut":
@@ -80,6 +89,10 @@ def main() -> None:
         )
     if options.solver != "network":
         solvers["GrabCut"] = mask_from_prompt
+    if options.picture:
+        draw(options.picture, next(iter(solvers.values())))
+    if not cases:
+        return
     print(f"{'set':10} {'solver':8} objects    box  1 click 3 clicks 5 clicks  NoC@85  ms a click")
     for name, objects in cases.items():
         for solver, solve in solvers.items():
@@ -88,6 +101,35 @@ def main() -> None:
             if options.sheet and solver == next(iter(solvers)):
                 path = options.sheet.with_stem(f"{options.sheet.stem}-{name}")
                 write_picture(path, sheet(objects, found))
+
+
+def draw(path: Path, solve: Solver) -> None:
+    """Draw a click, the click with two corrections, and a box."""
+    with open_source(str(ASSETS / "bunny.mp4")) as source:
+        image = next(iter(source)).image
+    truth = read_mask(ASSETS / "bunny_mask.png", (image.shape[0], image.shape[1])) > 0
+    x, y, w, h = cv2.boundingRect(truth.astype(np.uint8))
+    click = corrected(Prompt(), truth, np.zeros_like(truth))
+    better = corrected(click, truth, solve(image, click))
+    better = corrected(better, truth, solve(image, better))
+    tiles = []
+    for prompt in (click, better, Prompt(boxes=((x, y, w, h),))):
+        found = solve(image, prompt)
+        print(f"{jaccard(found, truth):.3f} {prompt}")
+        drawn = draw_preview(image, NamedMask(found.astype(np.uint8)), [prompt])
+        tiles.append(cv2.resize(drawn, (WIDTH, WIDTH * image.shape[0] // image.shape[1]), interpolation=cv2.INTER_AREA))
+    write_picture(path, np.hstack(tiles))
+
+
+def corrected(prompt: Prompt, truth: np.ndarray, found: np.ndarray) -> Prompt:
+    """Add the next click to a prompt; the same prompt if there is no error."""
+    click = next_click(truth, found)
+    if click is None:
+        return prompt
+    point, positive = click
+    if positive:
+        return Prompt(None, (), (*prompt.points, point), prompt.negative_points)
+    return Prompt(None, (), prompt.points, (*prompt.negative_points, point))
 
 
 def first_frames(root: Path, names: Path) -> Iterator[Case]:
@@ -117,15 +159,10 @@ def score(case: Case, solve: Solver, most: int) -> Scores:
     ious: list[float] = []
     seconds = []
     while len(ious) < most and (len(ious) < max(COUNTED) or max(ious) < REACHED):
-        click = next_click(case.truth, found)
-        if click is None:
+        if (found == case.truth).all():
             ious += [1.0] * (max(COUNTED) - len(ious))
             break
-        (x, y), positive = click
-        if positive:
-            prompt = Prompt(None, (), (*prompt.points, (x, y)), prompt.negative_points)
-        else:
-            prompt = Prompt(None, (), prompt.points, (*prompt.negative_points, (x, y)))
+        prompt = corrected(prompt, case.truth, found)
         begun = time.perf_counter()
         found = solve(case.image, prompt)
         seconds.append(time.perf_counter() - begun)

@@ -69,6 +69,8 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
         ("picture", ["picture.jpg", "--frames", "200"], "ends before frame 200"),
         ("precision", DAVIS, "none.txt: cannot be read as a list of sequences"),
         ("precision", ["none", *DAVIS], "none"),
+        ("prompts", [], "nothing to measure; give --root with --set, or --ecssd"),
+        ("prompts", DAVIS, "none.txt: cannot be read as a list of sequences"),
         ("saliency", ["--root", "none"], "none/images: 0 images"),
         ("superpixels", DAVIS, "none.txt: cannot be read as a list of sequences"),
         ("variants", DAVIS, "none.txt: cannot be read as a list of sequences"),

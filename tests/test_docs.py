@@ -34,6 +34,7 @@ LIVE = re.compile(r"^(0(\?.*)?|rtsp://.*)$")
 SMALL = {
     "train": "--steps 1 --crop 32 --batch 2 --points 16 --clips 1 --superpixels 30",
     "train-refiner": "--steps 1 --crop 32 --batch 2 --clips 1 --frames 2 --height 64 --width 96 --superpixels 60",
+    "train-prompter": "--steps 1 --crop 32 --batch 2 --height 64 --width 96",
     "pseudo": "--steps 1 --batch 2",
     "calibrate": "--count 2",
     "sensitivity": "--count 2",
@@ -100,6 +101,8 @@ def material(
     small_model: Path,
     small_refiner_checkpoint: Path,
     small_refiner: Path,
+    small_prompter_checkpoint: Path,
+    small_prompter: Path,
 ) -> Path:
     """Lay out the files that the pages name: five small frames of the shipped clip, stills, networks, a set."""
     folder = tmp_path_factory.mktemp("pages")
@@ -128,13 +131,15 @@ def material(
     table = re.search(r'```csv title="list.csv"\n(.*?)```', (DOCS / "how-to/batch.md").read_text(), re.S)
     assert table
     (folder / "list.csv").write_text(table[1])
-    prompts = re.search(r'```json title="prompts.json"\n(.*?)```', (DOCS / "how-to/follow.md").read_text(), re.S)
-    assert prompts
-    (folder / "prompts.json").write_text(prompts[1])
+    for page, name in (("follow", "prompts.json"), ("mark", "corrections.json")):
+        prompts = re.search(rf'```json title="{name}"\n(.*?)```', (DOCS / f"how-to/{page}.md").read_text(), re.S)
+        assert prompts
+        (folder / name).write_text(prompts[1])
     shutil.copytree(stills, folder / "stills")
     shutil.copytree(small_checkpoint, folder / "runs/edge")
     shutil.copytree(small_refiner_checkpoint, folder / "runs/refiner")
-    for name, source in (("edge", small_model), ("refiner", small_refiner)):
+    shutil.copytree(small_prompter_checkpoint, folder / "runs/prompter")
+    for name, source in (("edge", small_model), ("refiner", small_refiner), ("prompter", small_prompter)):
         shutil.copy(source, folder / f"{name}.onnx")
     return folder
 
