@@ -43,18 +43,18 @@ print(json.dumps([len(before), sorted(compiled() - before)]))
 """
 
 
+def test_every_part_is_compiled_in_a_process() -> None:
+    reported = list[tuple[int, int]]()
+    assert compilation._compile(lambda *found: reported.append(found))
+    assert reported == [(done, len(PARTS)) for done in range(len(PARTS) + 1)]
+
+
 def test_a_run_needs_nothing_that_is_not_compiled_ahead() -> None:
     done = subprocess.run([sys.executable, "-c", SIGNATURES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     count, missing = json.loads(done.stdout)
     assert count > 35
     assert missing == []
-
-
-def test_every_part_is_compiled_in_a_process() -> None:
-    reported = list[tuple[int, int]]()
-    assert compilation._compile(lambda *found: reported.append(found))
-    assert reported == [(done, len(PARTS)) for done in range(len(PARTS) + 1)]
 
 
 def test_of_two_at_once_one_compiles_and_the_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
