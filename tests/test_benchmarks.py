@@ -16,7 +16,7 @@ from shls.runtime.io.masks import read_mask
 from shls.runtime.io.sources import open_source
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "common")
+NAMES = sorted(file.stem for file in FOLDER.glob("[!_]*.py") if file.stem != "common")
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,7 @@ DAVIS = ["--root", "none", "--set", "none.txt"]
     ("name", "words", "told"),
     [
         ("ablation", ["none", "--out", "out", *DAVIS], "none: no such folder or file"),
+        ("against", ["--base", "none"], "git worktree: failed"),
         ("animation", ["demo.png"], "demo.png: not an animated picture"),
         ("batch_kills", ["--root", "none"], "none: no sequences; expected JPEGImages/RESOLUTION/SEQUENCE"),
         ("clips", ["here.csv/clips.jpg"], "here.csv/clips.jpg: cannot be written"),
