@@ -38,3 +38,30 @@ def fit(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
            [0, 0, 1, 1]], dtype=uint8)
     """
     return cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def on_grid(labels: np.ndarray, size: tuple[int, ...] | None = None) -> np.ndarray:
+    """Sample labels at the centres of a grid's cells.
+
+    Parameters
+    ----------
+    labels : (H, W) array
+    size : (h, w), optional
+        By default that of the half-resolution grid.
+
+    Returns
+    -------
+    (h, w) array, contiguous
+
+    Examples
+    --------
+    >>> on_grid(np.arange(16).reshape(4, 4))
+    array([[ 5,  7],
+           [13, 15]])
+    """
+    height, width = labels.shape
+    h, w = size or grid_of(labels.shape)
+    if (height, width) == (2 * h, 2 * w):
+        return np.ascontiguousarray(labels[1::2, 1::2])
+    rows, columns = (((np.arange(n) + 0.5) * pixels / n).astype(np.intp) for n, pixels in ((h, height), (w, width)))
+    return np.ascontiguousarray(labels[rows][:, columns])

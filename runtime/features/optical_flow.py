@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -111,8 +112,15 @@ class MotionTracker:
         if not self._flows:
             return labels
         h, w = labels.shape
-        flow = cv2.resize(self._flows[0], (w, h), interpolation=cv2.INTER_LINEAR)
-        x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
-        scale_x, scale_y = w / (self._flows[0].shape[1] * REDUCTION), h / (self._flows[0].shape[0] * REDUCTION)
-        before_x, before_y = x + flow[..., 0] * np.float32(scale_x), y + flow[..., 1] * np.float32(scale_y)
-        return cv2.remap(labels, before_x, before_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        before = cv2.resize(self._flows[0], (w, h), interpolation=cv2.INTER_LINEAR)
+        scale = w / (self._flows[0].shape[1] * REDUCTION), h / (self._flows[0].shape[0] * REDUCTION)
+        before *= np.array(scale, np.float32)
+        before += _places(h, w)
+        return cv2.remap(labels, before, None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(2)
+def _places(height: int, width: int) -> np.ndarray:
+    """Return x and y of each pixel, (height, width, 2) float32."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.dstack([x, y])

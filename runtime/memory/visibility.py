@@ -22,11 +22,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numba import njit
 
+from ..geometry import on_grid
 from ..models.settings import VisibilitySettings
 from ..types import MIN_PROBABILITY, Readout, Superpixels
+
+BLOCK = 32
+"""Superpixels whose similarities are computed at a time: a product of 32 x 64 x 128 numbers runs on one thread."""
 
 
 class Judgement(NamedTuple):
@@ -155,10 +160,10 @@ class ObjectVisibility:
         probabilities, warped = readout.probabilities.copy(), warped.copy()
         if cut:
             self._reject_places(probabilities, features, superpixels, warped, ids)
-        previous = np.bincount(warped.ravel(), minlength=len(ids))
+        previous = _counts(warped, len(ids))
         possible = np.zeros(len(probabilities), np.float32)
         for k in (np.flatnonzero(previous[1:] == 0) + 1).tolist():
-            cosines = features @ self._references[int(ids[k])].features.T
+            cosines = _cosines(features, self._references[int(ids[k])].features)
             found = _search(probabilities, k, readout.attention[:, k - 1], cosines, self._settings.temperature)
             np.maximum(possible, found, out=possible)
         regions = _Regions.of(probabilities, superpixels, warped, self._settings.overlap)
@@ -223,7 +228,7 @@ class _Candidates(NamedTuple):
 
     def similarity(self, chosen: np.ndarray, reference: np.ndarray) -> float:
         """Mean similarity of the chosen to the reference, times that of the reference to the chosen; at most 1."""
-        cosines = self.features[chosen] @ reference.T
+        cosines = _cosines(self.features[chosen], reference)
         precision = np.average(cosines.max(1), weights=self.areas[chosen])
         return float(precision * cosines.max(0).mean())
 
@@ -251,9 +256,9 @@ class _Regions(NamedTuple):
 
     @staticmethod
     def of(probabilities: np.ndarray, superpixels: Superpixels, warped: np.ndarray, overlap: float) -> _Regions:
-        previous = np.bincount(warped.ravel(), minlength=probabilities.shape[1])
         owner = probabilities.argmax(1).astype(np.uint8)
-        part, common, cells = _parts(superpixels.labels, warped, owner)
+        part, common, cells = _parts(on_grid(superpixels.labels, warped.shape), warped, owner)
+        previous = _counts(warped, probabilities.shape[1])
         in_place = (common > overlap * previous[owner]) | (2 * common > cells)
         return _Regions(owner, part, in_place[part])
 
@@ -279,6 +284,19 @@ def _odds(one: np.ndarray, other: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp((other - one) / temperature)))
 
 
+def _cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Dot products of (n, D) and (m, D), in blocks so small that BLAS does not wake its threads, (n, m)."""
+    found = np.empty((len(one), len(two)), np.float32)
+    for at in range(0, len(one), BLOCK):
+        np.matmul(one[at : at + BLOCK], two.T, out=found[at : at + BLOCK])
+    return found
+
+
+def _counts(columns: np.ndarray, count: int) -> np.ndarray:
+    """Number of cells per column, (count,) int64."""
+    return cv2.calcHist([columns], [0], None, [256], [0, 256]).ravel()[:count].astype(np.int64)
+
+
 @njit(cache=True, nogil=True)
 def _root(parents: np.ndarray, n: int) -> int:
     while parents[n] != n:
@@ -289,7 +307,7 @@ def _root(parents: np.ndarray, n: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _parts(labels: np.ndarray, warped: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connect superpixels of one owner to regions.
+    """Connect superpixels of one owner to regions; `labels` are those of the grid's cells.
 
     Returns a number below N that the superpixels of a region share, (N,) int64. For each number it returns the cells of
     the grid that the previous mask has in common with the region, and all cells of the region.
@@ -302,10 +320,9 @@ def _parts(labels: np.ndarray, warped: np.ndarray, owner: np.ndarray) -> tuple[n
     overlap, cells = np.zeros(N, np.int64), np.zeros(N, np.int64)
     above = np.zeros(w, np.int64)
     for y in range(h):
-        row = int((y + 0.5) * labels.shape[0] / h)
         before: int = np.int64(-1)  # type: ignore[assignment]  # no literal, for which numba would compile again
         for x in range(w):
-            n = int(labels[row, int((x + 0.5) * labels.shape[1] / w)])
+            n = int(labels[y, x])
             k = owner[n]
             if k > 0:
                 cells[n] += 1
