@@ -151,6 +151,7 @@ class Recorder:
 
     def __init__(self, refiner: Refiner) -> None:
         self.contract, self.backend = refiner.contract, refiner.backend
+        self.sizes: tuple[int, ...] = (refiner.contract.size,)
         self.seen: list[tuple[np.ndarray, np.ndarray]] = []
         self._refiner = refiner
 

@@ -131,6 +131,7 @@ class _Watched:
 
     def __init__(self, refiner: Refiner) -> None:
         self.contract, self.backend = refiner.contract, refiner.backend
+        self.sizes: tuple[int, ...] = (refiner.contract.size,)
         self.crops: Crops | None = None
         self.logits = np.zeros(0, np.float32)
         self._refiner = refiner

@@ -408,7 +408,7 @@ class VideoSegmenter:
         """The last mask warped by optical flow to this frame, on the grid, as columns of `ids`."""
         columns = np.zeros(256, np.uint8)
         columns[ids] = np.arange(len(ids))
-        return columns[self._encoder.warp(self._last.labels, frame)]
+        return cv2.LUT(self._encoder.warp(self._last.labels, frame), columns)
 
     def _decide_pixels(self, frame: EncodedFrame, readout: Readout, last: np.ndarray) -> np.ndarray:
         """Probabilities on the half-resolution grid, (h, w, K + 1)."""
@@ -425,7 +425,7 @@ class VideoSegmenter:
         read = readout.probabilities
         if self.refiner is None:
             return read
-        background = average(planes, frame.superpixels, read)[:, :1]
+        background = average(planes, frame.superpixels, read[:, :1])
         return stored_probabilities(read, background, self.settings.memory.refiner_weight)
 
     def _started(self) -> MemoryManager:

@@ -53,6 +53,7 @@ class Refiner(Protocol):
     ----------
     contract : shapes and precision of the model
     backend : description of what really runs the network
+    sizes : sides S of the crops that the network takes, pixels, ascending; the last is the contract's
 
     Examples
     --------
@@ -64,6 +65,7 @@ class Refiner(Protocol):
 
     contract: RefinerContract
     backend: str
+    sizes: tuple[int, ...]
 
     def run(self, crops: Crops) -> np.ndarray:
         """Compute a logit per pixel of V crops, V at least 1: (V, S, S) float32.

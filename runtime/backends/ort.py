@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..models.contract import smaller_sizes
 from ..models.onnx_reader import read_contract, read_prompter_contract, read_refiner_contract
+from ..models.resize import open_sizes
 from ..types import Crops
 from ._outputs import check_finite
-from .ort_session import CPU_PROVIDER, backend_of, create_session
+from .ort_session import CPU_PROVIDER, backend_of, create_session, runs_on_cpu
 
 
 class OrtSession:
@@ -76,7 +78,10 @@ class OrtRefiner:
 
     def __init__(self, model: Path, threads: int = 0, device: str = "auto") -> None:
         self.contract = read_refiner_contract(model)
-        self._path, self._session = model, create_session(model, threads, device)
+        several = smaller_sizes(self.contract) if runs_on_cpu(device) else ()
+        self._path = model
+        self._session = create_session(model, threads, device, open_sizes(model) if several else None)
+        self.sizes: tuple[int, ...] = (*several, self.contract.size)
         batch = self._session.get_inputs()[0].shape[0]
         self._at_once = batch if isinstance(batch, int) else None
         self.backend = backend_of(self._session)

@@ -70,13 +70,16 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def create_session(model: Path, threads: int, device: str) -> onnxruntime.InferenceSession:
+def create_session(
+    model: Path, threads: int, device: str, content: bytes | None = None
+) -> onnxruntime.InferenceSession:
     """Open a model on a device.
 
     Parameters
     ----------
     model : path of an ONNX file
     threads, device : as in `shls.runtime.backends.base.open_session`
+    content : the file's bytes where they were changed
 
     Raises
     ------
@@ -94,8 +97,10 @@ def create_session(model: Path, threads: int, device: str) -> onnxruntime.Infere
     options, providers = session_options(threads), _providers(device, model)
     if device in PROVIDERS:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if content is not None:  # weights beside the file are then looked for in its folder
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.parent))
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=providers)
+        session = onnxruntime.InferenceSession(content or model, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         reason = str(error).strip().splitlines()[0]
         if device in PROVIDERS:
@@ -113,6 +118,17 @@ def create_session(model: Path, threads: int, device: str) -> onnxruntime.Infere
     if device == "auto" and running == CPU_PROVIDER:
         _report_cpu(offers_cuda())
     return session
+
+
+def runs_on_cpu(device: str) -> bool:
+    """Return True if a session for this device can only run on the CPU.
+
+    Examples
+    --------
+    >>> runs_on_cpu("cpu"), runs_on_cpu("cuda")
+    (True, False)
+    """
+    return device == "cpu" or (device == "auto" and not offers_cuda())
 
 
 def backend_of(session: onnxruntime.InferenceSession) -> str:

@@ -75,6 +75,7 @@ class TrtRefiner:
                 f"Give it as {_option(contract)}."
             )
         self.contract = contract
+        self.sizes: tuple[int, ...] = (contract.size,)
         self._engine = TrtEngine(engine, trt, cuda)
         self.backend = self._engine.backend
 

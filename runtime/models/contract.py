@@ -22,6 +22,9 @@ EMBEDDING, REFINER, PROMPTER = "embedding", "refiner", "prompter"
 ONNX_OPSET = 18
 """Operator set of every graph that is written and read."""
 
+SIZE_MULTIPLE = 16
+"""The side of a crop is a multiple of the coarsest stride of a refiner."""
+
 PIXEL_MEAN = (127.5, 127.5, 127.5)
 PIXEL_STD = (64.0, 64.0, 64.0)
 
@@ -116,6 +119,20 @@ class RefinerContract:
             return RefinerContract(**values)
         except TypeError as error:
             raise ContractMismatch(f"contract of a refiner: incomplete ({error}). Export the model again") from error
+
+
+def smaller_sizes(contract: RefinerContract) -> tuple[int, ...]:
+    """Return smaller sides of crops, in pixels, that a refiner reads as well: half and 0.7 times its own.
+
+    A refiner with a past has none, because its marks are cut at one size.
+
+    Examples
+    --------
+    >>> smaller_sizes(RefinerContract("shls-edge-refiner", 224, 11, 64, "", ""))
+    (112, 160)
+    """
+    sizes = {int(contract.size * ratio) // SIZE_MULTIPLE * SIZE_MULTIPLE for ratio in (0.5, 0.72)}
+    return () if contract.past else tuple(sorted(sizes - {0, contract.size}))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The embedding's ONNX file for frames of another shape, without torch and without onnx.
+"""A network's ONNX file for frames or crops of another size, without torch and without onnx.
 
 The network is convolutional, so its weights fit any size. A file states its size in four places, which are rewritten:
 the input, the output, the constant of the output's shape, and the contract. Shapes between the layers are optional in
@@ -111,6 +111,35 @@ def resized(model: Path, height: int, width: int) -> bytes:
         BETWEEN: lambda _: None,
     }
     return _rewrite(model.read_bytes(), {GRAPH: lambda message: _rewrite(message, graph), METADATA: entry})
+
+
+def open_sizes(model: Path) -> bytes:
+    """Return a refiner's ONNX file with height and width of inputs and outputs left open, so that it takes any size.
+
+    Parameters
+    ----------
+    model : ONNX file
+
+    Examples
+    --------
+    >>> import onnxruntime
+    >>> from shls.runtime.backends.pretrained import ASSETS, EXACT_REFINER
+    >>> onnxruntime.InferenceSession(open_sizes(ASSETS / EXACT_REFINER)).get_inputs()[0].shape
+    ['objects', 11, None, None]
+    """
+
+    def opened(shape: bytes) -> bytes:
+        axes = [axis for field, axis in fields(shape) if field == DIMENSION]
+        return b"".join(_counted(DIMENSION, axis) for axis in [*axes[:-2], b"", b""])
+
+    of_kind: Mapping[int, Change] = {TENSOR: lambda kind: _rewrite(kind, {SHAPE: opened})}
+    of_tensor: Mapping[int, Change] = {TYPE: lambda kind: _rewrite(kind, of_kind)}
+    graph: dict[int, Change] = {
+        INPUTS: lambda tensor: _rewrite(tensor, of_tensor),
+        OUTPUTS: lambda tensor: _rewrite(tensor, of_tensor),
+        BETWEEN: lambda _: None,
+    }
+    return _rewrite(model.read_bytes(), {GRAPH: lambda message: _rewrite(message, graph)})
 
 
 def _output_shape(contract: Contract) -> tuple[int, ...]:

@@ -95,8 +95,11 @@ def _masses(planes: np.ndarray, last: np.ndarray, visible: float) -> tuple[np.nd
     """Sum the mass of each class per row, (K + 1, h), and per column, (K + 1, w)."""
     h, w, classes = planes.shape
     down, across = np.zeros((classes, h)), np.zeros((classes, w))
+    sure = 1.1 - visible  # background above which no object is visible; rows sum to 1 within 0.1
     for y in range(h):
         for x in range(w):
+            if last[y, x] == 0 and planes[y, x, 0] > sure:
+                continue
             for c in range(1, classes):
                 mass = 1.0 if last[y, x] == c else planes[y, x, c]
                 if mass > visible:

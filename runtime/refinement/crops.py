@@ -6,18 +6,19 @@ object is constant, and every shape is known when an engine is built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit, prange
 
-from .._support.prange import PRANGE_ONLY
 from ..features.preprocess import normalise
+from ..geometry import on_grid
 from ..models.contract import PIXEL_MEAN, PIXEL_STD
 from ..models.settings import CropSettings
 from ..types import Crops, Superpixels
+from . import _crop_kernels as kernels
 from .boxes import find_boxes
 
 
@@ -57,6 +58,13 @@ PRIOR_SCALE = 5.0
 
 STRIDE = 4
 """Crop pixels per cell of the features, unless a contract says otherwise."""
+
+
+SATURATED = 0.9934
+"""Probability above which the prior's logit is beyond PRIOR_SCALE."""
+
+LEAST_RIVAL = 1e-3
+"""Least probability of another object that a crop's channel `OTHER` reads; below half a step of an INT8 channel."""
 
 
 class Scene(NamedTuple):
@@ -133,15 +141,30 @@ def cut_out(
     --------
     See `Scene`.
     """
-    objects, boxes = find_boxes(scene.planes, scene.last, least, settings)
+    return cut_boxes(scene, *find_boxes(scene.planes, scene.last, least, settings), size, stride)
+
+
+def cut_boxes(scene: Scene, objects: np.ndarray, boxes: np.ndarray, size: int, stride: int = STRIDE) -> Crops:
+    """Cut the crops of given objects along given boxes; see `cut_out` and `find_boxes`.
+
+    Examples
+    --------
+    >>> whole = Superpixels(np.zeros((96, 96), np.int32), np.float32([[48, 48]]), np.int32([9216]))
+    >>> planes = np.full((48, 48, 2), 0.5, np.float32)
+    >>> image, features = np.zeros((96, 96, 3), np.uint8), np.zeros((4, 24, 24), np.float32)
+    >>> last = np.zeros((48, 48), np.uint8)
+    >>> scene = Scene(image, whole, features, np.float32([[0.5, 0.5]]), np.zeros((1, 1, 4), np.float32), planes, last)
+    >>> cut_boxes(scene, np.array([1]), np.array([[0, 0, 20, 20]]), 16).features.shape
+    (1, 4, 4, 4)
+    """
     images = np.empty((len(objects), CHANNELS, size, size), np.float32)
     h, w = scene.planes.shape[:2]
     scale = np.array([scene.image.shape[1] / w, scene.image.shape[0] / h])
     for colours, box in zip(images, boxes, strict=True):
         normalise(_colours(scene.image, box, scale, size), PIXEL_MEAN, PIXEL_STD, colours[: CropChannel.PRIOR])
-    _fill(
+    kernels.fill(
         images, objects, boxes, scale, scene.superpixels.labels, scene.probabilities, scene.attention, scene.planes,
-        scene.last, int(CropChannel.PRIOR), np.float32(PRIOR_SCALE),
+        scene.last, int(CropChannel.PRIOR), np.float32(PRIOR_SCALE), SATURATED, LEAST_RIVAL,
     )  # fmt: skip
     return Crops(scene.planes, objects, boxes, images, cut_map(scene.features, boxes, (h, w), size // stride))
 
@@ -157,7 +180,7 @@ def cut_map(features: np.ndarray, boxes: np.ndarray, grid: tuple[int, int], side
            [2., 3.]], dtype=float32)
     """
     crops = np.empty((len(boxes), len(features), side, side), np.float32)
-    _fill_features(crops, boxes, features, *grid)
+    kernels.fill_features(crops, boxes, features, *grid)
     return crops
 
 
@@ -183,18 +206,43 @@ def put_back(crops: Crops, logits: np.ndarray) -> np.ndarray:
            [1. , 0.5]], dtype=float32)
     """
     refined = crops.planes.copy()
-    _aggregate(refined, crops.objects, crops.boxes, logits, np.float32(1e-3))
+    merge(refined, [(crops, logits)])
     return refined
 
 
+def merge(planes: np.ndarray, parts: Sequence[tuple[Crops, np.ndarray]]) -> None:
+    """Merge the logits of crops of several sizes into the grid's probabilities, in place; see `put_back`.
+
+    Parameters
+    ----------
+    planes : (h, w, K + 1) float32
+    parts : pairs of crops and their (V, S, S) float32 logits, one pair per size S
+
+    Examples
+    --------
+    >>> planes = np.full((2, 2, 2), 0.5, np.float32)
+    >>> empty = np.zeros((1, 0, 1, 1), np.float32)
+    >>> crops = Crops(planes, np.array([1]), np.array([[0, 0, 1, 2]]), empty, empty)
+    >>> merge(planes, [(crops, np.full((1, 4, 4), 9, np.float32))])
+    >>> planes[..., 1].round(1).tolist()
+    [[1.0, 0.5], [1.0, 0.5]]
+    """
+    objects, boxes = (np.concatenate([getattr(crops, name) for crops, _ in parts]) for name in ("objects", "boxes"))
+    sizes = np.concatenate([np.full(len(logits), logits.shape[1]) for _, logits in parts])
+    most = int(sizes.max())
+    padded = [np.pad(logits, ((0, 0), *[(0, most - logits.shape[1])] * 2)) for _, logits in parts]
+    kernels.aggregate(planes, objects, boxes, np.concatenate(padded), sizes, np.float32(1e-3))
+
+
 def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray) -> np.ndarray:
-    """Average the grid's probabilities over each superpixel, (N, K + 1).
+    """Average the grid's probabilities over each superpixel, (N, classes).
 
     Parameters
     ----------
     planes : (h, w, K + 1) float32
     superpixels : Superpixels
-    otherwise : (N, K + 1) float32
+    otherwise : (N, classes) float32
+        At most K + 1 columns; only the first classes are averaged.
         Values of superpixels that contain no cell's centre.
 
     Examples
@@ -203,7 +251,7 @@ def average(planes: np.ndarray, superpixels: Superpixels, otherwise: np.ndarray)
     >>> average(np.float32([[[1, 0], [0, 1]]]), whole, np.zeros((1, 2), np.float32)).tolist()
     [[0.5, 0.5]]
     """
-    sums, cells = _sums(planes, superpixels.labels, len(superpixels.areas))
+    sums, cells = kernels.sums(planes, on_grid(superpixels.labels), len(superpixels.areas), otherwise.shape[1])
     return np.where(cells[:, None] > 0, sums / np.maximum(cells, 1)[:, None], otherwise)
 
 
@@ -214,130 +262,3 @@ def _colours(image: np.ndarray, box: np.ndarray, scale: np.ndarray, size: int) -
     part = image[top:bottom, left:right]
     shrinks = part.shape[0] * part.shape[1] > size * size
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-@njit(cache=True, nogil=True)
-def _between(at: float, cells: int) -> tuple[int, int, np.float32]:
-    """Return the two cells around a place on one axis and the weight of the second."""
-    at = min(max(at - 0.5, 0.0), cells - 1.0)
-    first = int(at)
-    return first, min(first + 1, cells - 1), np.float32(at - first)
-
-
-@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
-def _fill(
-    images: np.ndarray,
-    objects: np.ndarray,
-    boxes: np.ndarray,
-    scale: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    attention: np.ndarray,
-    planes: np.ndarray,
-    last: np.ndarray,
-    prior: int,
-    prior_scale: np.float32,
-) -> None:
-    """Fill all channels from `prior` on."""
-    size = images.shape[2]
-    h, w, classes = planes.shape
-    for row in prange(len(objects) * size):
-        v, i = row // size, row % size
-        k = objects[v]
-        left, top, right, bottom = boxes[v]
-        y = top + (i + 0.5) * (bottom - top) / size
-        y0, y1, fy = _between(y, h)
-        for j in range(size):
-            x = left + (j + 0.5) * (right - left) / size
-            x0, x1, fx = _between(x, w)
-            own, other = np.float32(0), np.float32(0)
-            for c in range(1, classes):
-                upper = planes[y0, x0, c] * (1 - fx) + planes[y0, x1, c] * fx
-                lower = planes[y1, x0, c] * (1 - fx) + planes[y1, x1, c] * fx
-                value = upper * (1 - fy) + lower * fy
-                if c == k:
-                    own = value
-                else:
-                    other = max(other, value)
-            own = min(max(own, np.float32(1e-4)), np.float32(1 - 1e-4))
-            logit = np.log(own / (1 - own)) / prior_scale
-            n = labels[int(y * scale[1]), int(x * scale[0])]
-            images[v, prior, i, j] = min(max(logit, np.float32(-1)), np.float32(1))
-            images[v, prior + 1, i, j] = other
-            images[v, prior + 2, i, j] = probabilities[n, k]
-            images[v, prior + 3, i, j] = 1.0 if last[int(y), int(x)] == k else 0.0
-            for a in range(4):
-                images[v, prior + 4 + a, i, j] = attention[n, k - 1, a]
-
-
-@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
-def _fill_features(crops: np.ndarray, boxes: np.ndarray, features: np.ndarray, h: int, w: int) -> None:
-    """Interpolate the map bilinearly inside the boxes."""
-    count, D, size, _ = crops.shape
-    for row in prange(count * size):
-        v, i = row // size, row % size
-        left, top, right, bottom = boxes[v]
-        y = (top + (i + 0.5) * (bottom - top) / size) * features.shape[1] / h
-        y0, y1, fy = _between(y, features.shape[1])
-        for j in range(size):
-            x = (left + (j + 0.5) * (right - left) / size) * features.shape[2] / w
-            x0, x1, fx = _between(x, features.shape[2])
-            for d in range(D):
-                upper = features[d, y0, x0] * (1 - fx) + features[d, y0, x1] * fx
-                lower = features[d, y1, x0] * (1 - fx) + features[d, y1, x1] * fx
-                crops[v, d, i, j] = upper * (1 - fy) + lower * fy
-
-
-@njit(cache=True, nogil=True, parallel=PRANGE_ONLY)
-def _aggregate(
-    planes: np.ndarray, objects: np.ndarray, boxes: np.ndarray, logits: np.ndarray, least: np.float32
-) -> None:
-    """Replace the probabilities inside the boxes, in place."""
-    h, _, classes = planes.shape
-    size = logits.shape[1]
-    for y in prange(h):
-        left, right = planes.shape[1], 0
-        for v in range(len(objects)):
-            if boxes[v, 1] <= y < boxes[v, 3]:
-                left, right = min(left, boxes[v, 0]), max(right, boxes[v, 2])
-        for x in range(left, right):
-            inside = False
-            for v in range(len(objects)):
-                if boxes[v, 0] <= x < boxes[v, 2] and boxes[v, 1] <= y < boxes[v, 3]:
-                    inside = True
-                    u = (x + 0.5 - boxes[v, 0]) * size / (boxes[v, 2] - boxes[v, 0])
-                    t = (y + 0.5 - boxes[v, 1]) * size / (boxes[v, 3] - boxes[v, 1])
-                    u0, u1, fu = _between(u, size)
-                    t0, t1, ft = _between(t, size)
-                    upper = logits[v, t0, u0] * (1 - fu) + logits[v, t0, u1] * fu
-                    lower = logits[v, t1, u0] * (1 - fu) + logits[v, t1, u1] * fu
-                    logit = upper * (1 - ft) + lower * ft
-                    planes[y, x, objects[v]] = np.float32(1) / (np.float32(1) + np.exp(-logit))
-            if not inside:
-                continue
-            nobody = np.float32(1)
-            for c in range(1, classes):
-                nobody *= 1 - planes[y, x, c]
-            planes[y, x, 0] = nobody
-            total = np.float32(0)
-            for c in range(classes):
-                value = min(max(planes[y, x, c], least), 1 - least)
-                planes[y, x, c] = value / (1 - value)
-                total += planes[y, x, c]
-            for c in range(classes):
-                planes[y, x, c] /= total
-
-
-@njit(cache=True, nogil=True)
-def _sums(planes: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over each superpixel, (N, K + 1), and count the cells whose centre it contains, (N,)."""
-    h, w, classes = planes.shape
-    sums, cells = np.zeros((count, classes), np.float32), np.zeros(count, np.int64)
-    for y in range(h):
-        row = int((y + 0.5) * labels.shape[0] / h)
-        for x in range(w):
-            n = labels[row, int((x + 0.5) * labels.shape[1] / w)]
-            cells[n] += 1
-            for c in range(classes):
-                sums[n, c] += planes[y, x, c]
-    return sums, cells

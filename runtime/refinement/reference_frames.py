@@ -18,7 +18,7 @@ from ..models.contract import RefinerContract
 from ..models.settings import CropSettings
 from ..types import Crops
 from .boxes import box_of
-from .crops import CHANNELS, Scene, cut_map, cut_out
+from .crops import CHANNELS, cut_map
 
 
 class Mark(NamedTuple):
@@ -97,23 +97,30 @@ class ReferenceFrames:
         """Keep the features of this frame, (D, h', w'), as those of the previous frame."""
         self._last = features
 
-    def cut_out(self, scene: Scene, ids: np.ndarray) -> Crops:
-        """Cut the crops of all visible objects, with their past.
+    def least_sides(self, ids: np.ndarray) -> np.ndarray:
+        """Return the least width and height of each object's box, (K, 2) cells: those of the box when it was marked.
 
-        A box is at least as large as the box in which its object was marked. Source: the published region of interest.
+        Source: the published region of interest.
 
         Parameters
         ----------
-        scene : Scene
         ids : (K + 1,) int
-            Object ids of the columns of `scene.planes`.
+            Object ids; the first is 0.
         """
-        least = np.array([self._marks[object_id].sides for object_id in ids[1:].tolist()])
-        crops = cut_out(scene, self._size, self._stride, least, self._settings)
+        return np.array([self._marks[object_id].sides for object_id in ids[1:].tolist()]).reshape(-1, 2)
+
+    def extend(self, crops: Crops, ids: np.ndarray) -> Crops:
+        """Add the past of each object to its crop.
+
+        Parameters
+        ----------
+        crops : Crops
+            Of the contract's size.
+        ids : (K + 1,) int
+            Object ids of the columns of `crops.planes`.
+        """
+        h, w = crops.planes.shape[:2]
         marks = [self._marks[object_id] for object_id in ids[crops.objects].tolist()]
-        if not marks:
-            return crops
-        h, w = scene.planes.shape[:2]
         last = cut_map(self._last, crops.boxes, (h, w), self._size // self._stride)
         marked = np.stack([mark.features for mark in marks])
         return crops._replace(

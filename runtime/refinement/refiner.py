@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..backends.base import Refiner
 from ..errors import ContractMismatch
 from ..models.contract import Contract, RefinerContract
 from ..models.settings import CropSettings
-from .crops import Scene, cut_out, put_back
+from .boxes import find_boxes
+from .crops import Scene, cut_boxes, merge
 from .reference_frames import ReferenceFrames, channels
 
 
@@ -65,8 +68,43 @@ def refine_objects(
     -------
     (h, w, K + 1) float32
     """
-    if references is None:
-        crops = cut_out(scene, refiner.contract.size, refiner.contract.stride, settings=settings)
-    else:
-        crops = references.cut_out(scene, ids)
-    return put_back(crops, refiner.run(crops)) if len(crops.objects) else scene.planes
+    least = None if references is None else references.least_sides(ids)
+    objects, boxes = find_boxes(scene.planes, scene.last, least, settings)
+    parts = []
+    chosen = crop_sizes(boxes, refiner.sizes, settings.detail)
+    for size in np.unique(chosen).tolist():
+        crops = cut_boxes(scene, objects[chosen == size], boxes[chosen == size], size, refiner.contract.stride)
+        if references is not None:
+            crops = references.extend(crops, ids)
+        parts.append((crops, refiner.run(crops)))
+    if not parts:
+        return scene.planes
+    refined = scene.planes.copy()  # a refiner may keep the crops, which refer to the planes
+    merge(refined, parts)
+    return refined
+
+
+def crop_sizes(boxes: np.ndarray, sizes: Sequence[int], detail: float) -> np.ndarray:
+    """Choose the size of each crop: the smallest that keeps the detail of its box.
+
+    Parameters
+    ----------
+    boxes : (V, 4) int64
+        See `find_boxes`.
+    sizes : sequence of int
+        Sides that the refiner takes, ascending.
+    detail : float
+        Crop pixels per cell of the grid that suffice.
+
+    Returns
+    -------
+    (V,) int64
+
+    Examples
+    --------
+    >>> crop_sizes(np.array([[0, 0, 70, 40], [0, 0, 200, 90]]), (112, 160, 224), 1.5)
+    array([112, 224])
+    """
+    sides = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+    at = np.searchsorted(sizes, detail * sides)
+    return np.asarray(sizes, np.int64)[np.minimum(at, len(sizes) - 1)]

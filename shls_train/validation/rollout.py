@@ -92,6 +92,7 @@ class TorchRefiner:
 
     def __init__(self, network: nn.Module, contract: RefinerContract) -> None:
         self.contract, self.backend = contract, f"torch {torch.__version__}"
+        self.sizes: tuple[int, ...] = (contract.size,)
         self.crops: Crops | None = None
         self._network = network.eval()
         self._device = next(network.parameters()).device

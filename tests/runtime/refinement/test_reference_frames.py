@@ -10,7 +10,8 @@ import pytest
 from shls.runtime.errors import ContractMismatch
 from shls.runtime.models.contract import Contract, RefinerContract
 from shls.runtime.models.settings import Settings, SuperpixelSettings
-from shls.runtime.refinement.crops import CHANNELS, Scene, cut_map, cut_out
+from shls.runtime.refinement.boxes import find_boxes
+from shls.runtime.refinement.crops import CHANNELS, Scene, cut_boxes, cut_map, cut_out
 from shls.runtime.refinement.reference_frames import ReferenceFrames, channels
 from shls.runtime.segmenter import VideoSegmenter
 from shls.runtime.superpixels.slic import SuperpixelTracker
@@ -50,6 +51,12 @@ def scene_of(labels: np.ndarray, seed: int = 0) -> Scene:
 FIRST = labels_of(_7=(20, 10, 80, 70), _9=(100, 20, 150, 60))
 
 
+def cut(history: ReferenceFrames, scene: Scene, ids: np.ndarray) -> Crops:
+    """Crops with their past, as `refine_objects` cuts them."""
+    objects, boxes = find_boxes(scene.planes, scene.last, history.least_sides(ids))
+    return history.extend(cut_boxes(scene, objects, boxes, SIZE, stride=2), ids)
+
+
 @pytest.fixture
 def history() -> ReferenceFrames:
     history = ReferenceFrames(CONTRACT)
@@ -60,7 +67,7 @@ def history() -> ReferenceFrames:
 def test_a_crop_ends_with_the_marked_mask_and_has_three_maps(history: ReferenceFrames) -> None:
     marked, last, now = (scene_of(FIRST, seed) for seed in (1, 2, 3))
     history.pass_on(last.features)
-    crops = history.cut_out(now, IDS)
+    crops = cut(history, now, IDS)
     assert {"crops": crops.images.shape[1:], "features": crops.features.shape[1:]} == CONTRACT.inputs
     # Nothing moved, so all boxes are those of the mark.
     plain = cut_out(now, SIZE, stride=2)
@@ -81,18 +88,18 @@ def test_a_crop_ends_with_the_marked_mask_and_has_three_maps(history: ReferenceF
 
 
 def test_the_first_frame_is_the_last_one_of_the_second(history: ReferenceFrames) -> None:
-    crops = history.cut_out(scene_of(FIRST, seed=3), IDS)
+    crops = cut(history, scene_of(FIRST, seed=3), IDS)
     np.testing.assert_allclose(crops.features[:, DIM : 2 * DIM], crops.features[:, 2 * DIM :], atol=1e-6)
 
 
 def test_a_box_is_as_large_as_the_first_one_at_least(history: ReferenceFrames) -> None:
-    first = history.cut_out(scene_of(FIRST), IDS).boxes
-    smaller = history.cut_out(scene_of(labels_of(_7=(40, 30, 56, 46), _9=(100, 20, 150, 60))), IDS).boxes
+    first = cut(history, scene_of(FIRST), IDS).boxes
+    smaller = cut(history, scene_of(labels_of(_7=(40, 30, 56, 46), _9=(100, 20, 150, 60))), IDS).boxes
     for axis in (0, 1):
         sides = [boxes[0, 2 + axis] - boxes[0, axis] for boxes in (first, smaller)]
         assert abs(sides[0] - sides[1]) <= 1
     assert (smaller[0, :2] + smaller[0, 2:] - (48, 38)).max() <= 2, "about its own middle"
-    larger = history.cut_out(scene_of(labels_of(_7=(4, 2, 96, 94), _9=(100, 20, 150, 60))), IDS).boxes
+    larger = cut(history, scene_of(labels_of(_7=(4, 2, 96, 94), _9=(100, 20, 150, 60))), IDS).boxes
     assert larger[0, 3] - larger[0, 1] > first[0, 3] - first[0, 1]
 
 
@@ -102,24 +109,25 @@ def test_what_was_marked_later_comes_from_its_own_frame(history: ReferenceFrames
     labels = labels_of(_12=(60, 50, 90, 90))
     history.mark(later.features, labels, ids[3:], GRID)
     now = scene_of(FIRST, seed=6)
-    planes = np.dstack([now.planes, (labels[::2, ::2] > 0).astype(np.float32)])
+    new = (labels[::2, ::2] > 0)[..., None].astype(np.float32)
+    planes = np.dstack([now.planes * (1 - new), new])
     attention = np.concatenate([now.attention, now.attention[:, :1]], axis=1)
     probabilities = np.concatenate([now.probabilities, now.probabilities[:, :1]], axis=1)
     scene = now._replace(planes=planes, attention=attention, probabilities=probabilities)
-    crops = history.cut_out(scene, ids)
+    crops = cut(history, scene, ids)
     np.testing.assert_array_equal(crops.objects, [1, 2, 3])
     expected = cut_map(later.features, crops.boxes[2:], GRID, SIZE // 2)[0]
     np.testing.assert_allclose(crops.features[2, 2 * DIM :], expected, atol=1e-6)
     history.forget(12)
     with pytest.raises(KeyError):
-        history.cut_out(scene, ids)
+        cut(history, scene, ids)
 
 
 def test_a_mark_thinner_than_a_cell_is_kept() -> None:
     history = ReferenceFrames(CONTRACT)
     labels = labels_of(_7=(33, 21, 34, 22))
     history.mark(scene_of(labels).features, labels, IDS[1:2], GRID)
-    crops = history.cut_out(scene_of(FIRST)._replace(last=np.zeros(GRID, np.uint8)), np.array([0, 7, 7], np.uint8))
+    crops = cut(history, scene_of(FIRST)._replace(last=np.zeros(GRID, np.uint8)), np.array([0, 7, 7], np.uint8))
     assert crops.images[0, -1].max() > 0
 
 
@@ -128,6 +136,7 @@ class Watching:
 
     contract = replace(CONTRACT, dim=4, size=16)
     backend = "none"
+    sizes: tuple[int, ...] = (16,)
 
     def __init__(self) -> None:
         self.seen: list[Crops] = []
