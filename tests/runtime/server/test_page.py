@@ -119,6 +119,7 @@ def test_mark_follow_correct_and_remove_the_rabbit(browser: Any, rabbit: Path) -
         serving(session) as address,
         page_of(browser, address) as page,
     ):
+        session.pause().result()  # a first start compiles the kernels for a minute
         expect(page.locator("#state")).to_have_text("paused")
         drag(page, (x - 2, y - 2), (x + width + 2, y + height + 2))
         draft_is_ready(page)
@@ -136,18 +137,15 @@ def test_mark_follow_correct_and_remove_the_rabbit(browser: Any, rabbit: Path) -
         expect(page.locator("#state")).to_have_text("paused")
         expect(page.locator(".object-facts")).to_have_text(re.compile(r"px · confidence 0\.[5-9]"))
 
-        before = objects(page)[0]["area"]
         page.locator(".object-facts").click()  # chooses the object
-        left, top, wide, high = objects(page)[0]["box"]
+        _, top, _, high = objects(page)[0]["box"]
         inside = np.argwhere(mask_of(page)[top : top + high // 4] == 1)
         row, column = inside[len(inside) // 2]
         page.locator("#canvas").click(position=place(page, column + 0.5, top + row + 0.5), modifiers=["Shift"])
         draft_is_ready(page)
         page.keyboard.press("Enter")
         expect(page.locator("#draft")).to_be_hidden()
-        assert objects(page)[0]["area"] < before
-        assert left >= 0
-        assert wide > 0
+        assert mask_of(page)[top + row, column] == 0, "what was clicked is no longer the object"
 
         strip = page.locator("#tracks").bounding_box()
         page.mouse.click(strip["x"] + strip["width"] * 1.5 / 6, strip["y"] + strip["height"] / 2)
