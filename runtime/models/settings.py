@@ -195,7 +195,7 @@ class CropSettings(_Checked):
     min_aspect: float = setting(0.5, "least ratio of a box's shorter to its longer side", 0, 1)
     trim: float = setting(0.002, "ratio of an object's mass cut off at each side of its box", 0, 0.5)
     visible: float = setting(0.3, "least probability of a cell inside an object's box", 0, 1)
-    detail: float = setting(0.9, "crop pixels per cell of the grid from which on a smaller crop suffices", 0)
+    detail: float = setting(0.7, "crop pixels per cell of the grid from which on a smaller crop suffices", 0)
     min_area: float = setting(0.0025, "ratio of the frame that an object must cover to be refined", 0, 1)
 
 
