@@ -199,7 +199,7 @@ def work(size: tuple[int, int], objects: int) -> dict[str, tuple[float, float]]:
     """
     P, N, K = size[0] * size[1], 1500, objects + 1
     G, M = P // 4, 64 * P // 16
-    crop = 224 if objects == 1 else 112  # pixels, of one large object or of small ones
+    crop = 160 if objects == 1 else 112  # pixels, of one large object or of small ones
     inputs = 4 * (11 * crop**2 + 64 * (crop // 4) ** 2)
     return {
         "superpixels": (1e-6 * P * (3 + 3 + 2 + 4), 1e-6 * P * 9),
