@@ -34,7 +34,7 @@ LIVE = re.compile(r"^(0(\?.*)?|rtsp://.*)$")
 SMALL = {
     "train": "--steps 1 --crop 32 --batch 2 --points 16 --clips 1 --superpixels 30",
     "train-refiner": "--steps 1 --crop 32 --batch 2 --clips 1 --frames 2 --height 64 --width 96 --superpixels 60",
-    "train-prompter": "--steps 1 --crop 32 --batch 2 --height 64 --width 96",
+    "train-prompter": "--steps 3 --crop 32 --batch 2 --height 64 --width 96",
     "pseudo": "--steps 1 --batch 2",
     "calibrate": "--count 2",
     "sensitivity": "--count 2",
