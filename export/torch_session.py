@@ -129,6 +129,7 @@ class TorchRefiner:
             checkpoint_sha256=weights_digest(fold_batch_norm(self._network)),
             embedding_sha256=loaded.meta["inputs"]["embedding"],
         )
+        self.sizes: tuple[int, ...] = (self.contract.size,)
         self.backend = f"torch {torch.__version__}"
 
     def run(self, crops: Crops) -> np.ndarray:

@@ -63,7 +63,8 @@ def disputed(
                     for i in range(max(0, column - 1), min(columns, column + 2)):
                         least, most = min(least, low[r, i, c]), max(most, high[r, i, c])
                 varying[b, c] = most - least > CONSTANT
-                differ |= most - least > agreement
+                if most - least > agreement:
+                    differ = True
             if differ:
                 for i in range(starts[b], starts[b + 1]):
                     disputed[order[i]] = True
