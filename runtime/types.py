@@ -7,9 +7,12 @@ the background.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import supervision
 
 MAX_OBJECTS = 254
 """Largest number of objects; object ids are uint8 and 0 is the background."""
@@ -86,6 +89,42 @@ class Mask(NamedTuple):
 
     labels: np.ndarray
     scores: dict[int, float]
+
+    def to_supervision(self) -> supervision.Detections:
+        """Convert the visible objects to detections of the package `supervision`.
+
+        Returns
+        -------
+        supervision.Detections
+            One row per visible object, in the order of the ids: box, mask, confidence, and the object id as
+            `tracker_id`. The object id is also `class_id`, by which annotators choose colours. The confidence of an
+            object without a score is 1.
+
+        Raises
+        ------
+        MissingDependency
+            If `supervision` is not installed.
+
+        Examples
+        --------
+        >>> found = Mask(np.array([[0, 2, 2]], np.uint8), {1: 0.0, 2: 0.9}).to_supervision()  # doctest: +SKIP
+        >>> found.tracker_id.tolist(), found.xyxy.tolist()  # doctest: +SKIP
+        ([2], [[1.0, 0.0, 2.0, 0.0]])
+        """
+        from ._support.extras import require
+
+        require("supervision", "supervision")
+        import supervision
+
+        ids = np.unique(self.labels[self.labels > 0]).astype(int)
+        inside = self.labels[None] == ids[:, None, None]  # (K, H, W)
+        return supervision.Detections(
+            xyxy=supervision.mask_to_xyxy(inside).astype(np.float32).reshape(-1, 4),
+            mask=inside,
+            confidence=np.array([self.scores.get(int(one), 1.0) for one in ids], np.float32),
+            class_id=ids,
+            tracker_id=ids.copy(),
+        )
 
 
 class Readout(NamedTuple):

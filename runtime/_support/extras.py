@@ -19,6 +19,8 @@ EXTRAS = {
     "serve": ("starlette>=0.40", "uvicorn>=0.35", "websockets>=13"),
     "ray": ("ray>=2.40",),
     "remote": ("fsspec>=2023.1",),
+    "supervision": ("supervision>=0.27",),
+    "cvat": ("cvat-sdk>=2.31",),
     "export": ("torch>=2.6", "safetensors>=0.4", "onnx>=1.17", "onnxscript>=0.6.2", ONNXRUNTIME, OPENCV),
 }
 """Packages of each extra that commands ask for, as in pyproject.toml."""
