@@ -138,7 +138,7 @@ def test_the_commands(
     assert "over 6 of" in of_stills.output
     cv2.imwrite(str(tmp_path / "mask.png"), clip().mask)
     refused = shls("calibrate", small_model, "--frames", frames_folder, "--embedding", small_model, "--out", "x.onnx")
-    assert "--embedding are for a refiner" in str(refused.exception)
+    assert "--mask and --embedding are for a refiner or a prompter" in str(refused.exception)
     at_once = shls("export", small_refiner_checkpoint, "--precision", "int8", *pair, "--out", tmp_path / "b.onnx")
     assert at_once.exit_code == 0, at_once.output
     assert "int8-cpu, input 32x32" in at_once.output
