@@ -71,7 +71,8 @@ def calibration_inputs(
     if isinstance(contract, Contract):
         if mask or embedding:
             raise BadInput(
-                f"{model}: an embedding takes whole frames; --mask and --embedding are for a refiner or a prompter. Leave both out"
+                f"{model}: an embedding takes whole frames; --mask and --embedding are for a refiner or a prompter. "
+                "Leave both out"
             )
         return sample_frames(frames, count, seed)
     session = open_session(embedding or ASSETS / EXACT, device="cpu")
