@@ -131,7 +131,7 @@ def material(
     table = re.search(r'```csv title="list.csv"\n(.*?)```', (DOCS / "how-to/batch.md").read_text(), re.S)
     assert table
     (folder / "list.csv").write_text(table[1])
-    for page, name in (("follow", "prompts.json"), ("mark", "corrections.json")):
+    for page, name in (("follow", "prompts.json"), ("mark", "corrections.json"), ("tools", "frames/00000.json")):
         prompts = re.search(rf'```json title="{name}"\n(.*?)```', (DOCS / f"how-to/{page}.md").read_text(), re.S)
         assert prompts
         (folder / name).write_text(prompts[1])

@@ -10,7 +10,22 @@ import typer
 
 from .._support.extras import missing
 from ..errors import ShlsError
-from . import batch, calibrate, convert, evaluate, export, mark, measure, model, pseudo, run, serve, train, warm
+from . import (
+    batch,
+    calibrate,
+    convert,
+    evaluate,
+    export,
+    labelme,
+    mark,
+    measure,
+    model,
+    pseudo,
+    run,
+    serve,
+    train,
+    warm,
+)
 
 INTERRUPTED = (130, 143)
 """Exit codes of a command that Ctrl-C or SIGTERM ended: 128 and the signal's number."""
@@ -27,6 +42,7 @@ app.command()(run.demo)
 app.command()(mark.mark)
 app.command()(batch.batch)
 app.command()(convert.convert)
+app.command()(labelme.labelme)
 app.command("eval")(evaluate.evaluate)
 app.command()(pseudo.pseudo)
 app.command()(train.train)
