@@ -53,14 +53,19 @@ class FirstMarks:
             marks.append(mark_of(object_id, labels == object_id, request))
         return marks
 
-    def later(self, frame: Frame, objects: ObjectRegistry, followed: set[int]) -> list[Mark]:
-        """Return the marks whose frame has come, and enter or remove their objects."""
+    def later(self, frame: Frame, objects: ObjectRegistry, followed: set[int], labels: np.ndarray) -> list[Mark]:
+        """Return the marks whose frame has come, and enter or remove their objects.
+
+        `labels`, (H, W) uint8, is the frame's mask so far: points of a followed object correct it.
+        """
         marks: list[Mark] = []
         while self._entries and self._entries[0].frame <= frame.index:
-            marks += self._apply(self._entries.pop(0), frame, objects, followed)
+            marks += self._apply(self._entries.pop(0), frame, objects, followed, labels)
         return marks
 
-    def _apply(self, entry: Entry, frame: Frame, objects: ObjectRegistry, followed: set[int]) -> list[Mark]:
+    def _apply(
+        self, entry: Entry, frame: Frame, objects: ObjectRegistry, followed: set[int], labels: np.ndarray
+    ) -> list[Mark]:
         where = f"prompts, frame {entry.frame}"
         if entry.prompt is None:
             object_id = None if entry.key is None else objects.find(entry.key)
@@ -78,7 +83,8 @@ class FirstMarks:
         elif prompt.name:
             objects.change(object_id, prompt.name)
         prompt.warn_if_outside((frame.image.shape[0], frame.image.shape[1]))
-        return [mark_of(object_id, self._solve(frame.image, prompt), _request(prompt))]
+        found = self._solve(frame.image, prompt.onto(labels == object_id))
+        return [mark_of(object_id, found, _request(prompt))]
 
     def _whole_file(self, path: Path, frame: Frame, index: int, objects: ObjectRegistry) -> list[Mark]:
         """Return the marks of all objects of a mask file; an object with a known name is corrected."""

@@ -244,7 +244,7 @@ class Player:
         try:
             self._synchronise()
             mask = self.follower.step(frame)
-            for mark in self._marks.later(frame, self.objects, self.follower.ids):
+            for mark in self._marks.later(frame, self.objects, self.follower.ids, mask.labels):
                 mask = self.follower.mark(frame, mark, mask)
         except ShlsError as error:
             self.problem, self.state = str(error), "paused"
