@@ -25,7 +25,7 @@ def test_points_of_a_later_frame_correct_a_followed_object() -> None:
     entries = [
         Entry(5, Prompt(negative_points=((4, 3),)), "dog"),
         Entry(5, Prompt(boxes=((1, 1, 4, 4),)), "dog"),
-        Entry(5, Prompt(points=((1, 1),)), "cat"),
+        Entry(5, Prompt(points=((1, 1),), name="cat"), "cat"),
     ]
     marks = FirstMarks(None, [], entries, solve)
     frame = Frame(np.zeros((8, 12, 3), np.uint8), 5, 0.2, "00005")
