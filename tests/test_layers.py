@@ -65,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     f"{R}.server": {f"{R}.segmenter", f"{R}.io", f"{R}.pipeline", f"{R}.prompts", f"{R}.formats"},
     f"{R}.evaluation": {f"{R}.io", f"{R}.pipeline"},
     f"{R}.formats": {f"{R}.io"},
+    f"{R}.bridges": {f"{R}.prompts", f"{R}.segmenter"},
     f"{R}.batch": {
         f"{R}.formats",
         f"{R}.io",
