@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from shls.runtime.backends.pretrained import ASSETS
-from shls.runtime.io.masks import read_mask
+from shls.runtime.io.masks import read_mask, write_mask
 from shls.runtime.io.sources import open_source
 
 FOLDER = Path(__file__).parents[1] / "examples"
@@ -97,3 +97,27 @@ def test_numpy_only(run: Run) -> None:
     overlaps = [float(line.split("IoU ")[1].split(",")[0]) for line in lines]
     assert len(overlaps) == 3
     assert min(overlaps) > 0.9
+
+
+def test_gstreamer_pipeline(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, "/usr/lib/python3/dist-packages"])  # of Debian's python3-gi
+    gi = pytest.importorskip("gi", reason="python3-gi is not installed for this Python", exc_type=ImportError)
+    try:
+        gi.require_version("GstApp", "1.0")
+    except ValueError:
+        pytest.skip("gir1.2-gst-plugins-base-1.0 is not installed")
+    mask = np.zeros((64, 98), np.uint8)  # rows of 98 pixels are padded
+    mask[20:40, 30:60] = 1
+    write_mask(here / "m.png", mask)
+    source = f"videotestsrc num-buffers={COUNT} pattern=solid-color foreground-color=0xff406080"
+    source += " ! video/x-raw,width=98,height=64,framerate=25/1"
+    sink = "videoconvert ! pngenc ! multifilesink location=o%d.png"
+    assert run("gstreamer_pipeline.py", "m.png", "--source", source, "--sink", sink) == [f"{COUNT} frames"]
+    assert sorted(file.name for file in here.glob("o*.png")) == [f"o{n}.png" for n in range(COUNT)]
+    drawn = cv2.imread("o0.png")[..., ::-1].astype(int)
+    assert drawn.shape == (64, 98, 3)
+    changed = (np.abs(drawn - [0x40, 0x60, 0x80]) > 3).any(axis=2)
+    inside = mask > 0
+    assert changed[inside].all()
+    outline = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0  # the border around the object
+    assert not changed[~outline].any()
