@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
 from ..errors import BadInput
@@ -65,7 +66,7 @@ def output_of(video: str, root: Path | None) -> str:
     if is_remote(video):
         return Path(video.partition("::")[0].partition("://")[2]).stem
     path = Path(video)
-    stem = path.name if path.is_dir() else path.stem
+    stem = path.name if os.path.isdir(path) else path.stem  # false for a name that is too long
     parent = path.parent.relative_to(root) if root is not None else Path()
     return (parent / (stem.lstrip(".") or "video")).as_posix()
 

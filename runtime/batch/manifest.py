@@ -18,6 +18,9 @@ from .tasks import Row
 
 MANIFESTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 """Suffixes of manifests; `.txt` is a list with one video per line."""
+MOST_DIGITS = 18
+"""Digits of the largest number of a frame."""
+
 COLUMNS = ("video", "output", "mask", "prompts", "box", "point", "object", "start")
 """Columns that the batch reads; all others are passed through."""
 
@@ -179,7 +182,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _whole(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not str(value).strip().isdecimal():
+    text = "" if isinstance(value, bool) else str(value).strip()
+    if not text.isdecimal() or len(text) > MOST_DIGITS:
         raise BadInput(
             f"{where}: wrong start (got {value!r}, expected the number of a frame, from 0). Correct the line"
         )
@@ -200,7 +204,10 @@ def _with_marks(row: Row, default: Row | None) -> Row:
     """Take the marks of a row without own marks from a file beside the video, or from the default."""
     if row.mask is not None or row.prompts or row.prompt_file is not None:
         return row
-    beside = find_marks(row.video)
+    try:
+        beside = find_marks(row.video)
+    except (OSError, ValueError) as error:  # such as a name that is too long, or a folder's
+        raise BadInput(f"{row.where}: not the name of a video ({error!s:.200}). Correct the name") from error
     if beside is not None:
         mask, prompt_file = beside
         return replace(row, mask=mask, prompt_file=prompt_file)

@@ -93,7 +93,11 @@ def find_sequences(root: Path, set_file: Path) -> list[SequenceFiles]:
     entries = [entry for entry in (line.partition("#")[0].strip() for line in lines) if entry]
     if not entries:
         raise BadInput(f"{set_file}: is empty (expected one sequence name per line). Add names")
-    return list({sequence.name: sequence for sequence in _find_all(root, entries)}.values())
+    try:
+        found = _find_all(root, entries)
+    except OSError as error:  # such as a name that is too long
+        raise BadInput(f"{set_file}: a sequence cannot be found ({error.strerror}). Correct the names") from error
+    return list({sequence.name: sequence for sequence in found}.values())
 
 
 def _list_file(root: Path, name: Path) -> Path:

@@ -177,7 +177,7 @@ class JsonResults(Results):
                         yield _parse(json.loads(text))
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{self.path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(
                 f"{self.path}, line {number}: no result of a run ({type(error).__name__}: {error}; expected the JSON "
                 "lines of `shls run --json`)"

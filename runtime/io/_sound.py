@@ -44,7 +44,7 @@ class SoundCopy:
             raise BadInput("--sound: the source is no video file, so it has no sound. Leave --sound out.")
         self._shift = info.begin  # container time of the first written frame
         try:
-            self._input: Any = av.open(info.address)
+            self._input: Any = av.open(info.address, metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             raise BadInput(f"{redact(info.address)}: sound cannot be read ({error}). Leave --sound out.") from error
         best: Any = self._input.streams.best("audio")

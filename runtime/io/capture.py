@@ -83,7 +83,7 @@ def connect(uri: StreamUri) -> Any:
         options["rtsp_transport"] = uri.transport
     begun = time.monotonic()
     try:
-        return av.open(uri.address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT))
+        return av.open(uri.address, options=options, timeout=(OPEN_TIMEOUT, READ_TIMEOUT), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:  # FFmpeg's error carries the address with its password
         late = time.monotonic() - begun >= OPEN_TIMEOUT  # FFmpeg has several names for a time-out
         raise FeedError(SILENT if late else reason_of(error)) from None

@@ -18,6 +18,7 @@ The question mark of a URL belongs to its server. Options of a URL follow a numb
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ def is_live(uri: str) -> bool:
     if scheme_of(uri) in LIVE_STREAMS + CAMERAS:
         return True
     camera = re.fullmatch(r"(/dev/video\d+|\d+)(\?\w+=.*)?", uri)
-    return bool(camera) and not Path(uri).is_file() and not Path(uri).is_dir()
+    return bool(camera) and not os.path.isfile(uri) and not os.path.isdir(uri)  # no OSError
 
 
 def is_url(uri: str) -> bool:

@@ -133,7 +133,12 @@ class VideoSource(RecordedSource):
     def _open(self) -> Any:
         web = self._file is None
         try:
-            container = av.open(self._address, options=WEB_OPTIONS if web else {}, timeout=TIMEOUTS if web else None)
+            container = av.open(
+                self._address,
+                options=WEB_OPTIONS if web else {},
+                timeout=TIMEOUTS if web else None,
+                metadata_errors="replace",  # titles in other encodings than UTF-8 are common and not needed
+            )
         except (av.FFmpegError, OSError) as error:
             if web:  # FFmpeg's error carries the address with its password
                 raise BadInput(f"{self._shown}: {reason_of(error)}") from None

@@ -118,7 +118,7 @@ def read_sidecar(engine: Path) -> Sidecar:
                 "machine": Machine(**content["machine"]),
             }
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ContractMismatch(
             f"{engine}: its description {path.name} cannot be read ({error}), and no engine is loaded without one. "
             "Copy both files, or build the engine again with `shls export MODEL.onnx --format engine`."
