@@ -71,7 +71,7 @@ class CvatTracker:
 
     @property
     def spec(self) -> TrackingFunctionSpec:
-        """What CVAT asks of the function: the types of shapes that it follows."""
+        """Description of the function for CVAT: the types of shapes that the function follows."""
         from cvat_sdk.auto_annotation import TrackingFunctionSpec
 
         return TrackingFunctionSpec(supported_shape_types=set(TYPES))
