@@ -39,9 +39,9 @@ def with_context(
     --------
     >>> row = Superpixels(np.arange(3, dtype=np.int32).repeat(8)[None].repeat(4, 0), np.zeros((3, 2)), np.full(3, 32))
     >>> with_context(np.float32([[1, 0], [0.8, 0.6], [0, 1]]), row).round(2)
-    array([[0.97, 0.23],
-           [0.89, 0.45],
-           [0.04, 1.  ]], dtype=float32)
+    array([[0.96, 0.28],
+           [0.86, 0.51],
+           [0.15, 0.99]], dtype=float32)
     """
     if not settings.weight:
         return features

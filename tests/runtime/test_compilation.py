@@ -90,7 +90,7 @@ def test_the_first_compilation_is_announced(
 def test_without_processes_kernels_are_compiled_at_their_first_call(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="shls")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(sys, "executable", program)
     compile_kernels()
