@@ -227,21 +227,21 @@ def parse_object(text: str) -> Prompt:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise BadInput(f"object '{text}': cannot be read ({error}). Close the quotes") from error
+        raise BadInput(f"object {text!r}: cannot be read ({error}). Close the quotes") from error
     for word in words:
         key, sign, value = word.partition("=")
         if key not in known or not sign or not value:
             raise BadInput(
-                f"object '{text}': unknown word (got '{word}', expected name=, box=, point=, not= or mask= with a "
+                f"object {text!r}: unknown word (got '{word}', expected name=, box=, point=, not= or mask= with a "
                 "value and no blanks). Separate the words by blanks and the numbers by commas"
             )
         known[key].append(value)
     for key in ("name", "mask"):
         if len(known[key]) > 1:
-            raise BadInput(f"object '{text}': {key} is repeated (got {len(known[key])}, expected one). Leave one out")
+            raise BadInput(f"object {text!r}: {key} is repeated (got {len(known[key])}, expected one). Leave one out")
     if not known["box"] + known["point"] + known["mask"]:
         raise BadInput(
-            f"object '{text}': nothing says where the object is (expected box=, point= or mask=). Add one of them"
+            f"object {text!r}: nothing says where the object is (expected box=, point= or mask=). Add one of them"
         )
     return Prompt(
         known["name"][0] if known["name"] else None,
@@ -260,7 +260,7 @@ def _numbers(numbers: str, text: str, what: str, form: str) -> list[float]:
     wanted = form.count(",") + 1
     if len(found) != wanted or not all(map(math.isfinite, found)):
         raise BadInput(
-            f"{what} '{text}': cannot be read (expected {form}: {wanted} numbers of pixels, with commas and without "
+            f"{what} {text!r}: cannot be read (expected {form}: {wanted} numbers of pixels, with commas and without "
             f"blanks between them). Write --{what} {_example(form)}"
         )
     return found

@@ -76,3 +76,10 @@ def test_a_title_that_is_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b"TITLE", b"caf\xe9!"))
     with open_source(path) as source:
         assert len(list(source)) == 1
+
+
+def test_messages_have_one_line(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text('video,box\na.mp4,"1,2\n3"\n')
+    with pytest.raises(BadInput) as error:
+        read_rows([str(tmp_path / "list.csv")], io.StringIO())
+    assert "\n" not in str(error.value)
