@@ -20,6 +20,7 @@ CLOCK = Fraction(1, 90_000)
 FINEST = Fraction(1, 1_000_000)
 """Finest time base that is kept, seconds; a finer time base overflows the 32-bit durations of mp4."""
 UNSPECIFIED, LIMITED_RANGE = 2, 1
+NOTHING_KEPT = "No file was kept."
 
 
 class Encoding(NamedTuple):
@@ -64,7 +65,8 @@ class Encoding(NamedTuple):
 class VideoWriter:
     """Write pictures at their times, with the colour tags and the pixel aspect of a source.
 
-    The file is opened at the first picture, in place. If a write fails, the file is cut to its last whole part.
+    The file is opened at the first picture, in place. If a write fails, the file is cut to its last whole part; a file
+    without a whole part is removed.
 
     Parameters
     ----------
@@ -108,7 +110,8 @@ class VideoWriter:
         self._sound = SoundCopy(info, encoding.muxer, path.name) if sound else None
         self._container: Any = None  # opened with the first picture
         self._stream: Any = None
-        self._count = self._whole = 0  # pictures written; bytes up to the last whole part
+        self._count = 0  # pictures written
+        self._bytes = self._whole = 0  # size of the file; and before the last growth, which may be incomplete
         self._begin, self._next = 0.0, 0  # the first picture's time; the first free time stamp
 
     def write(self, picture: av.VideoFrame, seconds: float) -> None:
@@ -124,10 +127,11 @@ class VideoWriter:
             self._copy_sound(seconds - self._begin)
             self._encode(picture)
             self._next = picture.pts + self._encoding.spacing
-            self._whole = self._path.stat().st_size
+            if (size := self._path.stat().st_size) != self._bytes:
+                self._whole, self._bytes = self._bytes, size
         except (av.FFmpegError, OSError) as error:
-            self._give_up()
-            raise unwritten(self._path, error, f"The first {self._count} frames, less up to a second, play.") from error
+            kept = f"The first {self._count} frames, less up to two seconds, play."
+            raise unwritten(self._path, error, kept if self._give_up() else NOTHING_KEPT) from error
         self._count += 1
 
     def close(self) -> None:
@@ -139,8 +143,8 @@ class VideoWriter:
                 self._container.close()
                 self._container = None
         except (av.FFmpegError, OSError) as error:
-            self._give_up()
-            raise unwritten(self._path, error, "All but the last second plays.") from error
+            kept = "All but the last two seconds plays."
+            raise unwritten(self._path, error, kept if self._give_up() else NOTHING_KEPT) from error
         finally:
             if self._sound is not None:
                 self._sound.close()
@@ -178,14 +182,20 @@ class VideoWriter:
             for packet in self._sound.until(seconds):
                 self._container.mux(packet)
 
-    def _give_up(self) -> None:
-        """Close without an error, and cut off the incomplete part."""
+    def _give_up(self) -> bool:
+        """Close without an error, cut off the incomplete part, and return whether the rest plays; else remove it."""
         container, self._container = self._container, None
         with suppress(av.FFmpegError, OSError):
             if container is not None:
                 container.close()
         with suppress(OSError):
             os.truncate(self._path, self._whole)
+        if not self._path.is_file():  # a device, for example
+            return False
+        plays = _plays(self._path)
+        if not plays:
+            self._path.unlink()
+        return plays
 
 
 def matrix_of(info: StreamInfo) -> int:
@@ -202,6 +212,15 @@ def matrix_of(info: StreamInfo) -> int:
 _BT709 = 1
 _MATRICES = (_BT709, 5, 6, 7, 9)
 """BT.709, BT.601 in its two names, SMPTE 240M and BT.2020, as in ITU-T H.273."""
+
+
+def _plays(path: Path) -> bool:
+    """Return whether a frame of a file can be decoded."""
+    try:
+        with av.open(f"file:{path}") as container:
+            return next(container.decode(video=0), None) is not None
+    except (av.FFmpegError, OSError, IndexError):
+        return False
 
 
 def _known(code: int) -> int:

@@ -317,6 +317,23 @@ def test_full_disk_leaves_a_playable_video(suffix: str, tmp_path: Path) -> None:
     assert path.stat().st_size <= 300_000
 
 
+def write_noise(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8)
+    with VideoSink(path, StreamInfo((96, 128), 25.0)) as sink:
+        for index, image in enumerate(noise):
+            sink.write(Frame(image, index, index / 25, ""), Mask(np.zeros((96, 128), np.uint8), {}))
+
+
+@pytest.mark.parametrize("limit", [200, 2_000, 20_000])
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_file_without_a_whole_part_is_removed(suffix: str, limit: int, tmp_path: Path) -> None:
+    path = tmp_path / f"o{suffix}"
+    with file_size_limit(limit), pytest.raises(BadInput, match="cannot be written") as error:
+        write_noise(path)
+    assert path.exists() is ("No file was kept" not in str(error.value))
+    assert not path.exists() or decoded(path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("suffix", KINDS)
 def test_device_without_space(suffix: str, tmp_path: Path) -> None:
