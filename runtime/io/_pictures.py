@@ -49,7 +49,7 @@ class PictureReader:
 
     @property
     def deinterlaces(self) -> bool:
-        """Whether a picture was interlaced, so that pictures depend on their neighbours."""
+        """True once a picture was interlaced; from then on pictures depend on their neighbours."""
         return self._deinterlacer.is_open
 
     @property
@@ -138,7 +138,7 @@ class _Deinterlacer:
 
     @property
     def is_open(self) -> bool:
-        """Whether an interlaced picture came."""
+        """True once a picture was interlaced."""
         return self._graph is not None
 
     def __call__(self, picture: Any) -> list[Any]:

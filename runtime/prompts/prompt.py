@@ -58,8 +58,8 @@ class Prompt:
     def onto(self, mask: np.ndarray) -> Prompt:
         """Return the prompt as a correction of an object's mask, (H, W) bool.
 
-        Points correct the mask. A prompt with a box or a mask of its own marks the object anew and is returned as it
-        is, like any prompt of an object that is not visible.
+        Points correct the mask. A prompt with a box or a mask of its own marks the object anew, so it is returned
+        unchanged. So is a prompt of an object that is not visible.
 
         Examples
         --------

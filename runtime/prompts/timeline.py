@@ -97,7 +97,7 @@ def read_prompts(path: Path, start: int = 0, size: tuple[int, int] | None = None
 
 
 class Following(Protocol):
-    """What follows the objects; see `shls.runtime.segmenter.VideoSegmenter`.
+    """Interface of a segmenter that prompts change; see `shls.runtime.segmenter.VideoSegmenter`.
 
     Examples
     --------
