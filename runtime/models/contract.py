@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import BadInput, ContractMismatch
 from .settings import Settings
@@ -114,11 +114,7 @@ class RefinerContract:
         ContractMismatch
             If it has an unknown version, is incomplete, or is not the contract of a refiner.
         """
-        values = _values(text, RefinerContract)
-        try:
-            return RefinerContract(**values)
-        except TypeError as error:
-            raise ContractMismatch(f"contract of a refiner: incomplete ({error}). Export the model again") from error
+        return _complete(text, RefinerContract, "a refiner")
 
 
 def smaller_sizes(contract: RefinerContract) -> tuple[int, ...]:
@@ -189,11 +185,10 @@ class PrompterContract:
         ContractMismatch
             If it has an unknown version, is incomplete, or is not the contract of a prompter.
         """
-        values = _values(text, PrompterContract)
-        try:
-            return PrompterContract(**values)
-        except TypeError as error:
-            raise ContractMismatch(f"contract of a prompter: incomplete ({error}). Export the model again") from error
+        return _complete(text, PrompterContract, "a prompter")
+
+
+CropContract = TypeVar("CropContract", RefinerContract, PrompterContract)
 
 
 @dataclass(frozen=True)
@@ -316,6 +311,14 @@ def _head(values: dict[str, Any] | None) -> Head | None:
         return None
     rows = {name: tuple(map(tuple, values[name])) for name in ("info", "fusion")}
     return Head(**values | rows | {name: tuple(values[name]) for name in ("bias", "shift")})
+
+
+def _complete(text: str, kind: type[CropContract], name: str) -> CropContract:
+    """Parse the contract of a network that reads crops."""
+    try:
+        return kind(**_values(text, kind))
+    except TypeError as error:
+        raise ContractMismatch(f"contract of {name}: incomplete ({error}). Export the model again") from error
 
 
 def _values(text: str, kind: type[Contract] | type[RefinerContract] | type[PrompterContract]) -> dict[str, Any]:
